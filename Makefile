@@ -1,0 +1,35 @@
+# The doors of this project. `make up` runs it, `make test` tests it; both work on a fresh machine.
+QMAIL_HOME ?= /var/qmail
+VENV := .venv
+TEST := $(VENV)/bin/python -m
+
+.PHONY: up test prove bin setup lint vectors bench clean
+
+up: bin
+	@$(VENV)/bin/python setup/up.py
+
+bin:
+	@sh setup/environment.sh $(VENV) setup/requirements.txt
+	@sh setup/bin.sh $(VENV) bin
+
+setup: bin
+	@sh setup/install.sh $(VENV) $(QMAIL_HOME)
+
+$(VENV)/.tests: setup/requirements-test.txt bin
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore -r setup/requirements.txt -r setup/requirements-test.txt
+	@touch $@
+
+test: $(VENV)/.tests
+	@$(TEST) pytest -m "not prove" -n 2
+
+prove: $(VENV)/.tests
+	@$(TEST) pytest -m prove
+
+lint: $(VENV)/.tests
+	@$(TEST) ruff check src tests setup
+	@$(TEST) ruff format --check src tests setup
+	@$(TEST) mypy
+	@PYTHONPATH=src $(VENV)/bin/lint-imports
+
+clean:
+	rm -rf $(VENV) bin

@@ -1,0 +1,70 @@
+"""Names and records of the queue (INTERNALS): where the files of message N are, and what todo/N says.
+
+todo/N, intd/N     u<uid> NUL p<pid> NUL F<sender> NUL T<recipient> NUL ...
+info/s/N           F<sender> NUL           local/s/N, remote/s/N   T<recipient> NUL or D<recipient> NUL ...
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+SPLIT = 23  # directories under mess, info, local, remote; read from the tree where it may differ
+SPLIT_KINDS = (b"mess", b"info", b"local", b"remote")
+FLAT_KINDS = (b"todo", b"intd", b"bounce")
+
+
+class Corrupt(ValueError):
+    """A record that no program of ours wrote."""
+
+
+def path(kind: bytes, number: int, split: int = SPLIT) -> bytes:
+    """The name of message `number`'s file of this kind, below queue/: `mess/6/1000000`, `todo/1000000`."""
+    if kind in SPLIT_KINDS:
+        return b"%b/%d/%d" % (kind, number % split, number)
+    return b"%b/%d" % (kind, number)
+
+
+class Envelope:
+    """Who sent a message, by which local user and process, and for whom."""
+
+    __slots__ = ("pid", "recipients", "sender", "uid")
+
+    def __init__(self, sender: bytes, recipients: Sequence[bytes], uid: int = 0, pid: int = 0) -> None:
+        self.sender, self.recipients, self.uid, self.pid = sender, recipients, uid, pid
+
+
+def todo(envelope: Envelope) -> bytes:
+    """The text of todo/N."""
+    head = b"u%d\0p%d\0F%b\0" % (envelope.uid, envelope.pid, envelope.sender)
+    return head + b"".join(b"T" + recipient + b"\0" for recipient in envelope.recipients)
+
+
+def parse_todo(text: bytes) -> Envelope:
+    """Read todo/N. Raises Corrupt where it is not whole: no sender, an unknown letter, no NUL at the end."""
+    sender: bytes | None = None
+    uid = pid = 0
+    recipients = []
+    for record in records(text):
+        kind, value = record[:1], record[1:]
+        if kind == b"u" and value.isdigit():
+            uid = int(value[:18])
+        elif kind == b"p" and value.isdigit():
+            pid = int(value[:18])
+        elif kind == b"F" and sender is None:
+            sender = value
+        elif kind == b"T":
+            recipients.append(value)
+        else:
+            raise Corrupt("unknown record")
+    if sender is None:
+        raise Corrupt("no sender")
+    return Envelope(sender, recipients, uid, pid)
+
+
+def records(text: bytes) -> Iterator[bytes]:
+    """The NUL-terminated records of a file. Raises Corrupt where the last one has no end."""
+    if text and not text.endswith(b"\0"):
+        raise Corrupt("unfinished record")
+    yield from text.split(b"\0")[:-1]

@@ -1,0 +1,1 @@
+"""The kernel, without mail: descriptors, processes, sockets, clocks, durable writes."""

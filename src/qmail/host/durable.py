@@ -1,0 +1,79 @@
+"""Durable writes: the only place where queue and mailbox names come, go and reach the disk.
+
+Only what was fsynced is durable; a name is durable when its directory was fsynced. fsync is never
+retried: after an error the kernel may have dropped the pages, and the file is dead.
+"""
+
+from __future__ import annotations
+
+import os
+
+CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+
+
+def create(path: bytes, mode: int = 0o644) -> int:
+    """Open a new file for writing; FileExistsError where the name is taken."""
+    return os.open(path, CREATE, mode)
+
+
+def open_append(path: bytes, mode: int = 0o600) -> int:
+    """Open for appending, made where missing; a link is not followed."""
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+
+
+def open_update(path: bytes) -> int:
+    """Open an existing file for reading and writing in place; a link is not followed."""
+    return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+
+
+def sync(descriptor: int) -> None:
+    """Everything written to this file, and its size, is on the disk when this returns."""
+    os.fsync(descriptor)
+
+
+def sync_data(descriptor: int) -> None:
+    """Everything written to this file is on the disk when this returns (no size change is to be kept)."""
+    os.fdatasync(descriptor)
+
+
+def sync_directory(path: bytes) -> None:
+    """Every name made or removed in this directory is durable when this returns."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def link(source: bytes, target: bytes) -> None:
+    """Give a file a second name."""
+    os.link(source, target, follow_symlinks=False)
+
+
+def rename(source: bytes, target: bytes) -> None:
+    """Give a file another name, replacing what had it."""
+    os.rename(source, target)
+
+
+def remove(path: bytes) -> bool:
+    """Take a name away. False where there was none."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def replace_file(path: bytes, temporary: bytes, data: bytes, mode: int = 0o644) -> None:
+    """Write `data` under `path` so that every reader, and every crash, sees the old or the new file, whole."""
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+    rename(temporary, path)
+    sync_directory(os.path.dirname(path) or b".")

@@ -1,0 +1,93 @@
+"""Starting programs: the only place that runs exec.
+
+A name with a slash is a path; another one is searched in PATH as the C library does, an empty
+element meaning the working directory. Programs get default signals and an empty mask.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from qmail.host import fds, signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
+DEFAULT_PATH = b"/bin:/usr/bin"
+
+
+def replace(argv: Sequence[bytes], environ: Mapping[bytes, bytes]) -> NoReturn:
+    """Become the program `argv[0]`. Returns only by raising OSError: what the last fitting candidate said."""
+    signals.restore()
+    denied: OSError | None = None
+    for path in candidates(argv[0], environ):
+        try:
+            os.execve(path, list(argv), dict(environ))
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EPERM):
+                denied = denied or error
+            elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
+                raise
+    raise denied or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def candidates(name: bytes, environ: Mapping[bytes, bytes]) -> list[bytes]:
+    """The paths at which a program of this name may stand, in order."""
+    if b"/" in name:
+        return [name]
+    return [(place or b".") + b"/" + name for place in environ.get(b"PATH", DEFAULT_PATH).split(b":")]
+
+
+def spawn(
+    argv: Sequence[bytes],
+    environ: Mapping[bytes, bytes],
+    descriptors: Mapping[int, int],
+    *,
+    directory: bytes | None = None,
+    session: bool = False,
+) -> int:
+    """Start a program as a child and return its pid.
+
+    `descriptors` maps the child's numbers to ours; all others that are not inheritable are closed.
+    A child that cannot be exec'd exits 111 where that may pass, 100 where the file is at fault.
+    Raises OSError where fork fails.
+    """
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        if session:
+            os.setsid()
+        _arrange(descriptors)
+        if directory is not None:
+            os.chdir(directory)
+        replace(argv, environ)
+    except OSError as error:
+        os._exit(exec_failure(error))
+    except BaseException:
+        os._exit(111)
+
+
+def exec_failure(error: OSError) -> int:
+    """The exit code for a failed exec: 111 for what may pass by itself, else 100."""
+    passing = (
+        errno.ENOMEM, errno.EAGAIN, errno.EIO, errno.ETXTBSY, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.EDQUOT,
+    )  # fmt: skip
+    return 111 if error.errno in passing else 100
+
+
+def _arrange(descriptors: Mapping[int, int]) -> None:
+    # First out of each other's way, then into place.
+    moved = {target: fds_above(source, max(descriptors, default=0)) for target, source in descriptors.items()}
+    for target, source in moved.items():
+        fds.copy(source, target)
+
+
+def fds_above(descriptor: int, highest: int) -> int:
+    """A close-on-exec copy of `descriptor` above `highest`."""
+    import fcntl
+
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, max(highest + 1, 3))

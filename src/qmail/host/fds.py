@@ -1,0 +1,69 @@
+"""Descriptors: whole writes, bounded reads, moves."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHUNK = 65536
+
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write every byte to a blocking descriptor. Raises OSError."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def chunks(descriptor: int) -> Iterator[bytes]:
+    """What can be read until the end, in pieces of at most 64 KiB."""
+    while chunk := os.read(descriptor, CHUNK):
+        yield chunk
+
+
+def read_all(descriptor: int, limit: int) -> bytes | None:
+    """Everything until the end, or None where it is more than `limit` bytes."""
+    pieces, size = [], 0
+    for chunk in chunks(descriptor):
+        pieces.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            return None
+    return b"".join(pieces)
+
+
+def move(source: int, target: int) -> None:
+    """`source` becomes `target`, inheritable; `source` is closed."""
+    if source == target:
+        os.set_inheritable(target, True)
+    else:
+        os.dup2(source, target, inheritable=True)
+        os.close(source)
+
+
+def copy(source: int, target: int) -> None:
+    """`target` becomes another name of `source`, inheritable."""
+    if source == target:
+        os.set_inheritable(target, True)
+    else:
+        os.dup2(source, target, inheritable=True)
+
+
+def standard_open() -> None:
+    """Make sure 0, 1 and 2 are open, so that no file we open is taken for one of them."""
+    while (descriptor := os.open("/dev/null", os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
+def close_from(lowest: int, keep: tuple[int, ...] = ()) -> None:
+    """Close every descriptor from `lowest` on, except those in `keep`."""
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        if descriptor >= lowest and descriptor not in keep:
+            try:
+                os.close(descriptor)
+            except OSError:
+                pass  # the one that listed the directory

@@ -1,0 +1,21 @@
+"""Becoming another user: the one right order, in the one place that may."""
+
+from __future__ import annotations
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def become(uid: int, gid: int, groups: Sequence[int] | None = None) -> None:
+    """Give up this identity for good: groups (default: just `gid`), then gid, then uid.
+
+    Raises OSError where the kernel refuses, and PermissionError where it quietly did not obey.
+    """
+    os.setgroups(list(groups) if groups is not None else [gid])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
+        raise PermissionError("unable to change identity")

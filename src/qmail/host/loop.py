@@ -1,0 +1,49 @@
+"""A loop over descriptors: epoll and callbacks, nothing more."""
+
+from __future__ import annotations
+
+import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+READ = select.EPOLLIN
+WRITE = select.EPOLLOUT
+GONE = select.EPOLLHUP | select.EPOLLERR
+
+
+class Loop:
+    """Calls back whoever waits for a descriptor. Level-triggered; a callback gets the events that came.
+
+    Callbacks of one round see each other's changes: one that was forgotten earlier in the round is not called.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._waiting: dict[int, Callable[[int], None]] = {}
+
+    def watch(self, descriptor: int, callback: Callable[[int], None], events: int = READ) -> None:
+        """Call back when `events` (READ, WRITE) happen on `descriptor`."""
+        if descriptor in self._waiting:
+            self._epoll.modify(descriptor, events)
+        else:
+            self._epoll.register(descriptor, events)
+        self._waiting[descriptor] = callback
+
+    def forget(self, descriptor: int) -> None:
+        """Stop watching; to be called before the descriptor is closed."""
+        if self._waiting.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+
+    def round(self, seconds: float | None) -> None:
+        """Wait for at least one event, at most so many seconds (None: for ever), and call back."""
+        for descriptor, events in self._epoll.poll(seconds):
+            callback = self._waiting.get(descriptor)
+            if callback is not None:
+                callback(events)
+
+    def close(self) -> None:
+        """Give the epoll descriptor back (after a fork, in the child: it must not share the parent's)."""
+        self._epoll.close()
+        self._waiting.clear()

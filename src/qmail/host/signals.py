@@ -1,0 +1,97 @@
+"""Signals: the interpreter's habits undone, and signals as readable bytes for loops.
+
+`_signal` is the interpreter's own module; `signal` wraps it in enums, and costs a short-lived
+program a third of its start-up.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found]  # built in, without a stub
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import FrameType
+
+HUP: int = _signal.SIGHUP
+INT: int = _signal.SIGINT
+QUIT: int = _signal.SIGQUIT
+ALRM: int = _signal.SIGALRM
+TERM: int = _signal.SIGTERM
+CHLD: int = _signal.SIGCHLD
+PIPE: int = _signal.SIGPIPE
+CONT: int = _signal.SIGCONT
+STOP: int = _signal.SIGSTOP
+KILL: int = _signal.SIGKILL
+USR1: int = _signal.SIGUSR1
+XFSZ: int = _signal.SIGXFSZ
+
+
+def defaults() -> None:
+    """Undo what the interpreter sets at start: INT raises nothing, PIPE is as the parent left it for children.
+
+    PIPE and XFSZ stay ignored in this process (writes then fail with an error that is looked at);
+    `restore` puts them back before a foreign program is run.
+    """
+    if _signal.getsignal(INT) is _signal.default_int_handler:
+        _signal.signal(INT, _signal.SIG_DFL)
+
+
+def restore() -> None:
+    """Default dispositions and an empty mask, as a program expects to find them after exec."""
+    for number in (PIPE, XFSZ, HUP, INT, QUIT, ALRM, TERM, CHLD, CONT, USR1):
+        _signal.signal(number, _signal.SIG_DFL)
+    _signal.set_wakeup_fd(-1)
+    _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def default(*numbers: int) -> None:
+    """Let these signals do what they do by default."""
+    for number in numbers:
+        _signal.signal(number, _signal.SIG_DFL)
+
+
+def ignore(*numbers: int) -> None:
+    """Ignore these signals."""
+    for number in numbers:
+        _signal.signal(number, _signal.SIG_IGN)
+
+
+def block(*numbers: int) -> None:
+    """Hold these signals back."""
+    _signal.pthread_sigmask(_signal.SIG_BLOCK, numbers)
+
+
+def unblock(*numbers: int) -> None:
+    """Let these signals through."""
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, numbers)
+
+
+def alarm(seconds: int) -> None:
+    """Send this process ALRM after so many seconds; 0 cancels."""
+    _signal.alarm(seconds)
+
+
+def catch(numbers: Iterable[int]) -> int:
+    """A non-blocking descriptor that becomes readable when one of these signals arrives, one byte each: its number.
+
+    For loops: read it with `arrived`. Nothing else happens when the signal comes.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in numbers:
+        _signal.signal(number, _nothing)
+    return reader
+
+
+def arrived(descriptor: int) -> set[int]:
+    """The signals that came since the last call."""
+    try:
+        return set(os.read(descriptor, 4096))
+    except BlockingIOError:
+        return set()
+
+
+def _nothing(_number: int, _frame: FrameType | None) -> None:
+    """The wakeup descriptor says it all."""

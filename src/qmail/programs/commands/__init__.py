@@ -1,0 +1,1 @@
+"""What a line of a .qmail file may run."""

@@ -1,0 +1,1 @@
+"""Spawners and delivery agents."""

@@ -1,0 +1,1 @@
+"""A submission becomes a file, and the file is scheduled."""

@@ -1,0 +1,1 @@
+"""Mailboxes, and the way out of them."""

@@ -1,0 +1,1 @@
+"""The network comes in; no mail here."""

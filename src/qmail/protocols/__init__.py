@@ -1,0 +1,1 @@
+"""Conversations, pure: bytes in, events and bytes out."""

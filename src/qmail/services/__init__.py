@@ -1,0 +1,1 @@
+"""Composition: which programs live together in one warm process family, and which module each name starts."""

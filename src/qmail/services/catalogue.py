@@ -1,0 +1,36 @@
+"""Every program's name, and the module whose `main` it starts.
+
+A program's name is that of its file, `_` as `-`. The two tables are what that rule cannot say.
+"""
+
+from __future__ import annotations
+
+import os
+
+# Programs that a service composes with warm processes: name to module.
+COMPOSED: dict[str, str] = {}
+
+# Names that are no module names, or second names of a program.
+SPELLED = {
+    "except": "qmail.programs.commands.except_",
+    "mailq": "qmail.programs.inject.sendmail",
+}
+
+
+def programs() -> dict[str, str]:
+    """Name to module, of all programs in this tree."""
+    import qmail.programs
+
+    top = os.path.dirname(qmail.programs.__file__ or "")
+    found = {}
+    for folder in sorted(os.listdir(top)):
+        if os.path.isdir(os.path.join(top, folder)):
+            for file in sorted(os.listdir(os.path.join(top, folder))):
+                stem, _, ending = file.rpartition(".")
+                if ending == "py" and not stem.startswith("_") and not stem.endswith("_"):
+                    found[stem.replace("_", "-")] = f"qmail.programs.{folder}.{stem}"
+    present = set(found.values()) | {"qmail.programs.commands.except_"}
+    for name, module in SPELLED.items():
+        if module in present and os.path.exists(os.path.join(top, *module.split(".")[2:]) + ".py"):
+            found[name] = module
+    return found | COMPOSED

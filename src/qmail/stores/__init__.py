@@ -1,0 +1,1 @@
+"""Files with mail meaning: control, queue, users, mailboxes, service directories, logs."""

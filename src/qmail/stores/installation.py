@@ -1,0 +1,99 @@
+"""The directories and files of a home, with their owners and modes (hier.c's table, and ours).
+
+`create` makes what is missing and, as root, gives every piece its owner; run again it changes nothing
+that is right already. Nothing here is setuid or setgid but the alias directory, whose group is kept.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats.queuefile import SPLIT, SPLIT_KINDS
+from qmail.formats.verdict import Permanent, Temporary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ACCOUNTS = (b"alias", b"qmaild", b"qmaill", b"qmailp", b"qmailq", b"qmailr", b"qmails")
+TCPTO_SIZE = 1024
+
+
+class Piece:
+    """One directory, file or fifo below the home."""
+
+    __slots__ = ("group", "kind", "mode", "name", "owner")
+
+    def __init__(self, name: bytes, kind: str, owner: bytes, group: bytes, mode: int) -> None:
+        self.name, self.kind, self.owner, self.group, self.mode = name, kind, owner, group, mode
+
+
+def pieces() -> Iterator[Piece]:
+    """Everything a home consists of before the first message, parents first."""
+    for name in (b"", b"bin", b"boot", b"control", b"lib", b"man", b"users"):
+        yield Piece(name, "directory", b"root", b"qmail", 0o755)
+    yield Piece(b"alias", "directory", b"alias", b"nofiles", 0o2755)
+    yield Piece(b"queue", "directory", b"qmailq", b"qmail", 0o750)
+    for name, mode in ((b"pid", 0o700), (b"intd", 0o700), (b"todo", 0o750), (b"lock", 0o750)):
+        yield Piece(b"queue/" + name, "directory", b"qmailq", b"qmail", mode)
+    yield Piece(b"queue/bounce", "directory", b"qmails", b"qmail", 0o700)
+    yield Piece(b"queue/bad", "directory", b"qmails", b"qmail", 0o700)
+    for kind in SPLIT_KINDS:
+        owner, mode = (b"qmailq", 0o750) if kind == b"mess" else (b"qmails", 0o700)
+        yield Piece(b"queue/" + kind, "directory", owner, b"qmail", mode)
+        for part in range(SPLIT):
+            yield Piece(b"queue/%b/%d" % (kind, part), "directory", owner, b"qmail", mode)
+    yield Piece(b"queue/lock/sendmutex", "file", b"qmails", b"qmail", 0o600)
+    yield Piece(b"queue/lock/tcpto", "file", b"qmailr", b"qmail", 0o644)
+    yield Piece(b"queue/lock/trigger", "fifo", b"qmails", b"qmail", 0o622)
+    # Where the sockets of qmail-queued, qmail-send and qmail-dns stand.
+    yield Piece(b"qq", "directory", b"qmailq", b"qmail", 0o755)
+    yield Piece(b"qs", "directory", b"qmails", b"qmail", 0o750)
+    yield Piece(b"qr", "directory", b"qmailr", b"qmail", 0o755)
+
+
+def create(home: bytes) -> None:
+    """Make a home: as root with the owners of a real installation, else all of it ours (single-user mode).
+
+    Raises Temporary or Permanent, naming the piece.
+    """
+    owners = _owners() if os.geteuid() == 0 else None
+    for piece in pieces():
+        path = home + (b"/" + piece.name if piece.name else b"")
+        try:
+            _make(path, piece)
+            if owners is not None:
+                os.chown(path, owners[piece.owner], owners[b"group " + piece.group])
+            # In single-user mode nobody else has any business here, but the modes say the same.
+            os.chmod(path, piece.mode)
+        except OSError as error:
+            reason = os.fsencode(error.strerror or str(error))
+            raise Temporary(b"unable to make " + path + b": " + reason) from error
+
+
+def _make(path: bytes, piece: Piece) -> None:
+    if os.path.lexists(path):
+        return
+    if piece.kind == "directory":
+        os.makedirs(path, 0o755) if not piece.name else os.mkdir(path, 0o700)
+    elif piece.kind == "fifo":
+        os.mkfifo(path, 0o600)
+    else:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        if piece.name.endswith(b"/tcpto"):
+            os.write(descriptor, b"\0" * TCPTO_SIZE)
+        os.close(descriptor)
+
+
+def _owners() -> dict[bytes, int]:
+    import grp
+    import pwd
+
+    try:
+        owners = {name: pwd.getpwnam(name.decode()).pw_uid for name in ACCOUNTS}
+        owners |= {b"group " + name: grp.getgrnam(name.decode()).gr_gid for name in (b"qmail", b"nofiles")}
+    except KeyError as error:
+        raise Permanent(
+            b"the qmail users are missing (" + str(error).encode() + b"); see INSTALL, or run 'qmail setup'"
+        ) from None
+    return owners | {b"root": 0}
