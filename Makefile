@@ -29,7 +29,7 @@ lint: $(VENV)/.tests
 	@$(TEST) ruff check src tests setup
 	@$(TEST) ruff format --check src tests setup
 	@$(TEST) mypy
-	@PYTHONPATH=src $(VENV)/bin/lint-imports
+	@PYTHONPATH=src $(VENV)/bin/lint-imports --no-cache
 
 clean:
 	rm -rf $(VENV) bin
