@@ -1,0 +1,335 @@
+"""The whole system, started here and now: what `make up` runs.
+
+One ordinary user, one directory (run/), the port 2525 on loopback. The services are those of a real
+installation, kept by svscan; a message is sent through them, and its way is shown. Ctrl-C ends it all.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+TOP = Path(__file__).resolve().parent.parent
+SHARED = Path("/var/tmp/pyqmail")  # where nobody can read, when the checkout lies in a closed home
+HOST = "pyqmail.localhost"
+ADDRESS = ("127.0.0.1", 2525)
+PATIENCE = 30.0  # seconds for the services to come up, and for a message to arrive
+
+sys.path.insert(0, str(TOP / "src"))
+
+
+T = TypeVar("T")
+
+
+class Trouble(Exception):
+    """What stands in the way, in one line that says what to do."""
+
+
+def main() -> int:
+    """Start, show, wait. Returns the exit code."""
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # the text stream of a program
+    try:
+        check_port()
+        base, user = become_ordinary()
+        run = base / "run"
+        prepare(run, base / "bin", user)
+        return keep(run)
+    except Trouble as trouble:
+        print(f"make up: {trouble}", file=sys.stderr)
+        return 111
+
+
+def check_port() -> None:
+    """Nothing may stand on our port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(ADDRESS)
+        except OSError as error:
+            raise Trouble(
+                f"port {ADDRESS[1]} on {ADDRESS[0]} is in use ({error.strerror}): is 'make up' running elsewhere?"
+            ) from None
+
+
+def become_ordinary() -> tuple[Path, str]:
+    """Give root up: the owner of the checkout, or nobody. Returns where bin/ and run/ are, and our name."""
+    if os.geteuid():
+        return TOP, pwd.getpwuid(os.geteuid()).pw_name
+    owner = os.stat(TOP).st_uid
+    account = pwd.getpwuid(owner) if owner else pwd.getpwnam("nobody")
+    base = TOP if readable_by(account, TOP / "bin" / "qmail-smtpd") else share()
+    run = base / "run"
+    run.mkdir(exist_ok=True)
+    os.chown(run, account.pw_uid, account.pw_gid)
+    from qmail.host import identity
+
+    identity.become(account.pw_uid, account.pw_gid)
+    os.environ["HOME"] = str(run)
+    return base, account.pw_name
+
+
+def readable_by(account: pwd.struct_passwd, path: Path) -> bool:
+    """Can this account run the program at `path`? Tried, not computed."""
+    done = subprocess.run(
+        [str(path), "--help"], user=account.pw_uid, group=account.pw_gid, extra_groups=[], cwd="/",
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
+    ) if os.access(path, os.X_OK) and _searchable(account, path) else None  # fmt: skip
+    return done is not None and done.returncode == 0
+
+
+def _searchable(account: pwd.struct_passwd, path: Path) -> bool:
+    for parent in path.parents:
+        status = parent.stat()
+        owner, group = status.st_uid == account.pw_uid, status.st_gid == account.pw_gid
+        if not status.st_mode & (0o100 if owner else 0o010 if group else 0o001):
+            return False
+    return True
+
+
+def share() -> Path:
+    """A copy of the programs where everybody can read it."""
+    SHARED.mkdir(mode=0o755, exist_ok=True)
+    status = SHARED.stat()
+    if status.st_uid or status.st_mode & 0o022:
+        raise Trouble(f"{SHARED} belongs to somebody else or is writable by others; remove it, or move the checkout")
+    for name in ("src", "setup"):
+        shutil.rmtree(SHARED / name, ignore_errors=True)
+        shutil.copytree(TOP / name, SHARED / name, ignore=shutil.ignore_patterns("__pycache__"))
+    site = next(iter((TOP / ".venv/lib").glob("python3*/site-packages/dns")), None)
+    if site is not None:
+        shutil.rmtree(SHARED / "dns", ignore_errors=True)
+        shutil.copytree(site, SHARED / "dns")
+    python = os.path.realpath(sys.executable)
+    subprocess.run(
+        [python, str(SHARED / "setup/launchers.py"), str(SHARED / "bin"), str(SHARED / "src"), python, str(SHARED)],
+        check=True, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    return SHARED
+
+
+def prepare(run: Path, programs: Path, user: str) -> None:
+    """Make the home where it is missing; what is there already stays as it is."""
+    from qmail.formats.verdict import Ending
+    from qmail.stores.control import configure
+    from qmail.stores.installation import create
+
+    try:
+        home = os.fsencode(run)
+        fresh = not (run / "control" / "me").exists()
+        if not (run / "bin").exists():
+            run.mkdir(exist_ok=True)
+            (run / "bin").symlink_to(programs)
+        create(home)
+        if fresh:
+            configure(home, os.fsencode(HOST))
+        people(run, user)
+        services(run)
+    except Ending as end:
+        raise Trouble(os.fsdecode(end.text)) from None
+    except OSError as error:
+        raise Trouble(f"{error.filename or run}: {error.strerror}") from None
+
+
+def people(run: Path, user: str) -> None:
+    """One user, `you`, whose home is run/you; everything else is the alias user's."""
+    uid, gid = os.geteuid(), os.getegid()
+    for name in ("you", "alias"):
+        (run / name).mkdir(mode=0o700, exist_ok=True)
+    maildir = run / "you" / "Maildir"
+    if not maildir.exists():
+        subprocess.run([run / "bin/maildirmake", maildir], check=True)
+    for alias in ("postmaster", "mailer-daemon", "root", "abuse"):
+        write(run / "alias" / f".qmail-{alias}", f"&you@{HOST}\n", keep_old=True)
+    assign = run / "users" / "assign"
+    lines = [
+        f"=you:{user}:{uid}:{gid}:{run}/you:::",
+        f"+you-:{user}:{uid}:{gid}:{run}/you:-::",
+        f"+:{user}:{uid}:{gid}:{run}/alias:-::",
+        ".",
+    ]
+    write(assign, "".join(line + "\n" for line in lines), keep_old=True)
+    subprocess.run([run / "bin/qmail-newu"], env={"QMAIL_HOME": str(run), "PATH": os.environ["PATH"]}, check=True)
+
+
+SERVICES = {
+    "queued": "exec qmail-queued",
+    "send": "exec qmail-start ./Maildir/",
+    "smtpd": "exec tcpserver -v -R -H -l {host} -x tcp.cdb -c 200 {address} {port} {run}/bin/qmail-smtpd",
+}
+
+
+def services(run: Path) -> None:
+    """The service directories, as the boot of a real installation has them; the rules let this machine relay."""
+    environment = f"exec env - QMAIL_HOME={run} PATH={run}/bin:/usr/bin:/bin"
+    words = {"host": HOST, "address": ADDRESS[0], "port": ADDRESS[1], "run": run}
+    for name, command in SERVICES.items():
+        directory = run / "service" / name
+        (directory / "log").mkdir(parents=True, exist_ok=True)
+        (run / "log").mkdir(exist_ok=True)
+        line = command.format(**words).replace("exec ", "", 1)
+        write(directory / "run", f"#!/bin/sh\nexec 2>&1\n{environment} {line}\n", mode=0o755)
+        write(directory / "log/run", f"#!/bin/sh\n{environment} multilog t {run}/log/{name}\n", mode=0o755)
+    write(run / "tcp.smtp", '127.:allow,RELAYCLIENT=""\n:allow\n', keep_old=True)
+    with open(run / "tcp.smtp", "rb") as rules:
+        target = run / "service" / "smtpd"
+        subprocess.run([run / "bin/tcprules", target / "tcp.cdb", target / "tcp.tmp"], stdin=rules, check=True)
+
+
+def write(path: Path, text: str, *, mode: int = 0o644, keep_old: bool = False) -> None:
+    """Write a small file whole; `keep_old` leaves one that is there, since its owner may have changed it."""
+    if keep_old and path.exists():
+        return
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.chmod(mode)
+    os.replace(new, path)
+
+
+def keep(run: Path) -> int:
+    """Run svscan in the foreground, show one message, and wait for Ctrl-C."""
+    ended: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda caught, _frame: ended.append(caught))
+    print(f"starting in {run} ...")
+    svscan = subprocess.Popen(
+        [run / "bin/svscan", "--stop", run / "service"],
+        env={"PATH": f"{run}/bin:/usr/bin:/bin", "QMAIL_HOME": str(run)},
+        cwd=run, stdin=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    code = 0
+    try:
+        show(run, svscan, ended)
+        while not ended and svscan.poll() is None:
+            time.sleep(0.2)
+        if svscan.poll() is not None:
+            raise Trouble(f"svscan ended by itself with code {svscan.returncode}; the logs are in {run}/log")
+    except Trouble as trouble:
+        print(f"make up: {trouble}", file=sys.stderr)
+        code = 111
+    print("\nstopping ...")
+    if svscan.poll() is None:
+        svscan.terminate()
+    svscan.wait(90)
+    print(f"stopped. {run} keeps the mail and the queue; 'make up' goes on from there.")
+    return code
+
+
+def show(run: Path, svscan: subprocess.Popen[bytes], ended: list[int]) -> None:
+    """Send a message through the port and print what each station said of it."""
+    new = run / "you" / "Maildir" / "new"
+    before = set(os.listdir(new))
+    marks = {name: log_size(run, name) for name in SERVICES}
+    subject = f"hello {int(time.time())}"
+    talk = wait_for("the SMTP port", svscan, ended, lambda: send(subject))
+    if talk is None:
+        return
+    arrived = wait_for("the Maildir", svscan, ended, lambda: newest(new, before, subject))
+    if arrived is None:
+        return
+    print("\n".join(["", "the talk on the port:", *(f"    {line}" for line in talk)]))
+    for name, station in (("smtpd", "tcpserver and qmail-smtpd"), ("send", "qmail-send")):
+        wait_for(f"the log of {name}", svscan, ended, partial(finished, run, name, marks[name]))
+        print("\n".join(["", f"{station} logged:", *(f"    {line}" for line in readable(run, name, marks[name]))]))
+    print(f"\nand the message is here:\n    {arrived}\n")
+    print(HELP.format(run=os.path.relpath(run), host=HOST, port=ADDRESS[1]))
+
+
+HELP = """what to try next, in another terminal:
+  swaks --server 127.0.0.1:{port} --to you@{host}     send a message (or telnet, or any mail program)
+  ls {run}/you/Maildir/new                                where it arrives
+  tail -f {run}/log/send/current | {run}/bin/tai64nlocal      what happens to it
+  echo '|cat >> all' > {run}/you/.qmail-list           then send to you-list@{host}
+  {run}/bin/svstat {run}/service/*                          the services; svc -t, -d, -u work on them
+  {run}/bin/qmail-qread, {run}/bin/qmail-qstat              what is in the queue
+  {run}/bin/qmail-send --help                            every program explains itself
+Ctrl-C stops everything."""
+
+
+def wait_for(what: str, svscan: subprocess.Popen[bytes], ended: list[int], ask: Callable[[], T | None]) -> T | None:
+    """Ask until there is an answer; None where we were told to stop meanwhile. Raises Trouble after PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while not ended:
+        if (answer := ask()) is not None:
+            return answer
+        if svscan.poll() is not None:
+            raise Trouble(f"svscan ended by itself with code {svscan.returncode}")
+        if time.monotonic() > deadline:
+            raise Trouble(f"nothing came of {what} within {PATIENCE:.0f} seconds; see the logs in run/log")
+        time.sleep(0.02)
+    return None
+
+
+def send(subject: str) -> list[str] | None:
+    """One message by SMTP; the talk as lines, or None while nobody answers yet."""
+    talk = []
+    try:
+        with socket.create_connection(ADDRESS, 10) as connection, connection.makefile("rwb") as stream:
+            for command in (
+                b"", b"HELO localhost", b"MAIL FROM:<me@localhost>", b"RCPT TO:<you@" + HOST.encode() + b">", b"DATA",
+                b"From: <me@localhost>\r\nSubject: " + subject.encode() + b"\r\n\r\nIt works.\r\n.", b"QUIT",
+            ):  # fmt: skip
+                if command:
+                    stream.write(command + b"\r\n")
+                    stream.flush()
+                    talk += ["> " + line for line in command.decode().split("\r\n")]
+                reply = stream.readline().decode("ascii", "replace").rstrip()
+                if not reply:
+                    return None
+                talk.append(reply)
+                if reply[:1] not in "23":
+                    raise Trouble(f"the server said: {reply}")
+    except ConnectionError:
+        return None
+    return talk
+
+
+def newest(new: Path, before: set[str], subject: str) -> Path | None:
+    """The file with this subject that was not there before."""
+    for name in set(os.listdir(new)) - before:
+        if subject.encode() in (new / name).read_bytes():
+            return new / name
+    return None
+
+
+def finished(run: Path, name: str, mark: int) -> bool | None:
+    """Has this service logged the end of a session or a message?"""
+    return b" end " in log_since(run, name, mark) or None
+
+
+def log_size(run: Path, name: str) -> int:
+    """How long the log of a service is now."""
+    try:
+        return (run / "log" / name / "current").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def log_since(run: Path, name: str, mark: int) -> bytes:
+    """What a service has logged since `mark`."""
+    try:
+        text = (run / "log" / name / "current").read_bytes()
+    except FileNotFoundError:
+        return b""
+    return text[mark:] if mark <= len(text) else text
+
+
+def readable(run: Path, name: str, mark: int) -> list[str]:
+    """The same as lines, with the labels as local time."""
+    done = subprocess.run(
+        [run / "bin/tai64nlocal"], input=log_since(run, name, mark), stdout=subprocess.PIPE, check=True
+    )
+    return done.stdout.decode("ascii", "replace").splitlines()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
