@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+
 from conftest import BIN, TOP
 
 SOURCE = TOP / "src" / "qmail"
@@ -45,7 +46,7 @@ def test_durable_changes_stand_in_one_module() -> None:
     """Queue and mailbox names change only through host/durable.py."""
     guilty = []
     for path in MODULES:
-        if path.name == "durable.py" or "stores" not in path.parts and "queue" not in path.parts:
+        if path.name == "durable.py" or ("stores" not in path.parts and "queue" not in path.parts):
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if (
