@@ -26,10 +26,13 @@ prove: $(VENV)/.tests
 	@$(TEST) pytest -m prove
 
 lint: $(VENV)/.tests
-	@$(TEST) ruff check src tests setup
-	@$(TEST) ruff format --check src tests setup
+	@$(TEST) ruff check src tests setup bench
+	@$(TEST) ruff format --check src tests setup bench
 	@$(TEST) mypy
 	@PYTHONPATH=src $(VENV)/bin/lint-imports --no-cache
+
+bench: bin
+	@$(VENV)/bin/python bench/compare.py
 
 clean:
 	rm -rf $(VENV) bin
