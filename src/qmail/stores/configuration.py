@@ -1,0 +1,69 @@
+"""The first five control files, from one name (config-fast, and every set-up that calls it).
+
+Whatever else is in control/ stays. Run again with the same name, nothing changes; with another name,
+me, defaultdomain and plusdomain follow it, and locals and rcpthosts keep the old name beside the new one.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats.verdict import Permanent, Temporary
+from qmail.host import durable
+from qmail.stores.control import Control
+
+LONGEST = 253  # bytes of a host name, RFC 1035 2.3.4
+ALLOWED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+
+
+def configure(home: bytes, fqdn: bytes) -> list[tuple[bytes, bytes]]:
+    """Make `fqdn` the name of the system in `home`. Returns (control file, its text), in the order written.
+
+    Raises Permanent where the name is none, and Temporary where a file cannot be read or written.
+    """
+    if not is_host_name(fqdn):
+        raise Permanent(b"not a host name: " + fqdn)
+    control = Control(home)
+    files = [
+        (b"me", fqdn + b"\n"),
+        (b"defaultdomain", default_domain(fqdn) + b"\n"),
+        (b"plusdomain", plus_domain(fqdn) + b"\n"),
+        (b"locals", _with_line(control.text(b"locals"), fqdn)),
+        (b"rcpthosts", _with_line(control.text(b"rcpthosts"), fqdn)),
+    ]
+    for name, text in files:
+        if control.text(name) != text:
+            path = home + b"/control/" + name
+            try:
+                durable.replace_file(path, path + b".new", text)
+            except OSError as error:
+                reason = os.fsencode(error.strerror or str(error))
+                raise Temporary(b"unable to write " + path + b": " + reason) from error
+    return files
+
+
+def is_host_name(name: bytes) -> bool:
+    """Letters, digits, hyphens and underscores in labels of 1 to 63 bytes, dots between, at most 253 bytes."""
+    labels = name.split(b".")
+    return len(name) <= LONGEST and ALLOWED.issuperset(name) and all(0 < len(label) < 64 for label in labels)
+
+
+def default_domain(fqdn: bytes) -> bytes:
+    """The name without its first label, or the whole name where that would leave no dot."""
+    rest = fqdn.partition(b".")[2]
+    return rest if b"." in rest else fqdn
+
+
+def plus_domain(fqdn: bytes) -> bytes:
+    """The last two labels."""
+    return b".".join(fqdn.split(b".")[-2:])
+
+
+def _with_line(text: bytes | None, line: bytes) -> bytes:
+    # A name is added once: what an administrator has added since stays.
+    text = text or b""
+    if line.lower() in [present.strip().lower() for present in text.split(b"\n")]:
+        return text
+    if text and not text.endswith(b"\n"):
+        text += b"\n"
+    return text + line + b"\n"
