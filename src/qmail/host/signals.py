@@ -28,6 +28,9 @@ USR1: int = _signal.SIGUSR1
 XFSZ: int = _signal.SIGXFSZ
 
 
+_ours: set[int] = set()  # the signals that this process ignores or catches by its own wish
+
+
 def defaults() -> None:
     """Undo what the interpreter sets at start: INT raises nothing, PIPE is as the parent left it for children.
 
@@ -39,8 +42,12 @@ def defaults() -> None:
 
 
 def restore() -> None:
-    """Default dispositions and an empty mask, as a program expects to find them after exec."""
-    for number in (PIPE, XFSZ, HUP, INT, QUIT, ALRM, TERM, CHLD, CONT, USR1):
+    """What a program expects to find after exec: nothing of what we did to signals, and an empty mask.
+
+    What was ignored when we were started stays ignored (nohup); PIPE and XFSZ are the interpreter's own doing.
+    """
+    _ours.update((PIPE, XFSZ))
+    for number in _ours:
         _signal.signal(number, _signal.SIG_DFL)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
@@ -56,6 +63,7 @@ def ignore(*numbers: int) -> None:
     """Ignore these signals."""
     for number in numbers:
         _signal.signal(number, _signal.SIG_IGN)
+        _ours.add(number)
 
 
 def block(*numbers: int) -> None:
@@ -82,6 +90,7 @@ def catch(numbers: Iterable[int]) -> int:
     _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in numbers:
         _signal.signal(number, _nothing)
+        _ours.add(number)
     return reader
 
 
