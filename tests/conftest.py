@@ -1,8 +1,13 @@
-"""What every test may use: the programs as shipped, and a home of its own."""
+"""What every test may use: the programs as shipped, and a home of its own.
+
+Root with the qmail users tests a real installation, an ordinary user the single-user mode. Root on a
+machine without the qmail users becomes nobody: `sh setup/users.sh` makes the users.
+"""
 
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -12,8 +17,40 @@ import pytest
 
 TOP = Path(__file__).resolve().parent.parent
 BIN = TOP / "bin"
+SHARED = TOP.parent / "shared"
 
 sys.path.insert(0, str(TOP / "src"))
+
+
+def have_users() -> bool:
+    """Do the qmail users exist?"""
+    names = {entry.pw_name for entry in pwd.getpwall()}
+    return {"alias", "qmaild", "qmaill", "qmailp", "qmailq", "qmailr", "qmails"} <= names
+
+
+if os.geteuid() == 0 and not have_users():
+    nobody = pwd.getpwnam("nobody")
+    os.setgroups([])
+    os.setresgid(nobody.pw_gid, nobody.pw_gid, nobody.pw_gid)
+    os.setresuid(nobody.pw_uid, nobody.pw_uid, nobody.pw_uid)
+    os.environ["HOME"] = "/tmp"
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root and the qmail users (sh setup/users.sh)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Every user of the system must be able to reach its files: the temporary directory is open."""
+    os.umask(0o022)
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of this test, which other users may enter."""
+    path = tmp_path_factory.mktemp("t")
+    for directory in (path, *path.parents):
+        if directory.name.startswith("pytest-of-") or "pytest-of-" in str(directory.parent):
+            directory.chmod(0o755)
+    return path
 
 
 @pytest.fixture
