@@ -1,0 +1,28 @@
+"""When to try again, and when to give up (qmail-send(8)).
+
+The time between attempts grows with the square root of a message's age: the next one is at
+birth + (sqrt(age) + skip)², skip being 10 for local and 20 for remote recipients. All times are whole
+seconds since 1970.
+"""
+
+from __future__ import annotations
+
+from math import isqrt
+
+SKIP = (10, 20)  # local, remote
+AFTER_TROUBLE = 123  # seconds until something that the system refused is tried again
+
+
+def next_attempt(birth: int, now: int, channel: int) -> int:
+    """The time of the attempt that follows one made now."""
+    return birth + (isqrt(max(now - birth, 0)) + SKIP[channel]) ** 2
+
+
+def expired(birth: int, now: int, lifetime: int) -> bool:
+    """Is an attempt that begins now the last one?"""
+    return now > birth + lifetime
+
+
+def longest_wait(lifetime: int) -> int:
+    """No attempt is further ahead than this, unless the clock was set back meanwhile."""
+    return max((isqrt(lifetime) + skip) ** 2 - lifetime for skip in SKIP) + AFTER_TROUBLE
