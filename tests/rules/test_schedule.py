@@ -21,9 +21,7 @@ def test_messages_come_out_in_the_order_of_their_times_and_never_early(table: di
         taken.append(number)
     assert set(taken) == {number for number, when in table.items() if max(when, 0) <= now}
     assert [max(table[n], 0) for n in taken] == sorted(max(table[n], 0) for n in taken)
-    assert dict((number, when) for when, number in schedule) == {
-        number: when for number, when in table.items() if when > now
-    }
+    assert {number: when for when, number in schedule} == {number: when for number, when in table.items() if when > now}
 
 
 @given(entries, st.integers(0, 2**40))
