@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import os
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
@@ -43,6 +47,26 @@ def sync_directory(path: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def whole() -> Callable[[int], None] | None:
+    """syncfs(2), or None where the system lacks it: everything on the file system of a descriptor reaches the disk.
+
+    It reports each error once to each descriptor that was open when it happened. Raises OSError.
+    """
+    import ctypes
+
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (OSError, AttributeError):
+        return None
+
+    def sync_whole(descriptor: int) -> None:
+        if syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code))
+
+    return sync_whole
 
 
 def link(source: bytes, target: bytes) -> None:

@@ -48,11 +48,13 @@ def spawn(
     *,
     directory: bytes | None = None,
     session: bool = False,
+    unable: int | None = None,
 ) -> int:
     """Start a program as a child and return its pid.
 
     `descriptors` maps the child's numbers to ours; all others that are not inheritable are closed.
-    A child that cannot be exec'd exits 111 where that may pass, 100 where the file is at fault.
+    A child that cannot be exec'd exits `unable`; where that is not given 111 if it may pass, 100 if the
+    file is at fault.
     Raises OSError where fork fails.
     """
     pid = os.fork()
@@ -66,7 +68,7 @@ def spawn(
             os.chdir(directory)
         replace(argv, environ)
     except OSError as error:
-        os._exit(exec_failure(error))
+        os._exit(exec_failure(error) if unable is None else unable)
     except BaseException:
         os._exit(111)
 

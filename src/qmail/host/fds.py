@@ -17,6 +17,18 @@ def write_all(descriptor: int, data: bytes) -> None:
         data = data[os.write(descriptor, data) :]
 
 
+def write_if_ready(descriptor: int, line: bytes) -> bool:
+    """Write one line of at most 4 KiB where that does not wait; for words that must not hold anything up."""
+    import select
+
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    try:
+        return bool(poll.poll(0)) and os.write(descriptor, line[:4096]) > 0
+    except OSError:
+        return False
+
+
 def chunks(descriptor: int) -> Iterator[bytes]:
     """What can be read until the end, in pieces of at most 64 KiB."""
     while chunk := os.read(descriptor, CHUNK):

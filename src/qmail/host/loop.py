@@ -36,9 +36,12 @@ class Loop:
         if self._waiting.pop(descriptor, None) is not None:
             self._epoll.unregister(descriptor)
 
-    def round(self, seconds: float | None) -> None:
-        """Wait for at least one event, at most so many seconds (None: for ever), and call back."""
-        for descriptor, events in self._epoll.poll(seconds):
+    def round(self, seconds: float | None, most: int = -1) -> None:
+        """Wait for at least one event, at most so many seconds (None: for ever), and call back for up to `most`.
+
+        Where more are ready, the next round begins with those that were left out.
+        """
+        for descriptor, events in self._epoll.poll(seconds, most):
             callback = self._waiting.get(descriptor)
             if callback is not None:
                 callback(events)

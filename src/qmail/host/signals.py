@@ -11,7 +11,7 @@ import os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
 HUP: int = _signal.SIGHUP
@@ -79,6 +79,12 @@ def unblock(*numbers: int) -> None:
 def alarm(seconds: int) -> None:
     """Send this process ALRM after so many seconds; 0 cancels."""
     _signal.alarm(seconds)
+
+
+def on(number: int, act: Callable[[], object]) -> None:
+    """When this signal comes, call `act`, also in the middle of a read or write."""
+    _signal.signal(number, lambda _number, _frame: act())
+    _ours.add(number)
 
 
 def catch(numbers: Iterable[int]) -> int:

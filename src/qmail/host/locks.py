@@ -1,0 +1,23 @@
+"""Exclusive locks on files (flock(2)), the kind that qmail's programs keep others out with."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+
+def take(path: bytes, mode: int = 0o600) -> int | None:
+    """A descriptor that holds the lock on the file at `path`, made where missing; None where another one holds it.
+
+    Raises OSError. The lock lasts until the descriptor is closed, and is not handed on to programs.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

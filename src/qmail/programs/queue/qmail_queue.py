@@ -1,0 +1,61 @@
+"""qmail-queue: one message into the queue, or nothing.
+
+Usage: qmail-queue < MESSAGE 1< ENVELOPE
+
+The message is read from descriptor 0, and after its end the envelope from descriptor 1:
+
+    F<sender> NUL T<recipient> NUL T<recipient> NUL ... NUL
+
+An address may have 1002 bytes; what follows the last NUL is not read. qmail-queue has no rights of
+its own: it hands everything to qmail-queued, which writes the queue, and exits 0 when the message is
+durable there. It gives up after 24 hours.
+
+Runs as: whoever sends mail.
+Exit codes: 0 accepted; 11 an address is too long; 31 the envelope is too large; 51 out of memory;
+    52 timeout; 53 write error or disk full; 54 the message or the envelope cannot be read to its end;
+    56 qmail-queued cannot be reached; 61 no home directory; 62 to 66 trouble in queue, pid, mess, intd,
+    todo; 71 the user has too many unfinished messages; 72, 74 qmail-queued does not answer; 81 internal
+    bug; 91 the envelope is malformed.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats.envelope import UNFINISHED, Check
+from qmail.host import fds, signals
+from qmail.protocols import submit
+from qmail.stores import home as homes
+from qmail.stores.submission import NO_MEMORY, Direct
+
+LONGEST = 86_400  # seconds
+TIMEOUT, BUG = 52, 81
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above. Says nothing, whatever happens: the exit code is all."""
+    signals.on(signals.ALRM, lambda: os._exit(TIMEOUT))
+    signals.alarm(LONGEST)
+    try:
+        return _queue(Direct(homes.find(argv[0], environ), submit.PROGRAM))
+    except MemoryError:
+        return NO_MEMORY
+    except Exception:
+        return BUG
+
+
+def _queue(submission: Direct) -> int:
+    try:
+        for piece in fds.chunks(0):
+            submission.write(piece)
+        check = Check()
+        for piece in fds.chunks(1):
+            submission.envelope(piece)
+            check.feed(piece)
+            if check.whole or check.code:
+                # Whoever holds the other end need not close it. What is wrong is qmail-queued's to say.
+                return submission.commit().code
+    except OSError:
+        pass
+    submission.abandon()
+    return UNFINISHED

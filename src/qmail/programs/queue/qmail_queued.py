@@ -1,0 +1,356 @@
+"""qmail-queued: the only writer of new messages.
+
+Usage: qmail-queued
+
+Programs that hand over a message (qmail-queue, and those that stand in its place) speak to the
+socket QMAIL_HOME/qq/socket. Any local user may; the kernel says who it is, and that is written into
+the message. Nobody is told that a message was accepted before it is durable. Messages that become
+complete at the same time share the waits for the disk. qmail-send is told of each.
+
+A user who is not qmail's own has a share of the connections, and all those users together a quarter.
+A message may take 24 hours to arrive. At most 64 KiB of one are held in memory.
+
+Started by root it becomes qmailq. It stays in the foreground. TERM: it takes no new messages, ends
+those under way within 10 seconds, and exits. HUP: the same, and then it starts itself anew.
+
+Runs as: qmailq.
+Faces: every local user.
+Exit codes: 0 after TERM; 111 another one is running, or it cannot start.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from functools import partial
+
+import qmail
+from qmail.formats import envelope, received
+from qmail.formats.verdict import Temporary
+from qmail.host import clock, execute, fds, identity, localsocket, locks, loop, program, signals, title
+from qmail.protocols import submit
+from qmail.protocols.submit import Stage
+from qmail.rules.shares import Shares, Turns
+from qmail.stores import arrival as arrivals
+from qmail.stores import home as homes
+from qmail.stores.notes import Notes
+from qmail.stores.queue import Queue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmail.stores.arrival import Arrival, Refused
+    from qmail.stores.home import Home
+
+READ = 32768  # bytes of one client a turn
+HELD = 32768  # bytes of a message in memory, from which on it goes to its file; with READ, 64 KiB
+WRITE_OUT = 4 * 1024 * 1024  # bytes of a large message that may wait for the disk
+EVENTS = 128  # clients read between two commits
+BATCH = 128  # messages of one commit
+LONGEST = 86_400.0  # seconds for a message to arrive
+GRACE = 10.0  # seconds after TERM for what is under way
+SWEEP = 60.0  # seconds between looks for overdue messages
+SPARE = 32  # descriptors kept for ourselves
+EACH = 3  # descriptors of one client: its socket, mess/N, intd/N
+
+INVOKED = {b"alias": b"by alias", b"qmaild": b"from network", b"qmails": b"for bounce"}
+TIMEOUT, BUSY = 52, 71  # qmail-queue's exit codes
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    home = homes.find(argv[0], environ)
+    fds.standard_open()
+    title.show(b"qmail-queued")
+    _become(home)
+    os.umask(0o033)
+    lock = _lock(home)
+    caught = signals.catch((signals.TERM, signals.INT, signals.HUP))
+    server = Server(home, caught)
+    again = server.run()
+    if again:
+        os.close(lock)
+        execute.replace([home.program(b"qmail-queued")], environ)
+    return 0
+
+
+def _become(home: Home) -> None:
+    if os.geteuid() == 0:
+        try:
+            identity.become(*home.account(b"qmailq"))
+        except OSError as error:
+            raise Temporary(b"unable to become qmailq: " + os.fsencode(error.strerror or str(error))) from error
+
+
+def _lock(home: Home) -> int:
+    try:
+        lock = locks.take(home.file(b"qq/lock"), 0o644)
+    except OSError as error:
+        raise Temporary(b"unable to lock qq/lock: " + os.fsencode(error.strerror or str(error))) from error
+    if lock is None:
+        raise Temporary(b"cannot start: qmail-queued is already running")
+    os.ftruncate(lock, 0)
+    os.write(lock, b"%d %b\n" % (os.getpid(), qmail.__version__.encode()))
+    return lock
+
+
+class Client:
+    """One connection, and the message on it."""
+
+    __slots__ = ("arrival", "check", "descriptor", "due", "pid", "qp", "talk", "uid")
+
+    def __init__(self, peer: localsocket.Peer) -> None:
+        self.descriptor, self.uid, self.pid = peer.descriptor, peer.uid, peer.pid
+        self.talk = submit.Incoming()
+        self.begin_nothing()
+
+    def begin_nothing(self) -> None:
+        """No message is under way."""
+        self.arrival: Arrival | None = None
+        self.check: envelope.Check | None = None
+        self.qp = 0
+        self.due = 0.0
+
+
+class Server:
+    """The socket, the clients, and the door to the queue."""
+
+    def __init__(self, home: Home, caught: int) -> None:
+        self.queue = Queue(home.queue)
+        self.door = arrivals.Door(self.queue)
+        self.notes = Notes(home.file(b"qs/notes"), home.queue)
+        self.by = {home.account(name)[0]: words for name, words in INVOKED.items()} if not home.single else {}
+        favoured = {os.geteuid(), 0, *(uid for uid, words in self.by.items() if words != INVOKED[b"alias"])}
+        self.shares = Shares((_descriptors() - SPARE) // EACH, frozenset(favoured))
+        self.turns: Turns[Client] = Turns()
+        self.clients: dict[int, Client] = {}
+        self.loop = loop.Loop()
+        self.caught = caught
+        self.loop.watch(caught, self.signalled)
+        self.listener = localsocket.Listener(home.file(b"qq/socket"), 0o666)
+        self.loop.watch(self.listener.fileno(), self.accept)
+        self.stopping = self.again = False
+        self.end = 0.0
+        self.paused_until = 0.0
+        # Numbers for messages of resident clients, which go on where an earlier process cannot have been.
+        self.qp = int(clock.now() * 1000) - 1_700_000_000_000
+        self.second, self.date = 0, b""
+
+    def run(self) -> bool:
+        """Accept until told to stop. True: start anew."""
+        sweep = clock.monotonic() + SWEEP
+        while not self.stopping or (self.clients and clock.monotonic() < self.end):
+            self.loop.round(0 if self.turns else 1.0 if self.stopping or self.paused_until else SWEEP, EVENTS)
+            if self.turns:
+                self.commit()
+            now = clock.monotonic()
+            if self.paused_until and now >= self.paused_until:
+                self.paused_until = 0.0
+                self.loop.watch(self.listener.fileno(), self.accept)
+            if now >= sweep:
+                sweep = now + SWEEP
+                self.sweep(now)
+        for client in list(self.clients.values()):
+            self.hang_up(client)
+        return self.again
+
+    def signalled(self, _events: int) -> None:
+        """TERM, INT or HUP."""
+        came = signals.arrived(self.caught)
+        if not came or self.stopping:
+            return
+        self.stopping, self.again = True, signals.HUP in came
+        self.end = clock.monotonic() + GRACE
+        self.loop.forget(self.listener.fileno())
+        self.listener.close()
+        self.paused_until = 0.0
+        for client in list(self.clients.values()):
+            if client.talk.stage == Stage.IDLE:
+                self.hang_up(client)
+
+    def sweep(self, now: float) -> None:
+        """Refuse the messages that take too long."""
+        for client in list(self.clients.values()):
+            if client.due and now > client.due and client.talk.stage == Stage.BEGUN:
+                self.give_up(client, TIMEOUT)
+
+    # ---- clients come, speak and go
+
+    def accept(self, _events: int) -> None:
+        """Take new connections."""
+        for _turn in range(EVENTS):
+            try:
+                peer = self.listener.accept()
+            except OSError as error:
+                # No descriptors: those who are here go on, the others wait outside.
+                self.say(b"unable to accept connections", error)
+                self.loop.forget(self.listener.fileno())
+                self.paused_until = clock.monotonic() + 1.0
+                return
+            if peer is None:
+                return
+            if not self.shares.admit(peer.uid):
+                _write(peer.descriptor, submit.answer(BUSY, 0))
+                os.close(peer.descriptor)
+                continue
+            client = Client(peer)
+            self.clients[peer.descriptor] = client
+            self.loop.watch(peer.descriptor, partial(self.read, client))
+
+    def read(self, client: Client, _events: int) -> None:
+        """What one client has to say, one turn of it."""
+        if client.talk.stage == Stage.COMMITTED:
+            return  # it waits for its answer
+        try:
+            data = os.read(client.descriptor, READ)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.hang_up(client)
+            return
+        self.listen(client, data)
+
+    def listen(self, client: Client, data: bytes) -> None:
+        """Act on what was read."""
+        try:
+            stage = client.talk.feed(data)
+        except submit.Broken:
+            self.hang_up(client)
+            return
+        if stage == Stage.COMMITTED:
+            self.turns.add(client.uid, client)
+        elif stage == Stage.ABANDONED:
+            self.give_up(client, envelope.UNFINISHED)
+        elif stage == Stage.BEGUN:
+            client.due = client.due or clock.monotonic() + LONGEST
+            if client.talk.held > HELD:
+                refusal = self.put(client)
+                if refusal is not None:
+                    self.give_up(client, *refusal)
+
+    def hang_up(self, client: Client) -> None:
+        """Forget a client; what it had begun goes."""
+        if client.arrival is not None:
+            client.arrival.drop()
+        self.loop.forget(client.descriptor)
+        os.close(client.descriptor)
+        del self.clients[client.descriptor]
+        self.shares.give_back(client.uid)
+
+    def give_up(self, client: Client, code: int, full: bool = False) -> None:
+        """Answer a message that is not to be queued, early or not."""
+        arrival, qp = client.arrival, client.qp
+        if arrival is not None:
+            if code in (envelope.TOO_LONG, envelope.MALFORMED):
+                arrival.leave()
+            else:
+                arrival.drop()
+        client.begin_nothing()
+        if client.talk.stage == Stage.BEGUN:
+            client.talk.refuse()
+        self.answer(client, code, qp, full)
+
+    def answer(self, client: Client, code: int, qp: int, full: bool = False) -> None:
+        """The one answer to a message; whoever does not read it is dropped."""
+        if not _write(client.descriptor, submit.answer(code, qp, full=full)) or self.stopping:
+            self.hang_up(client)
+        elif client.talk.stage >= Stage.COMMITTED:
+            client.talk.answered()
+
+    # ---- messages become files
+
+    def put(self, client: Client) -> tuple[int, bool] | None:
+        """Write what has gathered of a message. None, or the code of its refusal and whether the disk is full."""
+        message, pieces = client.talk.take()
+        try:
+            arrival = client.arrival
+            if arrival is None:
+                arrival = client.arrival = self.door.begin()
+                message.insert(0, self.line(client))
+            if message:
+                arrival.write(message)
+                if arrival.waiting > WRITE_OUT:
+                    arrival.write_out()
+            if pieces:
+                if client.check is None:
+                    client.check = envelope.Check()
+                records = client.check.feed(b"".join(pieces))
+                if client.check.code:
+                    return client.check.code, False
+                if not arrival.written:
+                    records = b"u%d\0p%d\0%b" % (client.uid, client.qp, records)
+                arrival.envelope(records)
+        except arrivals.Refused as refused:
+            self.complain(refused)
+            return refused.code, refused.full
+        return None
+
+    def line(self, client: Client) -> bytes:
+        """The Received line of a message, which gets its qp here."""
+        if client.talk.program:
+            client.qp = client.pid
+        else:
+            self.qp += 1
+            client.qp = self.qp
+        second = int(clock.now())
+        if second != self.second:
+            self.second, self.date = second, received.date(second)
+        by = self.by.get(client.uid) or b"by uid %d" % client.uid
+        return b"Received: (qmail %d invoked %b); %b\n" % (client.qp, by, self.date)
+
+    def commit(self) -> None:
+        """Make a batch of whole messages durable, answer them all, and tell qmail-send."""
+        ready: list[Client] = []
+        for client in self.turns.take(BATCH):
+            refusal = self.put(client)
+            if refusal is not None:
+                self.give_up(client, *refusal)
+            elif client.check is None or not client.check.whole:
+                self.give_up(client, envelope.UNFINISHED)
+            else:
+                ready.append(client)
+        if not ready:
+            return
+        batch = [client.arrival for client in ready if client.arrival is not None]
+        refusals = self.door.commit(batch)
+        accepted = []
+        for client, arrival, refused in zip(ready, batch, refusals, strict=True):
+            qp = client.qp
+            client.begin_nothing()
+            if refused is None:
+                accepted.append(arrival)
+                self.answer(client, 0, qp)
+            else:
+                self.complain(refused)
+                self.answer(client, refused.code, qp, refused.full)
+        self.notes.send(accepted)
+        for arrival in accepted:
+            arrival.close()
+
+    def complain(self, refused: Refused) -> None:
+        """Say why the queue cannot take a message."""
+        if isinstance(refused.__cause__, OSError):
+            self.say(b"alert: unable to queue a message (%d)" % refused.code, refused.__cause__)
+
+    def say(self, text: bytes, error: OSError) -> None:
+        """One line on descriptor 2, unless that would make us wait."""
+        reason = b"%b: %b" % (os.fsencode(error.filename or b""), os.fsencode(error.strerror or str(error)))
+        fds.write_if_ready(2, program.line(b"qmail-queued: %b: %b" % (text, reason.removeprefix(b": "))))
+
+
+def _descriptors() -> int:
+    """Have as many descriptors as we may; how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        return hard
+    except (OSError, ValueError):
+        return soft
+
+
+def _write(descriptor: int, answer: bytes) -> bool:
+    try:
+        return os.write(descriptor, answer) == len(answer)
+    except OSError:
+        return False
