@@ -19,11 +19,21 @@ if TYPE_CHECKING:
 DEFAULT_PATH = b"/bin:/usr/bin"
 
 
-def replace(argv: Sequence[bytes], environ: Mapping[bytes, bytes]) -> NoReturn:
-    """Become the program `argv[0]`. Returns only by raising OSError: what the last fitting candidate said."""
+def replace(
+    argv: Sequence[bytes],
+    environ: Mapping[bytes, bytes],
+    *,
+    name: bytes | None = None,
+    search: Mapping[bytes, bytes] | None = None,
+) -> NoReturn:
+    """Become the program `argv[0]`, or the one called `name` where argv[0] only is what it is to be told.
+
+    It is searched in the PATH of `search`, else of its own `environ`. Returns only by raising OSError: what
+    the last fitting candidate said.
+    """
     signals.restore()
     denied: OSError | None = None
-    for path in candidates(argv[0], environ):
+    for path in candidates(argv[0] if name is None else name, environ if search is None else search):
         try:
             os.execve(path, list(argv), dict(environ))
         except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 
@@ -20,4 +21,12 @@ def take(path: bytes, mode: int = 0o600) -> int | None:
     except OSError:
         os.close(descriptor)
         raise
+    return descriptor
+
+
+def demand(path: bytes) -> int:
+    """The same, and a lock held by another one is BlockingIOError."""
+    descriptor = take(path)
+    if descriptor is None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
     return descriptor

@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 
 # Programs that a service composes with warm processes: name to module.
-COMPOSED: dict[str, str] = {}
+COMPOSED: dict[str, str] = {
+    "svscan": "qmail.services.svscan",
+}
 
 # Names that are no module names, or second names of a program.
 SPELLED = {

@@ -17,6 +17,7 @@ import os
 
 from qmail.formats.verdict import Temporary, Usage
 from qmail.host import execute, identity
+from qmail.host.reasons import reason
 
 USAGE = b"setuidgid: usage: setuidgid account child"
 
@@ -34,8 +35,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     try:
         identity.become(entry.pw_uid, entry.pw_gid)
     except OSError as error:
-        raise Temporary(b"unable to become " + argv[1] + b": " + os.fsencode(error.strerror or str(error))) from error
+        raise Temporary(b"unable to become " + argv[1] + b": " + reason(error)) from None
     try:
         execute.replace(argv[2:], environ)
     except OSError as error:
-        raise Temporary(b"unable to run " + argv[2] + b": " + os.fsencode(error.strerror or str(error))) from error
+        raise Temporary(b"unable to run " + argv[2] + b": " + reason(error)) from None

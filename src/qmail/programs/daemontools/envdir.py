@@ -1,0 +1,65 @@
+"""envdir: run a program with variables taken from the files of a directory.
+
+Usage: envdir DIRECTORY PROGRAM [ARGUMENT...]
+
+The first line of DIRECTORY/NAME becomes the variable NAME: blanks and tabs at its end go, and a NUL in it
+becomes a newline. An empty file takes the variable away. Names that begin with a dot are left out. PROGRAM
+is searched in the PATH that envdir itself was given.
+
+Runs as: anybody.
+Exit codes: 111 usage, or DIRECTORY cannot be read, or PROGRAM cannot be run; else those of PROGRAM.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats.verdict import TEMPORARY, Temporary, Usage
+from qmail.host import execute, fds
+from qmail.host.reasons import reason
+
+USAGE = b"envdir: usage: envdir dir child"
+LARGEST = 1 << 20  # bytes of a file; the kernel takes no variable of more than 128 KiB
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    if len(argv) < 3:
+        raise Usage(USAGE, code=TEMPORARY)
+    try:
+        execute.replace(argv[2:], _changed(environ, argv[1]), search=environ)
+    except OSError as error:
+        raise Temporary(b"unable to run " + argv[2] + b": " + reason(error)) from None
+
+
+def _changed(environ: dict[bytes, bytes], directory: bytes) -> dict[bytes, bytes]:
+    changed = dict(environ)
+    try:
+        names = os.listdir(directory)
+    except OSError as error:
+        raise Temporary(b"unable to switch to directory " + directory + b": " + reason(error)) from None
+    for name in names:
+        if not name.startswith(b"."):
+            text = _text(directory, name)
+            if text:
+                changed[name] = text.partition(b"\n")[0].rstrip(b" \t").replace(b"\0", b"\n")
+            elif name in changed:
+                del changed[name]
+    return changed
+
+
+def _text(directory: bytes, name: bytes) -> bytes | None:
+    path = directory + b"/" + name
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            text = fds.read_all(descriptor, LARGEST)
+        finally:
+            os.close(descriptor)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise Temporary(b"unable to read " + path + b": " + reason(error)) from None
+    if text is None:
+        raise Temporary(b"unable to read " + path + b": file too big")
+    return text

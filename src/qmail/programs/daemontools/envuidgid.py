@@ -1,0 +1,38 @@
+"""envuidgid: put the uid and gid of an account into the environment, then run a program.
+
+Usage: envuidgid ACCOUNT PROGRAM [ARGUMENT...]
+
+    envuidgid qmaild tcpserver -U 0 25 qmail-smtpd
+
+Sets UID and GID; nothing else changes.
+
+Runs as: anybody.
+Exit codes: 100 usage; 111 no such account, or PROGRAM cannot be run; else those of PROGRAM.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats.verdict import Temporary, Usage
+from qmail.host import execute
+from qmail.host.reasons import reason
+
+USAGE = b"envuidgid: usage: envuidgid account child"
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    if len(argv) < 3:
+        raise Usage(USAGE)
+    import pwd
+
+    try:
+        entry = pwd.getpwnam(os.fsdecode(argv[1]))
+    except KeyError:
+        raise Temporary(b"unknown account " + argv[1]) from None
+    identity = {b"UID": b"%d" % entry.pw_uid, b"GID": b"%d" % entry.pw_gid}
+    try:
+        execute.replace(argv[2:], environ | identity)
+    except OSError as error:
+        raise Temporary(b"unable to run " + argv[2] + b": " + reason(error)) from None

@@ -1,0 +1,194 @@
+"""multilog: write selected lines to logs that turn by themselves.
+
+Usage: multilog ACTION...
+
+    multilog t s100000 n10 -'*debug*' /var/log/qmail/smtpd
+
+The actions are carried out in order for each line of descriptor 0:
+    t            (only in first place) put a TAI64N stamp in front of the line; patterns see it
+    -PATTERN     take the line out where it matches; a star matches up to the byte that follows it
+    +PATTERN     take it in again
+    e            print its first 200 bytes to descriptor 2
+    =FILE        keep its first 1000 bytes in FILE, newlines behind them up to 1001 bytes
+    sSIZE nNUM !PROGRAM   for the directories that follow: bytes of a log file (4096 to 16777215, default
+                 99999), number of files (at least 2, default 10), what old files are fed through
+    ./DIR /DIR   write it to DIR/current
+
+A line is never lost: a full disk makes multilog wait, and what feeds it. At the end of the input, and on
+TERM at the end of a line, `current` is put to disk and gets mode 744. ALRM turns the logs at once.
+
+Runs as: the owner of the logs, such as qmaill.
+Exit codes: 0 the end of the input, or TERM; 111 a log cannot be opened, or another multilog writes to it.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from qmail.formats import logscript, tai64n
+from qmail.formats.verdict import Temporary
+from qmail.host import program, signals, title
+from qmail.host.reasons import reason
+from qmail.rules import logselect
+from qmail.stores.logdir import LogDirectory, insist
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Step: TypeAlias = "logscript.Select | logscript.Alert | LogDirectory | _StatusFile"
+
+CHUNK = 65536  # bytes read at once
+PIECE = 1024  # bytes after which what was put into a log counts as written
+ALERT = 200  # bytes of a line that are printed
+STATUS = 1001  # bytes of a status file
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    os.umask(0o022)
+    title.show(b"multilog", *argv[1:])
+    stamped, actions = logscript.parse(argv[1:])
+    try:
+        start = os.open(b".", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise Temporary(b"unable to switch to current directory: " + reason(error)) from None
+    _Multilog(stamped, [_opened(action, start, environ) for action in actions]).run()
+    return 0
+
+
+def _opened(action: logscript.Action, start: int, environ: dict[bytes, bytes]) -> Step:
+    # Names are relative to where we were started, not to the log opened before.
+    try:
+        os.fchdir(start)
+    except OSError as error:
+        raise Temporary(b"unable to switch to starting directory: " + reason(error)) from None
+    if isinstance(action, logscript.Log):
+        return LogDirectory(action, environ)
+    if isinstance(action, logscript.StatusFile):
+        return _StatusFile(action.path)
+    return action
+
+
+class _StatusFile:
+    """The file that shows the latest line."""
+
+    def __init__(self, path: bytes) -> None:
+        self.path = path
+        try:
+            self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Temporary(b"unable to create " + path + b": " + reason(error)) from None
+
+    def show(self, line: bytes) -> None:
+        text = line.ljust(STATUS, b"\n")
+        insist(b"write to " + self.path, lambda: os.pwrite(self.descriptor, text, 0))
+
+
+class _Multilog:
+    """The lines on their way from descriptor 0 to the logs."""
+
+    def __init__(self, stamped: bool, steps: list[Step]) -> None:
+        self.stamped, self.steps = stamped, steps
+        self.logs = [step for step in steps if isinstance(step, LogDirectory)]
+        self.selective = len(self.logs) < len(steps)
+        self.line = b""  # what there is of a line, its stamp included
+        self.rest: list[LogDirectory] | None = None  # who takes what follows the first 1000 bytes of a line
+
+    def run(self) -> None:
+        """To the end of the input, or TERM."""
+        caught = signals.catch((signals.TERM, signals.ALRM))
+        poll = select.poll()
+        poll.register(caught, select.POLLIN)
+        poll.register(0, select.POLLIN)
+        ending = False
+        while True:
+            ready = [descriptor for descriptor, _ in poll.poll()]
+            if caught in ready:
+                numbers = signals.arrived(caught)
+                ending |= signals.TERM in numbers
+                if signals.ALRM in numbers:
+                    for log in self.logs:
+                        log.turn()
+            if ending and not self.unfinished:
+                break
+            # What follows the line that we have begun is left for the next reader.
+            if 0 in ready and not self.read(1 if ending else CHUNK):
+                break
+        if self.unfinished:
+            self.take(b"\n")
+        for log in self.logs:
+            log.close()
+
+    @property
+    def unfinished(self) -> bool:
+        return bool(self.line) or self.rest is not None
+
+    def read(self, most: int) -> bool:
+        """Read once, and write what can be written. False at the end."""
+        try:
+            data = os.read(0, most)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        for start in range(0, len(data), PIECE):
+            self.take(data[start : start + PIECE])
+            for log in self.logs:
+                log.settle()
+        for log in self.logs:
+            log.write()
+        return bool(data)
+
+    def take(self, data: bytes) -> None:
+        """Cut into lines, and put each where it belongs."""
+        at = 0
+        while at < len(data):
+            if self.rest is not None:
+                end = data.find(b"\n", at) + 1
+                for log in self.rest:
+                    log.add(data[at : end or None])
+                if not end:
+                    return
+                at, self.rest = end, None
+                continue
+            if self.stamped and not self.line:
+                self.line = tai64n.label(time.time_ns()) + b" "
+            room = logselect.CHECKED - len(self.line)
+            end = data.find(b"\n", at, at + room)
+            if end < 0 and len(data) - at < room:
+                self.line += data[at:]
+                return
+            line = self.line + data[at : end if end >= 0 else at + room]
+            self.line = b""
+            takers = self.takers(line)
+            for log in takers:
+                log.put(line)
+            if end < 0:
+                at, self.rest = at + room, takers
+            else:
+                at = end + 1
+                for log in takers:
+                    log.add(b"\n")
+
+    def takers(self, line: bytes) -> list[LogDirectory]:
+        """Carry out the actions for a line, and return the logs that take it."""
+        if not self.selective:
+            return self.logs
+        taken = True
+        takers: list[LogDirectory] = []
+        for step in self.steps:
+            if isinstance(step, logscript.Select):
+                if taken != step.takes and logselect.matches(step.pattern, line):
+                    taken = step.takes
+            elif not taken:
+                continue
+            elif isinstance(step, LogDirectory):
+                takers.append(step)
+            elif isinstance(step, _StatusFile):
+                step.show(line)
+            else:
+                program.say(2, line[:ALERT] + (b"...\n" if len(line) > ALERT else b"\n"))
+        return takers

@@ -1,0 +1,78 @@
+"""softlimit: run a program with other resource limits.
+
+Usage: softlimit [OPTION...] PROGRAM [ARGUMENT...]
+
+    softlimit -m 30000000 -o 200 qmail-smtpd
+
+Each option takes a number, or = for the hard limit; a number above the hard limit counts as that. Only soft
+limits change, and PROGRAM may raise them again.
+    -a BYTES  all segments together      -d  data segment      -s  stack      -l  locked pages
+    -m BYTES  the same as -d -s -l -a    -r  resident pages
+    -f BYTES  size of files              -c  size of core files
+    -o NUM    open files                 -p  processes of this user      -t  seconds of CPU time
+
+Runs as: anybody.
+Exit codes: 100 usage; 111 a limit cannot be set, or PROGRAM cannot be run; else those of PROGRAM.
+"""
+
+from __future__ import annotations
+
+import resource
+
+from qmail.formats.options import Wrong, options
+from qmail.formats.verdict import Temporary, Usage
+from qmail.host import execute, program
+from qmail.host.reasons import reason
+
+USAGE = (
+    b"softlimit: usage: softlimit [-a allbytes] [-c corebytes] [-d databytes] [-f filebytes] [-l lockbytes] "
+    b"[-m membytes] [-o openfiles] [-p processes] [-r residentbytes] [-s stackbytes] [-t cpusecs] child"
+)
+LIMITS = {
+    b"a": (resource.RLIMIT_AS,),
+    b"c": (resource.RLIMIT_CORE,),
+    b"d": (resource.RLIMIT_DATA,),
+    b"f": (resource.RLIMIT_FSIZE,),
+    b"l": (resource.RLIMIT_MEMLOCK,),
+    b"m": (resource.RLIMIT_DATA, resource.RLIMIT_STACK, resource.RLIMIT_MEMLOCK, resource.RLIMIT_AS),
+    b"o": (resource.RLIMIT_NOFILE,),
+    b"p": (resource.RLIMIT_NPROC,),
+    b"r": (resource.RLIMIT_RSS,),
+    b"s": (resource.RLIMIT_STACK,),
+    b"t": (resource.RLIMIT_CPU,),
+}
+LARGEST = (1 << 63) - 1
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    try:
+        found, words = options(argv[1:], b":".join((*LIMITS, b"")))
+    except Wrong as wrong:
+        program.say(2, b"softlimit: " + wrong.text + b"\n")
+        raise Usage(USAGE) from None
+    wanted = {limit: _number(argument) for letter, argument in found for limit in LIMITS[letter]}
+    if not words:
+        raise Usage(USAGE)
+    # All at once, and last: with a small limit nothing else could be done.
+    for limit, number in wanted.items():
+        try:
+            hard = resource.getrlimit(limit)[1]
+            most = LARGEST if hard == resource.RLIM_INFINITY else hard
+            soft = hard if number is None else min(number, most)
+            resource.setrlimit(limit, (soft, hard))
+        except (OSError, ValueError) as error:
+            raise Temporary(b"setrlimit failed: " + str(error).encode()) from None
+    try:
+        execute.replace(words, environ)
+    except OSError as error:
+        raise Temporary(b"unable to run " + words[0] + b": " + reason(error)) from None
+
+
+def _number(argument: bytes) -> int | None:
+    # None: the hard limit.
+    if argument == b"=":
+        return None
+    if not argument.isdigit():
+        raise Usage(USAGE)
+    return min(int(argument[:20]), LARGEST)

@@ -1,0 +1,156 @@
+"""supervise: start one service, start it again whenever it ends, and obey svc.
+
+Usage: supervise DIRECTORY
+
+supervise works in DIRECTORY and runs ./run there; with a file `down` in it, only when svc says so.
+It pauses for a second after each start, so that a program that ends at once does not keep the machine
+busy. The state is in supervise/status (see svstat), commands come through the fifo supervise/control
+(see svc), and supervise/lock keeps a second supervise away. It ends by the command `x` alone, when the
+service is down; killed, it leaves the service running.
+
+Runs as: root, or whoever owns the service.
+Exit codes: 0 told to exit; 100 usage; 111 a file that it needs is not there, or another supervise is.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+
+from qmail.formats.svstatus import Status
+from qmail.formats.verdict import Temporary, Usage
+from qmail.host import execute, program, signals, title
+from qmail.host.reasons import reason
+from qmail.rules.supervision import Machine
+from qmail.stores import servicedir
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import NoReturn, TypeVar
+
+    T = TypeVar("T")
+
+USAGE = b"supervise: usage: supervise dir"
+PAUSE = 1  # seconds after each start
+LONG_PAUSE = 60  # seconds where no process can be made
+
+SIGNALS = {
+    "ALRM": signals.ALRM, "CONT": signals.CONT, "HUP": signals.HUP, "INT": signals.INT,
+    "KILL": signals.KILL, "STOP": signals.STOP, "TERM": signals.TERM,
+}  # fmt: skip
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    if len(argv) != 2:
+        raise Usage(USAGE)
+    # It writes into no pipe but its last words; a service without readers is to die like any other.
+    signals.default(signals.PIPE, signals.XFSZ)
+    _Supervisor(argv[1], environ).keep()
+    return 0
+
+
+class _Supervisor:
+    """One supervise. `name` is what messages call the directory."""
+
+    def __init__(self, name: bytes, environ: Mapping[bytes, bytes]) -> None:
+        self.name, self.environ = name, environ
+        self._demand(b"unable to chdir to " + name, lambda: os.chdir(name))
+        self.machine = Machine(self._demand(b"unable to stat " + name + b"/down", servicedir.normally_up))
+        servicedir.make()
+        self.lock = self._demand(b"unable to acquire " + name + b"/supervise/lock", servicedir.lock)
+        self.control = self._fifo(servicedir.CONTROL, b"unable to read ", writing=False)
+        # With a writer of our own there is no end of file when svc closes.
+        self.writer = self._fifo(servicedir.CONTROL, b"unable to write ", writing=True)
+        self.ended: int | None = None  # tells when the program has ended
+        self.poll = select.poll()
+        self.poll.register(self.control, select.POLLIN)
+        self._changed()
+        self.ok = self._fifo(servicedir.OK, b"unable to read ", writing=False)
+
+    def keep(self) -> None:
+        """Until told to exit, and the service is down."""
+        title.show(b"supervise", self.name)
+        machine = self.machine
+        while not machine.over:
+            self.poll.poll(0 if machine.due else None)
+            if self._has_ended():
+                machine.ended()
+                self._changed()
+            if machine.due:
+                self._start()
+            if not machine.over:
+                self._obey()
+        self._announce()
+
+    def _obey(self) -> None:
+        # One letter a turn: what the program does of the first is seen before the second.
+        try:
+            letter = os.read(self.control, 1)
+        except BlockingIOError:
+            return
+        numbers, starts = self.machine.obey(letter)
+        for number in numbers:
+            os.kill(self.machine.pid, SIGNALS[number])
+        if starts:
+            self._start()
+        self._announce()
+
+    def _start(self) -> None:
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._warn(b"unable to fork for " + self.name + b", sleeping 60 seconds", error)
+            time.sleep(LONG_PAUSE)
+            return
+        if not pid:
+            self._run()
+        self.machine.started(pid)
+        self.ended = os.pidfd_open(pid)
+        self.poll.register(self.ended, select.POLLIN)
+        self._changed()
+        time.sleep(PAUSE)
+
+    def _run(self) -> NoReturn:
+        try:
+            execute.replace([b"./run"], self.environ)
+        except OSError as error:
+            program.say(2, program.fatal(b"supervise", b"unable to start " + self.name + b"/run: " + reason(error)))
+        finally:
+            os._exit(1)
+
+    def _has_ended(self) -> bool:
+        if self.ended is None or not os.waitpid(self.machine.pid, os.WNOHANG)[0]:
+            return False
+        self.poll.unregister(self.ended)
+        os.close(self.ended)
+        self.ended = None
+        return True
+
+    def _changed(self) -> None:
+        self.since = time.time_ns()
+        self._announce()
+
+    def _announce(self) -> None:
+        machine = self.machine
+        try:
+            servicedir.write_status(Status(self.since, machine.pid, machine.paused, machine.wanted))
+        except OSError as error:
+            what = b"write " if error.filename is None else b"open " if error.filename2 is None else b"rename "
+            text = b"unable to " + what + self.name + b"/supervise/status.new"
+            self._warn(text + b" to status" if what == b"rename " else text, error)
+
+    def _fifo(self, path: bytes, failure: bytes, *, writing: bool) -> int:
+        servicedir.make_fifo(path)
+        return self._demand(failure + self.name + b"/" + path, lambda: servicedir.open_fifo(path, writing=writing))
+
+    def _demand(self, failure: bytes, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except OSError as error:
+            raise Temporary(failure + b": " + reason(error)) from None
+
+    def _warn(self, text: bytes, error: OSError) -> None:
+        program.say(2, program.line(b"supervise: warning: " + text + b": " + reason(error)))

@@ -1,0 +1,36 @@
+# The manual of this program is that of svscan; `--help` prints it from here.
+from __future__ import annotations
+
+import gc
+import os
+
+from qmail.host import execute, fds, program, signals
+from qmail.programs.daemontools import supervise, svscan
+from qmail.stores import home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+__doc__ = svscan.__doc__
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """svscan, whose supervises are forks of itself: no interpreter starts, and most of the memory is shared.
+
+    Where the `supervise` in PATH is another program than the one installed beside us, that one is run.
+    """
+    beside = os.path.join(os.path.dirname(os.path.abspath(argv[0])), b"supervise")
+
+    def become(words: list[bytes], environment: Mapping[bytes, bytes]) -> NoReturn:
+        found = next((path for path in execute.candidates(words[0], environment) if os.access(path, os.X_OK)), b"")
+        if not (found and os.path.samefile(found, beside) and home.is_own(found, b"supervise")):
+            execute.replace(words, environment)
+        signals.restore()
+        fds.close_private()
+        os._exit(program.ended(words[0], lambda: supervise.main(words, dict(environment))))
+
+    gc.collect()
+    gc.freeze()
+    return svscan.main(argv, environ, become)
