@@ -1,4 +1,5 @@
-# The manual of this program is that of svscan; `--help` prints it from here.
+"""svscan whose supervises are forks of itself: no interpreter starts, and most of the memory is shared."""
+
 from __future__ import annotations
 
 import gc
@@ -13,14 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import NoReturn
 
-__doc__ = svscan.__doc__
+__doc__ = svscan.__doc__  # what --help prints
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
-    """svscan, whose supervises are forks of itself: no interpreter starts, and most of the memory is shared.
-
-    Where the `supervise` in PATH is another program than the one installed beside us, that one is run.
-    """
+    """Run svscan. Where the `supervise` in PATH is not the one that stands beside us, that one is run instead."""
     beside = os.path.join(os.path.dirname(os.path.abspath(argv[0])), b"supervise")
 
     def become(words: list[bytes], environment: Mapping[bytes, bytes]) -> NoReturn:
