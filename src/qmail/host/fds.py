@@ -90,3 +90,15 @@ def close_private() -> None:
                 os.close(descriptor)
         except OSError:
             pass  # the one that listed the directory
+
+
+def most() -> int:
+    """Have as many descriptors as this process may have. Returns how many."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    except (OSError, ValueError):
+        return soft
+    return hard

@@ -92,9 +92,9 @@ def is_full(payload: bytes) -> bool:
 
 
 class Stage:
-    """Where a connection is, seen from qmail-queued."""
+    """Where a connection is, seen from qmail-queued. REFUSED: answered early, the rest is dropped as it comes."""
 
-    IDLE, BEGUN, COMMITTED, ABANDONED = range(4)
+    IDLE, BEGUN, REFUSED, COMMITTED, ABANDONED = range(5)
 
 
 _FRAME_HEAD = Struct(">BI")
@@ -109,11 +109,10 @@ class Incoming:
     Memory: `held`, and less than what was fed last. Raises Broken.
     """
 
-    __slots__ = ("_left", "_piling", "_refused", "_rest", "envelope", "held", "message", "program", "stage")
+    __slots__ = ("_left", "_piling", "_rest", "envelope", "held", "message", "program", "stage")
 
     def __init__(self) -> None:
         self._rest = b""
-        self._refused = False
         self._restart()
 
     def _restart(self) -> None:
@@ -135,7 +134,7 @@ class Incoming:
                 piece = data[at : at + self._left]
                 self._left -= len(piece)
                 at += len(piece)
-                if not self._refused:
+                if self.stage == Stage.BEGUN:
                     self._piling.append(piece)
                     self.held += len(piece)
                 continue
@@ -162,7 +161,7 @@ class Incoming:
         self.program = payload == PROGRAM
 
     def _frame(self, letter: int, size: int) -> None:
-        if self.stage != Stage.BEGUN or size > LARGEST:
+        if self.stage == Stage.IDLE or size > LARGEST:
             raise Broken("a frame outside a message, or a too large one")
         if letter == _MESSAGE and self._piling is self.message:
             self._left = size
@@ -170,8 +169,7 @@ class Incoming:
             self._piling = self.envelope
             self._left = size
         elif letter in (_COMMIT, _ABANDON) and size == 0:
-            if self._refused:
-                self._refused = False
+            if self.stage == Stage.REFUSED:
                 self._restart()
             else:
                 self.stage = Stage.COMMITTED if letter == _COMMIT else Stage.ABANDONED
@@ -193,4 +191,4 @@ class Incoming:
     def refuse(self) -> None:
         """The message, still BEGUN, was answered early: drop the rest of it as it comes."""
         self.take()
-        self._refused = True
+        self.stage = Stage.REFUSED

@@ -14,8 +14,7 @@ import errno
 import os
 
 from qmail.formats.note import Note
-from qmail.host import clock, durable
-from qmail.stores import queue as queues
+from qmail.host import durable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,20 +25,18 @@ if TYPE_CHECKING:
 # qmail-queue's exit codes for what may go wrong here (qmail-queue(8)).
 ACCEPTED, WRITE, HOME, QUEUE, PID, MESS, INTD, TODO = 0, 53, 61, 62, 63, 64, 65, 66
 
-BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs
-SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
-PAUSE = 10.0  # seconds without syncfs after a slow one
 _MOST_PIECES = 256  # of one writev; the system allows 1024
-_INODES = 10  # taken numbers to step over
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Refused(Exception):
-    """The message cannot be queued now: qmail-queue's exit code, and whether the disk is full."""
+    """The message cannot be queued now. `code`: what qmail-queue exits with. `full`: the disk has no room."""
 
-    def __init__(self, code: int, *, full: bool = False) -> None:
+    def __init__(self, code: int, error: OSError | None = None) -> None:
         super().__init__(code)
-        self.code, self.full = code, full
+        self.full = error is not None and error.errno in _FULL
+        self.code = WRITE if self.full else code
+        self.error = error
 
 
 class Arrival:
@@ -62,7 +59,7 @@ class Arrival:
         try:
             size = _write_all(self._mess, pieces)
         except OSError as error:
-            raise _refused(WRITE, error) from error
+            raise Refused(WRITE, error) from error
         self.size += size
         self.waiting += size
 
@@ -71,7 +68,7 @@ class Arrival:
         try:
             durable.sync_data(self._mess)
         except OSError as error:
-            raise _refused(WRITE, error) from error
+            raise Refused(WRITE, error) from error
         self.waiting = 0
 
     def envelope(self, text: bytes) -> None:
@@ -80,12 +77,12 @@ class Arrival:
             try:
                 self._intd = durable.create(self._queue.file(b"intd", self.number))
             except OSError as error:
-                raise _refused(INTD, error) from error
+                raise Refused(INTD, error) from error
         self.text = b"" if self.written else text
         try:
             self.written += _write_all(self._intd, (text,)) if text else 0
         except OSError as error:
-            raise _refused(WRITE, error) from error
+            raise Refused(WRITE, error) from error
 
     def sync(self) -> None:
         """The message's part of barrier A: its two files. Raises OSError."""
@@ -97,7 +94,7 @@ class Arrival:
         try:
             durable.link(self._queue.file(b"intd", self.number), self._queue.file(b"todo", self.number))
         except OSError as error:
-            raise _refused(TODO, error) from error
+            raise Refused(TODO, error) from error
 
     def note(self) -> Note:
         """What qmail-send is told, once todo/N is there."""
@@ -107,7 +104,7 @@ class Arrival:
     def drop(self) -> None:
         """Remove everything that was made. What cannot be removed is left to qmail-clean."""
         names = [self._queue.file(b"intd", self.number)] if self._intd >= 0 else []
-        _take_back([self._queue.file(b"mess", self.number), *names])
+        take_back([self._queue.file(b"mess", self.number), *names])
         self.close()
 
     def leave(self) -> None:
@@ -125,172 +122,7 @@ class Arrival:
             os.close(self._intd)
 
 
-class Door:
-    """The way into one queue. `syncfs`, where the system has it, makes a whole file system durable."""
-
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-        self._names = 0
-        self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
-        self._whole = Whole(queue.root)
-
-    def begin(self) -> Arrival:
-        """A new message with a number of its own, in mess/ and locked. Raises Refused."""
-        taken: list[int] = []
-        try:
-            for _attempt in range(_INODES):
-                arrival = self._attempt(taken)
-                if arrival is not None:
-                    return arrival
-            raise Refused(INTD)
-        finally:
-            # Only now: a number that is given back could be given to us again.
-            for descriptor in taken:
-                os.close(descriptor)
-
-    def _attempt(self, taken: list[int]) -> Arrival | None:
-        """A new message, or None where its number is taken; its descriptor is then among `taken`."""
-        queue = self.queue
-        name, descriptor = self._file()
-        made = [name]
-        code = PID
-        try:
-            status = os.fstat(descriptor)
-            number = status.st_ino
-            queues.lock(descriptor)
-            # A name of an earlier message with this number may still be there, or come back after a crash.
-            if not (_is_there(queue.file(b"todo", number)) or _is_there(queue.file(b"intd", number))):
-                code = MESS
-                mess = queue.file(b"mess", number)
-                if _linked(name, mess):
-                    made.append(mess)
-                    code = PID
-                    durable.remove(name)
-                    return Arrival(queue, number, status.st_dev, descriptor)
-            code = PID
-            durable.remove(name)
-        except OSError as error:
-            _take_back(made)
-            os.close(descriptor)
-            raise _refused(code, error) from error
-        taken.append(descriptor)
-        return None
-
-    def _file(self) -> tuple[bytes, int]:
-        while True:
-            self._names += 1
-            name = b"%b/pid/%b%d" % (self.queue.root, self._start, self._names)
-            try:
-                return name, durable.create(name)
-            except FileExistsError:
-                continue  # of an earlier process with our number and second
-            except OSError as error:
-                raise _refused(_where(self.queue.root), error) from error
-
-    def commit(self, arrivals: Sequence[Arrival]) -> list[Refused | None]:
-        """Make whole messages durable and give them to qmail-send's side. For each, in order: None, or why not.
-
-        None means accepted. The files are still open, for `note`, and to be closed; those of refused
-        ones are gone.
-        """
-        refusals: list[Refused | None] = [None] * len(arrivals)
-        self._barrier_a(arrivals, refusals)
-        linked = False
-        for at, arrival in enumerate(arrivals):
-            if refusals[at] is None:
-                try:
-                    arrival.link()
-                    linked = True
-                except Refused as refused:
-                    refusals[at] = refused
-            if refusals[at] is not None:
-                arrival.drop()
-        if linked:
-            self._barrier_b(arrivals, refusals)
-        return refusals
-
-    def _barrier_a(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
-        if len(arrivals) >= BATCH_FOR_WHOLE and self._whole.fits(arrivals):
-            try:
-                self._whole.sync()
-            except OSError as error:
-                refusals[:] = [_refused(WRITE, error)] * len(arrivals)
-            return
-        directories: dict[bytes, OSError | None] = {}
-        for at, arrival in enumerate(arrivals):
-            try:
-                arrival.sync()
-            except OSError as error:
-                refusals[at] = _refused(WRITE, error)
-            directories.setdefault(self.queue.directory(b"mess", arrival.number), None)
-        for directory in directories:
-            try:
-                durable.sync_directory(directory)
-            except OSError as error:
-                directories[directory] = error
-        for at, arrival in enumerate(arrivals):
-            failure = directories[self.queue.directory(b"mess", arrival.number)]
-            if failure is not None and refusals[at] is None:
-                refusals[at] = _refused(WRITE, failure)
-
-    def _barrier_b(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
-        try:
-            durable.sync_directory(self.queue.root + b"/todo")
-        except OSError as error:
-            # The links stay: that a refused message is delivered is allowed, that an accepted one is lost is not.
-            for at, arrival in enumerate(arrivals):
-                if refusals[at] is None:
-                    refusals[at] = _refused(WRITE, error)
-                    arrival.close()
-
-
-class Whole:
-    """The queue's file system as one thing to make durable, through a descriptor kept open since start.
-
-    A fresh descriptor would not hear of errors that were reported before it was opened.
-    """
-
-    def __init__(self, root: bytes) -> None:
-        self._syncfs = durable.whole()
-        self._descriptor = self._device = -1
-        self._not_before = 0.0
-        try:
-            devices = {os.stat(b"%b/%b" % (root, name)).st_dev for name in (b"pid", b"mess", b"intd", b"todo")}
-            if len(devices) == 1:
-                self._descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                self._device = devices.pop()
-        except OSError:
-            pass  # a queue that is not there yet: its files are then made durable one by one
-
-    def fits(self, arrivals: Sequence[Arrival]) -> bool:
-        """May these be made durable this way now?"""
-        device = self._device
-        if self._syncfs is None or self._descriptor < 0 or any(arrival.device != device for arrival in arrivals):
-            return False
-        return not self._not_before or clock.monotonic() >= self._not_before
-
-    def sync(self) -> None:
-        """Everything written and named so far is durable when this returns. Raises OSError."""
-        assert self._syncfs is not None
-        start = clock.monotonic()
-        self._syncfs(self._descriptor)
-        end = clock.monotonic()
-        self._not_before = end + PAUSE if end - start > SLOW else 0.0
-
-
-def _is_there(path: bytes) -> bool:
-    return os.access(path, os.F_OK)
-
-
-def _linked(name: bytes, target: bytes) -> bool:
-    try:
-        durable.link(name, target)
-    except FileExistsError:
-        return False
-    return True
-
-
-def _take_back(names: list[bytes]) -> None:
+def take_back(names: list[bytes]) -> None:
     """Remove these, the last one first."""
     for name in reversed(names):
         try:
@@ -309,19 +141,3 @@ def _write_all(descriptor: int, pieces: Sequence[bytes]) -> int:
         while rest:
             rest = rest[os.write(descriptor, rest) :]
     return size
-
-
-def _refused(code: int, error: OSError) -> Refused:
-    if error.errno in _FULL:
-        return Refused(WRITE, full=True)
-    return Refused(code)
-
-
-def _where(root: bytes) -> int:
-    """Which of qmail-queue's codes says best that no file can be made in pid/."""
-    for directory, code in ((os.path.dirname(root), HOME), (root, QUEUE)):
-        try:
-            os.stat(directory + b"/.")
-        except OSError:
-            return code
-    return PID

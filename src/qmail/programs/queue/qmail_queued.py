@@ -21,7 +21,6 @@ Exit codes: 0 after TERM; 111 another one is running, or it cannot start.
 from __future__ import annotations
 
 import os
-import resource
 from functools import partial
 
 import qmail
@@ -31,19 +30,20 @@ from qmail.host import clock, execute, fds, identity, localsocket, locks, loop, 
 from qmail.protocols import submit
 from qmail.protocols.submit import Stage
 from qmail.rules.shares import Shares, Turns
-from qmail.stores import arrival as arrivals
 from qmail.stores import home as homes
+from qmail.stores.arrival import Refused
+from qmail.stores.door import Door
+from qmail.stores.intake import Intake
 from qmail.stores.notes import Notes
 from qmail.stores.queue import Queue
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmail.stores.arrival import Arrival, Refused
+    from qmail.stores.arrival import Arrival
     from qmail.stores.home import Home
 
 READ = 32768  # bytes of one client a turn
 HELD = 32768  # bytes of a message in memory, from which on it goes to its file; with READ, 64 KiB
-WRITE_OUT = 4 * 1024 * 1024  # bytes of a large message that may wait for the disk
 EVENTS = 128  # clients read between two commits
 BATCH = 128  # messages of one commit
 LONGEST = 86_400.0  # seconds for a message to arrive
@@ -96,19 +96,12 @@ def _lock(home: Home) -> int:
 class Client:
     """One connection, and the message on it."""
 
-    __slots__ = ("arrival", "check", "descriptor", "due", "pid", "qp", "talk", "uid")
+    __slots__ = ("descriptor", "intake", "pid", "talk", "uid")
 
     def __init__(self, peer: localsocket.Peer) -> None:
         self.descriptor, self.uid, self.pid = peer.descriptor, peer.uid, peer.pid
         self.talk = submit.Incoming()
-        self.begin_nothing()
-
-    def begin_nothing(self) -> None:
-        """No message is under way."""
-        self.arrival: Arrival | None = None
-        self.check: envelope.Check | None = None
-        self.qp = 0
-        self.due = 0.0
+        self.intake: Intake | None = None
 
 
 class Server:
@@ -116,11 +109,11 @@ class Server:
 
     def __init__(self, home: Home, caught: int) -> None:
         self.queue = Queue(home.queue)
-        self.door = arrivals.Door(self.queue)
+        self.door = Door(self.queue)
         self.notes = Notes(home.file(b"qs/notes"), home.queue)
         self.by = {home.account(name)[0]: words for name, words in INVOKED.items()} if not home.single else {}
         favoured = {os.geteuid(), 0, *(uid for uid, words in self.by.items() if words != INVOKED[b"alias"])}
-        self.shares = Shares((_descriptors() - SPARE) // EACH, frozenset(favoured))
+        self.shares = Shares((fds.most() - SPARE) // EACH, frozenset(favoured))
         self.turns: Turns[Client] = Turns()
         self.clients: dict[int, Client] = {}
         self.loop = loop.Loop()
@@ -170,8 +163,8 @@ class Server:
     def sweep(self, now: float) -> None:
         """Refuse the messages that take too long."""
         for client in list(self.clients.values()):
-            if client.due and now > client.due and client.talk.stage == Stage.BEGUN:
-                self.give_up(client, TIMEOUT)
+            if client.intake is not None and now > client.intake.due and client.talk.stage == Stage.BEGUN:
+                self.refuse(client, Refused(TIMEOUT))
 
     # ---- clients come, speak and go
 
@@ -213,140 +206,106 @@ class Server:
 
     def listen(self, client: Client, data: bytes) -> None:
         """Act on what was read."""
+        talk = client.talk
         try:
-            stage = client.talk.feed(data)
+            stage = talk.feed(data)
         except submit.Broken:
             self.hang_up(client)
             return
         if stage == Stage.COMMITTED:
             self.turns.add(client.uid, client)
         elif stage == Stage.ABANDONED:
-            self.give_up(client, envelope.UNFINISHED)
-        elif stage == Stage.BEGUN:
-            client.due = client.due or clock.monotonic() + LONGEST
-            if client.talk.held > HELD:
-                refusal = self.put(client)
-                if refusal is not None:
-                    self.give_up(client, *refusal)
+            self.refuse(client, Refused(envelope.UNFINISHED))
+        elif stage == Stage.BEGUN and client.intake is None:
+            client.intake = self.intake(client)
+        if stage == Stage.BEGUN and talk.held > HELD:
+            self.put(client)
 
     def hang_up(self, client: Client) -> None:
         """Forget a client; what it had begun goes."""
-        if client.arrival is not None:
-            client.arrival.drop()
+        if client.intake is not None:
+            client.intake.end(envelope.UNFINISHED)
         self.loop.forget(client.descriptor)
         os.close(client.descriptor)
         del self.clients[client.descriptor]
         self.shares.give_back(client.uid)
 
-    def give_up(self, client: Client, code: int, full: bool = False) -> None:
-        """Answer a message that is not to be queued, early or not."""
-        arrival, qp = client.arrival, client.qp
-        if arrival is not None:
-            if code in (envelope.TOO_LONG, envelope.MALFORMED):
-                arrival.leave()
-            else:
-                arrival.drop()
-        client.begin_nothing()
+    def refuse(self, client: Client, refused: Refused) -> None:
+        """Answer a message that is not to be queued, perhaps before it has ended."""
+        if refused.error is not None:
+            self.say(b"alert: unable to queue a message (%d)" % refused.code, refused.error)
+        intake, client.intake = client.intake, None
+        if intake is not None:
+            intake.end(refused.code)
         if client.talk.stage == Stage.BEGUN:
             client.talk.refuse()
-        self.answer(client, code, qp, full)
+        self.answer(client, submit.answer(refused.code, intake.qp if intake else 0, full=refused.full))
 
-    def answer(self, client: Client, code: int, qp: int, full: bool = False) -> None:
-        """The one answer to a message; whoever does not read it is dropped."""
-        if not _write(client.descriptor, submit.answer(code, qp, full=full)) or self.stopping:
+    def answer(self, client: Client, answer: bytes) -> None:
+        """Send the one answer to a message; whoever does not read it is dropped."""
+        if not _write(client.descriptor, answer) or self.stopping:
             self.hang_up(client)
         elif client.talk.stage >= Stage.COMMITTED:
             client.talk.answered()
 
     # ---- messages become files
 
-    def put(self, client: Client) -> tuple[int, bool] | None:
-        """Write what has gathered of a message. None, or the code of its refusal and whether the disk is full."""
-        message, pieces = client.talk.take()
-        try:
-            arrival = client.arrival
-            if arrival is None:
-                arrival = client.arrival = self.door.begin()
-                message.insert(0, self.line(client))
-            if message:
-                arrival.write(message)
-                if arrival.waiting > WRITE_OUT:
-                    arrival.write_out()
-            if pieces:
-                if client.check is None:
-                    client.check = envelope.Check()
-                records = client.check.feed(b"".join(pieces))
-                if client.check.code:
-                    return client.check.code, False
-                if not arrival.written:
-                    records = b"u%d\0p%d\0%b" % (client.uid, client.qp, records)
-                arrival.envelope(records)
-        except arrivals.Refused as refused:
-            self.complain(refused)
-            return refused.code, refused.full
-        return None
-
-    def line(self, client: Client) -> bytes:
-        """The Received line of a message, which gets its qp here."""
+    def intake(self, client: Client) -> Intake:
+        """A message begins."""
         if client.talk.program:
-            client.qp = client.pid
+            qp = client.pid
         else:
             self.qp += 1
-            client.qp = self.qp
+            qp = self.qp
         second = int(clock.now())
         if second != self.second:
             self.second, self.date = second, received.date(second)
         by = self.by.get(client.uid) or b"by uid %d" % client.uid
-        return b"Received: (qmail %d invoked %b); %b\n" % (client.qp, by, self.date)
+        line = b"Received: (qmail %d invoked %b); %b\n" % (qp, by, self.date)
+        return Intake(line, client.uid, qp, clock.monotonic() + LONGEST)
+
+    def put(self, client: Client) -> Arrival | None:
+        """Write what has gathered of a message. None where it had to be refused."""
+        intake = client.intake or self.intake(client)
+        client.intake = intake
+        try:
+            return intake.put(self.door, *client.talk.take())
+        except Refused as refused:
+            self.refuse(client, refused)
+            return None
 
     def commit(self) -> None:
         """Make a batch of whole messages durable, answer them all, and tell qmail-send."""
-        ready: list[Client] = []
+        ready: list[tuple[Client, Intake]] = []
+        batch: list[Arrival] = []
         for client in self.turns.take(BATCH):
-            refusal = self.put(client)
-            if refusal is not None:
-                self.give_up(client, *refusal)
-            elif client.check is None or not client.check.whole:
-                self.give_up(client, envelope.UNFINISHED)
-            else:
-                ready.append(client)
-        if not ready:
+            arrival, intake = self.put(client), client.intake
+            if arrival is not None and intake is not None:
+                if intake.whole:
+                    ready.append((client, intake))
+                    batch.append(arrival)
+                else:
+                    self.refuse(client, Refused(envelope.UNFINISHED))
+        if not batch:
             return
-        batch = [client.arrival for client in ready if client.arrival is not None]
         refusals = self.door.commit(batch)
-        accepted = []
-        for client, arrival, refused in zip(ready, batch, refusals, strict=True):
-            qp = client.qp
-            client.begin_nothing()
+        for (client, intake), refused in zip(ready, refusals, strict=True):
             if refused is None:
-                accepted.append(arrival)
-                self.answer(client, 0, qp)
+                client.intake = None
+                self.answer(client, submit.answer(0, intake.qp))
             else:
-                self.complain(refused)
-                self.answer(client, refused.code, qp, refused.full)
-        self.notes.send(accepted)
+                intake.arrival = None  # its files are gone already
+                self.refuse(client, refused)
+        accepted = [arrival for arrival, refused in zip(batch, refusals, strict=True) if refused is None]
+        if accepted:
+            self.notes.send(accepted)
         for arrival in accepted:
             arrival.close()
-
-    def complain(self, refused: Refused) -> None:
-        """Say why the queue cannot take a message."""
-        if isinstance(refused.__cause__, OSError):
-            self.say(b"alert: unable to queue a message (%d)" % refused.code, refused.__cause__)
 
     def say(self, text: bytes, error: OSError) -> None:
         """One line on descriptor 2, unless that would make us wait."""
         reason = b"%b: %b" % (os.fsencode(error.filename or b""), os.fsencode(error.strerror or str(error)))
         fds.write_if_ready(2, program.line(b"qmail-queued: %b: %b" % (text, reason.removeprefix(b": "))))
-
-
-def _descriptors() -> int:
-    """Have as many descriptors as we may; how many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-        return hard
-    except (OSError, ValueError):
-        return soft
 
 
 def _write(descriptor: int, answer: bytes) -> bool:

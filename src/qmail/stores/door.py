@@ -1,0 +1,198 @@
+"""The door of the queue: numbers for new messages, and the two barriers that a batch of them shares.
+
+See `arrival` for the order in which a message comes in.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.host import clock, durable
+from qmail.stores import queue as queues
+from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, Refused, take_back
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qmail.stores.queue import Queue
+
+BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs
+SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
+PAUSE = 10.0  # seconds without syncfs after a slow one
+_INODES = 10  # taken numbers to step over
+
+
+class Door:
+    """The way into one queue. `syncfs`, where the system has it, makes a whole file system durable."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.queue = queue
+        self._names = 0
+        self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
+        self._whole = Whole(queue.root)
+
+    def begin(self) -> Arrival:
+        """A new message with a number of its own, in mess/ and locked. Raises Refused."""
+        taken: list[int] = []
+        try:
+            for _attempt in range(_INODES):
+                arrival = self._attempt(taken)
+                if arrival is not None:
+                    return arrival
+            raise Refused(INTD)
+        finally:
+            # Only now: a number that is given back could be given to us again.
+            for descriptor in taken:
+                os.close(descriptor)
+
+    def _attempt(self, taken: list[int]) -> Arrival | None:
+        """A new message, or None where its number is taken; its descriptor is then among `taken`."""
+        queue = self.queue
+        name, descriptor = self._file()
+        made = [name]
+        code = PID
+        try:
+            status = os.fstat(descriptor)
+            number = status.st_ino
+            queues.lock(descriptor)
+            # A name of an earlier message with this number may still be there, or come back after a crash.
+            if not (_is_there(queue.file(b"todo", number)) or _is_there(queue.file(b"intd", number))):
+                code = MESS
+                mess = queue.file(b"mess", number)
+                if _linked(name, mess):
+                    made.append(mess)
+                    code = PID
+                    durable.remove(name)
+                    return Arrival(queue, number, status.st_dev, descriptor)
+            code = PID
+            durable.remove(name)
+        except OSError as error:
+            take_back(made)
+            os.close(descriptor)
+            raise Refused(code, error) from error
+        taken.append(descriptor)
+        return None
+
+    def _file(self) -> tuple[bytes, int]:
+        while True:
+            self._names += 1
+            name = b"%b/pid/%b%d" % (self.queue.root, self._start, self._names)
+            try:
+                return name, durable.create(name)
+            except FileExistsError:
+                continue  # of an earlier process with our number and second
+            except OSError as error:
+                raise Refused(_where(self.queue.root), error) from error
+
+    def commit(self, arrivals: Sequence[Arrival]) -> list[Refused | None]:
+        """Make whole messages durable and give them to qmail-send's side. For each, in order: None, or why not.
+
+        None means accepted. The files are still open, for `note`, and to be closed; those of refused
+        ones are gone.
+        """
+        refusals: list[Refused | None] = [None] * len(arrivals)
+        self._barrier_a(arrivals, refusals)
+        linked = False
+        for at, arrival in enumerate(arrivals):
+            if refusals[at] is None:
+                try:
+                    arrival.link()
+                    linked = True
+                except Refused as refused:
+                    refusals[at] = refused
+            if refusals[at] is not None:
+                arrival.drop()
+        if linked:
+            self._barrier_b(arrivals, refusals)
+        return refusals
+
+    def _barrier_a(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
+        if len(arrivals) >= BATCH_FOR_WHOLE and self._whole.fits(arrivals):
+            try:
+                self._whole.sync()
+            except OSError as error:
+                refusals[:] = [Refused(WRITE, error)] * len(arrivals)
+            return
+        directories: dict[bytes, OSError | None] = {}
+        for at, arrival in enumerate(arrivals):
+            try:
+                arrival.sync()
+            except OSError as error:
+                refusals[at] = Refused(WRITE, error)
+            directories.setdefault(self.queue.directory(b"mess", arrival.number), None)
+        for directory in directories:
+            try:
+                durable.sync_directory(directory)
+            except OSError as error:
+                directories[directory] = error
+        for at, arrival in enumerate(arrivals):
+            failure = directories[self.queue.directory(b"mess", arrival.number)]
+            if failure is not None and refusals[at] is None:
+                refusals[at] = Refused(WRITE, failure)
+
+    def _barrier_b(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
+        try:
+            durable.sync_directory(self.queue.root + b"/todo")
+        except OSError as error:
+            # The links stay: that a refused message is delivered is allowed, that an accepted one is lost is not.
+            for at, arrival in enumerate(arrivals):
+                if refusals[at] is None:
+                    refusals[at] = Refused(WRITE, error)
+                    arrival.close()
+
+
+class Whole:
+    """The queue's file system as one thing to make durable, through a descriptor kept open since start.
+
+    A fresh descriptor would not hear of errors that were reported before it was opened.
+    """
+
+    def __init__(self, root: bytes) -> None:
+        self._syncfs = durable.whole()
+        self._descriptor = self._device = -1
+        self._not_before = 0.0
+        try:
+            devices = {os.stat(b"%b/%b" % (root, name)).st_dev for name in (b"pid", b"mess", b"intd", b"todo")}
+            if len(devices) == 1:
+                self._descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+                self._device = devices.pop()
+        except OSError:
+            pass  # a queue that is not there yet: its files are then made durable one by one
+
+    def fits(self, arrivals: Sequence[Arrival]) -> bool:
+        """May these be made durable this way now?"""
+        device = self._device
+        if self._syncfs is None or self._descriptor < 0 or any(arrival.device != device for arrival in arrivals):
+            return False
+        return not self._not_before or clock.monotonic() >= self._not_before
+
+    def sync(self) -> None:
+        """Everything written and named so far is durable when this returns. Raises OSError."""
+        assert self._syncfs is not None
+        start = clock.monotonic()
+        self._syncfs(self._descriptor)
+        end = clock.monotonic()
+        self._not_before = end + PAUSE if end - start > SLOW else 0.0
+
+
+def _is_there(path: bytes) -> bool:
+    return os.access(path, os.F_OK)
+
+
+def _linked(name: bytes, target: bytes) -> bool:
+    try:
+        durable.link(name, target)
+    except FileExistsError:
+        return False
+    return True
+
+
+def _where(root: bytes) -> int:
+    """Which of qmail-queue's codes says best that no file can be made in pid/."""
+    for directory, code in ((os.path.dirname(root), HOME), (root, QUEUE)):
+        try:
+            os.stat(directory + b"/.")
+        except OSError:
+            return code
+    return PID
