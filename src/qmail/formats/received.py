@@ -5,6 +5,10 @@ Dates are those of RFC 5322 3.3 in UTC with the zone -0000, without a day of the
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 _MONTHS = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.@%+/=:-"
 _SAFE = bytes(byte if byte in _LETTERS else ord("?") for byte in range(256))
@@ -33,7 +37,7 @@ class Origin:
         self.host, self.ip, self.info, self.local = host, ip, info, local
 
 
-def origin(environ: dict[bytes, bytes]) -> Origin:
+def origin(environ: Mapping[bytes, bytes]) -> Origin:
     """The other side, by the variables that tcpserver or tcp-env has set."""
     return Origin(
         environ.get(b"TCPREMOTEHOST", b"unknown"),

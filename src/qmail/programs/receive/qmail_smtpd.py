@@ -1,0 +1,134 @@
+"""qmail-smtpd: take mail by SMTP and put it into the queue.
+
+Usage: qmail-smtpd
+
+    tcpserver -u `id -u qmaild` -g `id -g qmaild` -x /etc/tcp.smtp.cdb 0 smtp qmail-smtpd
+
+Talks SMTP on descriptors 0 and 1 and hands each message to qmail-queue, or to $QMAILQUEUE. A message
+is acknowledged when it is in the queue for good. The environment says who the client is
+(tcp-environ(5)); RELAYCLIENT lets it send anywhere and is appended to each recipient, DATABYTES
+replaces control/databytes.
+
+Control files, read at the start: smtpgreeting (default: me), rcpthosts, morercpthosts.cdb, badmailfrom,
+databytes, localiphost, timeoutsmtpd. Without rcpthosts no recipient with a host is taken, unless
+RELAYCLIENT is set.
+
+Runs as: qmaild.
+Faces: the network.
+Exit codes: 0 the client said QUIT; 1 the session ended in another way.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+from qmail.formats.verdict import Temporary
+from qmail.host import clock, program
+from qmail.protocols import smtpreply as reply
+from qmail.protocols import smtpserver
+from qmail.stores import home, reception, submission
+from qmail.stores.control import Control
+
+BLOCK = 65536  # bytes read at once
+PIECE = 4096  # bytes written at once, so that a write after poll does not wait
+PATIENCE = 64  # turns after which replies are written though the client has sent more
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    place = home.find(argv[0], environ)
+    try:
+        site = reception.site(Control(place.path))
+    except Temporary:
+        program.say(1, reply.UNREADABLE)
+        return 1
+    session = smtpserver.Session(site, reception.client(environ))
+    return _Talk(session, site.timeout, place, environ).held()
+
+
+class _Talk:
+    """One session over descriptors 0 and 1."""
+
+    def __init__(
+        self, session: smtpserver.Session, timeout: int, place: home.Home, environ: dict[bytes, bytes]
+    ) -> None:
+        self._session, self._timeout, self._home, self._environ = session, timeout, place, environ
+        self._message: submission.Submission | None = None
+
+    def held(self) -> int:
+        """Hold it to its end; the exit code."""
+        try:
+            self._write(self._session.greeting)
+            return self._turns()
+        except OSError:
+            return 1  # the client is gone
+        finally:
+            self._abandon()
+
+    def _turns(self) -> int:
+        session, turns = self._session, 0
+        while True:
+            event = session.turn()
+            turns += 1
+            if event == smtpserver.WAIT:
+                self._write(session.replies())
+                self._read()
+            elif event == smtpserver.OVER:
+                self._write(session.replies())
+                return session.code
+            elif event != smtpserver.TURN:
+                self._message_event(event)
+            elif turns % PATIENCE == 0:
+                self._write(session.replies())
+
+    def _message_event(self, event: int) -> None:
+        session = self._session
+        if event == smtpserver.BEGIN:
+            self._begin()
+        elif event == smtpserver.ABANDON:
+            self._abandon()
+        elif self._message is not None:
+            self._message.write(session.content)
+            if event == smtpserver.COMMIT:
+                self._finish(self._message)
+
+    def _begin(self) -> None:
+        try:
+            self._message = submission.begin(self._home, self._environ)
+        except OSError:
+            self._session.refuse(reply.NO_QUEUE)
+            return
+        self._session.begin(int(clock.now()))
+        self._message.write(self._session.content)
+
+    def _finish(self, message: submission.Submission) -> None:
+        outcome = message.finish(self._session.sender, self._session.recipients)
+        self._message = None
+        if outcome.code == 0:
+            self._session.accepted(outcome.qp, int(clock.now()))
+        else:
+            self._session.refuse(reply.reply_to(submission.words(outcome)))
+
+    def _abandon(self) -> None:
+        if self._message is not None:
+            self._message.abandon()
+            self._message = None
+
+    def _read(self) -> None:
+        if _ready(0, select.POLLIN, self._timeout):
+            self._session.receive(os.read(0, BLOCK))
+        else:
+            self._session.timed_out()
+
+    def _write(self, text: bytes) -> None:
+        while text:
+            if not _ready(1, select.POLLOUT, self._timeout):
+                raise TimeoutError
+            text = text[os.write(1, text[:PIECE]) :]
+
+
+def _ready(descriptor: int, event: int, seconds: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, event)
+    return bool(poll.poll(seconds * 1000))

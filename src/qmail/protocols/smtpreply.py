@@ -1,0 +1,35 @@
+"""What the SMTP server says, but for what holds its own name: the replies as they go over the wire."""
+
+from __future__ import annotations
+
+UNREADABLE = b"421 unable to read controls (#4.3.0)\r\n"
+TIMEOUT = b"451 timeout (#4.4.2)\r\n"
+NO_QUEUE = b"451 qqt failure (#4.3.0)\r\n"
+OK = b"250 ok\r\n"
+WANT_MAIL, WANT_RCPT = b"503 MAIL first (#5.5.1)\r\n", b"503 RCPT first (#5.5.1)\r\n"
+SYNTAX = b"555 syntax error (#5.5.4)\r\n"
+PARAMETER = b"555 unknown parameter (#5.5.4)\r\n"
+VALUE = b"501 no such value of a parameter (#5.5.4)\r\n"
+BAD_SENDER = b"553 sorry, your envelope sender is in my badmailfrom list (#5.7.1)\r\n"
+NO_GATEWAY = b"553 sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)\r\n"
+TOO_MANY = b"452 too many recipients (#4.5.3)\r\n"
+TOO_LONG = b"500 line too long (#5.5.2)\r\n"
+UNKNOWN = b"502 unimplemented (#5.5.1)\r\n"
+BARE_LF = b"451 See https://cr.yp.to/docs/smtplf.html.\r\n"
+LOOP = b"554 too many hops, this message is looping (#5.4.6)\r\n"
+TOO_LARGE = b"552 sorry, that message size exceeds my databytes limit (#5.3.4)\r\n"
+HELP = b"214 notqmail home page: https://notqmail.org\r\n"
+GO_AHEAD = b"354 go ahead\r\n"
+FLUSHED = b"250 flushed\r\n"
+TRY = b"252 send some mail, i'll try my best\r\n"
+
+
+def reply_to(complaint: bytes) -> bytes:
+    """The reply to a message that the queue does not take. `complaint`: D (for good) or Z, then the words."""
+    # A line end in the words, which may be a filter's, would be taken for the end of the reply.
+    words = complaint[1:].rstrip(b"\r\n").replace(b"\r", b" ").replace(b"\n", b" ")
+    if complaint[:1] == b"D":
+        code = b"554 "
+    else:
+        code = b"452 " if words.endswith(b"(#4.3.1)") else b"451 "  # RFC 5321 4.2.3: insufficient system storage
+    return code + words + b"\r\n"

@@ -1,0 +1,324 @@
+"""The server's side of an SMTP session (RFC 5321), without I/O: bytes in, events and replies out.
+
+Whoever drives a session writes `greeting`, then calls `turn` again and again and does what it says:
+
+    WAIT      write `replies()`, then `receive` what the client sends (b"" at its end)
+    TURN      a command was answered, or a block of a message read; there may be more
+    BEGIN     a message comes: answer with `begin`, or with `refuse`
+    CONTENT   `content` holds a piece of the message
+    COMMIT    `content` holds the last piece; put `sender` and `recipients` into the queue, then say `accepted`
+              or `refuse`. What the client sent after the message is not looked at before that.
+    ABANDON   the message under way is not to be queued; the session goes on
+    OVER      write `replies()`, give up any message under way, end with exit code `code`
+
+One turn is one command or one block, so that a loop can be fair. A session holds at most one
+received block, one command line and the recipients.
+"""
+
+from __future__ import annotations
+
+from qmail.formats import received
+from qmail.protocols import smtpdata, smtppath
+from qmail.protocols import smtpreply as reply
+from qmail.rules import relay
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Final
+
+    from qmail.rules.relay import Door
+
+WAIT, TURN, BEGIN, CONTENT, COMMIT, ABANDON, OVER = range(7)
+
+LONGEST_LINE = 32768  # bytes of a command
+LARGEST_RECIPIENTS = 1 << 21  # bytes of all recipients of a message
+COST_OF_RECIPIENT = 64  # bytes that the memory of each takes besides its own
+
+_HTTP = (b"get", b"post", b"put", b"head", b"options", b"connect", b"delete")
+
+
+class Unreadable(Exception):
+    """What is needed to decide cannot be read now; a Site's door and `is_ours` may raise it."""
+
+
+class Site:
+    """What the control files say: the same for every session until they change.
+
+    `limit`: bytes of a message, 0 for no limit. `timeout`: seconds a client may keep us waiting.
+    `is_ours`: is the text between the brackets of `user@[...]` an address of this machine.
+    """
+
+    __slots__ = ("door", "greeting", "is_ours", "limit", "local_host", "timeout")
+
+    def __init__(
+        self,
+        greeting: bytes,
+        door: Door,
+        *,
+        limit: int = 0,
+        timeout: int = 1200,
+        local_host: bytes | None = None,
+        is_ours: Callable[[bytes], bool] = lambda _: False,
+    ) -> None:
+        self.greeting, self.door, self.limit, self.timeout = greeting, door, limit, timeout
+        self.local_host, self.is_ours = local_host, is_ours
+
+
+class Client:
+    """Who is at the other end, and what it may do: the variables that tcpserver has set (tcp-environ(5)).
+
+    `relay`: appended to each recipient, which then may be anywhere; None where rcpthosts counts.
+    `limit`: as that of a Site, which it replaces where it is not None.
+    """
+
+    __slots__ = ("limit", "origin", "relay")
+
+    def __init__(self, origin: received.Origin, relay: bytes | None = None, limit: int | None = None) -> None:
+        self.origin, self.relay, self.limit = origin, relay, limit
+
+
+class Session:
+    """One conversation, from the greeting to the end."""
+
+    __slots__ = (
+        "_at", "_barred", "_buffer", "_client", "_content", "_door", "_dropped", "_ended", "_greeted", "_limit",
+        "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "code", "content", "recipients", "sender",
+    )  # fmt: skip
+
+    def __init__(self, site: Site, client: Client) -> None:
+        self._site, self._client, self._door = site, client, site.door
+        self._limit = site.limit if client.limit is None else client.limit
+        self._buffer, self._at, self._ended, self._skipping = b"", 0, False, False
+        self._replies: list[bytes] = []
+        self._greeted: bytes | None = None
+        self._seen_mail = self._barred = self._dropped = False
+        self._content: smtpdata.Content | None = None
+        self._stage = TURN
+        self.sender, self.content, self.code = b"", b"", 1
+        self.recipients: list[bytes] = []
+        self._room = LARGEST_RECIPIENTS
+
+    @property
+    def greeting(self) -> bytes:
+        """What the server says first."""
+        return b"220 " + self._site.greeting + b" ESMTP\r\n"
+
+    def receive(self, data: bytes) -> None:
+        """What the client sent; b"" means that it will send nothing more."""
+        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
+        self._at = 0
+        self._ended = not data
+
+    def replies(self) -> bytes:
+        """What is to be written, once."""
+        replies = b"".join(self._replies)
+        self._replies.clear()
+        return replies
+
+    def turn(self) -> int:
+        """Do one command, or read one block of a message. Returns the event."""
+        if self._stage != TURN:
+            return self._stage
+        if self._content is not None:
+            return self._block()
+        end = self._buffer.find(b"\n", self._at)
+        if end < 0:
+            return self._no_line()
+        line = self._buffer[self._at : end]
+        self._at = end + 1
+        if self._skipping or len(line) > LONGEST_LINE:
+            self._skipping = False
+            return self._say(reply.TOO_LONG)
+        return self._command(line)
+
+    def timed_out(self) -> None:
+        """The client kept us waiting for too long."""
+        self._end(reply.TIMEOUT)
+
+    def begin(self, now: int) -> None:
+        """After BEGIN: the message may come. `now`: seconds since 1970. `content` is its first piece."""
+        self._say(reply.GO_AHEAD)
+        self._content = smtpdata.Content()
+        self._dropped, self._stage = False, TURN
+        self.content = received.line(b"SMTP", self._client.origin, self._greeted, now)
+
+    def accepted(self, qp: int, now: int) -> None:
+        """After COMMIT: the message is in the queue, for good."""
+        self._say(b"250 ok %d qp %d\r\n" % (now, qp))
+        self._stage = TURN
+
+    def refuse(self, text: bytes) -> None:
+        """After BEGIN or COMMIT: the message cannot be taken."""
+        self._say(text)
+        self._stage = TURN
+
+    def _say(self, text: bytes) -> int:
+        self._replies.append(text)
+        return TURN
+
+    def _end(self, text: bytes = b"", code: int = 1) -> int:
+        if text:
+            self._replies.append(text)
+        self._stage, self.code = OVER, code
+        return OVER
+
+    def _no_line(self) -> int:
+        if self._ended:
+            return self._end()
+        if self._skipping or len(self._buffer) - self._at > LONGEST_LINE:
+            self._skipping, self._buffer, self._at = True, b"", 0
+        return WAIT
+
+    def _command(self, line: bytes) -> int:
+        if line[-1:] == b"\r":
+            line = line[:-1]
+        if b"\0" in line:
+            line = line.partition(b"\0")[0]
+        verb, _, argument = line.partition(b" ")
+        try:
+            return COMMANDS.get(verb.lower(), Session._unknown)(self, argument.lstrip(b" "), verb)
+        except Unreadable:
+            return self._end(reply.UNREADABLE)
+
+    def _hello(self, name: bytes, _verb: bytes) -> int:
+        self._meet(name)
+        return self._say(b"250 " + self._site.greeting + b"\r\n")
+
+    def _extended_hello(self, name: bytes, _verb: bytes) -> int:
+        self._meet(name)
+        size = b"250-SIZE %d\r\n" % self._limit if self._limit else b""
+        return self._say(b"250-%b\r\n250-PIPELINING\r\n%b250 8BITMIME\r\n" % (self._site.greeting, size))
+
+    def _meet(self, name: bytes) -> None:
+        self._greeted = None if name.lower() == self._client.origin.host.lower() else name
+        self._forget()
+
+    def _mail(self, argument: bytes, _verb: bytes) -> int:
+        path = self._path(argument)
+        if path is None:
+            return self._say(reply.SYNTAX)
+        if path[1] and (refusal := self._refusal(path[1])):
+            return self._say(refusal)
+        self.sender = path[0]
+        self._barred = self._door.blames(self.sender)
+        self._forget()
+        self._seen_mail = True
+        return self._say(reply.OK)
+
+    def _rcpt(self, argument: bytes, _verb: bytes) -> int:
+        if not self._seen_mail:
+            return self._say(reply.WANT_MAIL)
+        path = self._path(argument)
+        if path is None:
+            return self._say(reply.SYNTAX)
+        if self._barred:
+            return self._say(reply.BAD_SENDER)
+        recipient = path[0]
+        if self._client.relay is not None:
+            recipient += self._client.relay
+        elif not self._door.accepts(recipient):
+            return self._say(reply.NO_GATEWAY)
+        if path[1]:
+            return self._say(reply.PARAMETER)
+        self._room -= len(recipient) + COST_OF_RECIPIENT
+        if self._room < 0:
+            return self._say(reply.TOO_MANY)
+        self.recipients.append(recipient)
+        return self._say(reply.OK)
+
+    def _data(self, _argument: bytes, _verb: bytes) -> int:
+        if not self._seen_mail:
+            return self._say(reply.WANT_MAIL)
+        if not self.recipients:
+            return self._say(reply.WANT_RCPT)
+        self._seen_mail = False
+        self._stage = BEGIN
+        return BEGIN
+
+    def _reset(self, _argument: bytes, _verb: bytes) -> int:
+        self._forget()
+        return self._say(reply.FLUSHED)
+
+    def _quit(self, _argument: bytes, _verb: bytes) -> int:
+        return self._end(b"221 " + self._site.greeting + b"\r\n", 0)
+
+    def _noop(self, _argument: bytes, _verb: bytes) -> int:
+        return self._say(reply.OK)
+
+    def _verify(self, _argument: bytes, _verb: bytes) -> int:
+        return self._say(reply.TRY)
+
+    def _help(self, _argument: bytes, _verb: bytes) -> int:
+        return self._say(reply.HELP)
+
+    def _unknown(self, argument: bytes, verb: bytes) -> int:
+        if b" HTTP/" in argument and verb.lower() in _HTTP:
+            # A browser that was led here: what follows, and may be chosen by a web page, must not be read as commands.
+            return self._end(reply.UNKNOWN)
+        return self._say(reply.UNKNOWN)
+
+    def _forget(self) -> None:
+        self._seen_mail = False
+        self.recipients = []  # the queue's side may still hold the old ones
+        self._room = LARGEST_RECIPIENTS
+
+    def _path(self, argument: bytes) -> tuple[bytes, list[bytes]] | None:
+        path = smtppath.parse(argument)
+        if path is not None and self._site.local_host is not None and path[0][-1:] == b"]":
+            address = relay.at_local_host(path[0], self._site.local_host, self._site.is_ours)
+            return (address, path[1]) if len(address) <= smtppath.LONGEST else None
+        return path
+
+    def _refusal(self, parameters: list[bytes]) -> bytes:
+        # Of the parameters of MAIL: SIZE (RFC 1870), BODY (RFC 6152).
+        for parameter in parameters:
+            name, _, value = parameter.upper().partition(b"=")
+            if name == b"SIZE":
+                if not value.isdigit() or len(value) > 20:
+                    return reply.VALUE
+                if self._limit and int(value) > self._limit:
+                    return reply.TOO_LARGE
+            elif name == b"BODY":
+                if value not in (b"7BIT", b"8BITMIME"):
+                    return reply.VALUE
+            else:
+                return reply.PARAMETER
+        return b""
+
+    def _block(self) -> int:
+        content, block = self._content, self._buffer[self._at :] if self._at else self._buffer
+        self._buffer, self._at = b"", 0
+        if content is None or not block:
+            return self._end() if self._ended else WAIT
+        try:
+            self.content = content.feed(block)
+        except smtpdata.BareLineFeed:
+            return self._end(reply.BARE_LF)
+        looping = content.hops > smtpdata.MOST_HOPS
+        bad = looping or (0 < self._limit < content.size)
+        if content.over:
+            self._buffer, self._content = content.rest, None
+            if bad:
+                self._say(reply.LOOP if looping else reply.TOO_LARGE)
+            else:
+                self._stage = COMMIT
+                return COMMIT
+        if bad:
+            event, self._dropped = TURN if self._dropped else ABANDON, True
+            return event
+        return CONTENT
+
+
+COMMANDS: Final[dict[bytes, Callable[[Session, bytes, bytes], int]]] = {
+    b"helo": Session._hello,  # RFC 5321 4.1.1.1
+    b"ehlo": Session._extended_hello,  # 4.1.1.1
+    b"mail": Session._mail,  # 4.1.1.2
+    b"rcpt": Session._rcpt,  # 4.1.1.3
+    b"data": Session._data,  # 4.1.1.4
+    b"rset": Session._reset,  # 4.1.1.5
+    b"vrfy": Session._verify,  # 4.1.1.6
+    b"help": Session._help,  # 4.1.1.8
+    b"noop": Session._noop,  # 4.1.1.9
+    b"quit": Session._quit,  # 4.1.1.10
+}

@@ -1,0 +1,130 @@
+"""The control files that decide on mail coming in by SMTP, as one value (qmail-smtpd(8)).
+
+A file that is there and cannot be read is Temporary, never a default. morercpthosts.cdb is opened with
+the others and read at the first recipient that needs it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from qmail.formats import cdb, received
+from qmail.formats.verdict import Temporary
+from qmail.host.interfaces import Own
+from qmail.protocols.smtpserver import Client, Site, Unreadable
+from qmail.rules.relay import Door
+from qmail.stores.control import Control, leading_digits, unreadable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    Stamp = tuple[int, int, int, int] | None  # device, inode, size, mtime in nanoseconds; None: missing
+
+MORE = b"morercpthosts.cdb"
+FILES = (
+    b"me", b"smtpgreeting", b"localiphost", b"timeoutsmtpd", b"rcpthosts", MORE, b"badmailfrom", b"databytes",
+)  # fmt: skip
+LONGEST_TIMEOUT = 1_000_000  # seconds
+LARGEST_MORE = 1 << 28  # bytes of morercpthosts.cdb
+
+
+def site(control: Control) -> Site:
+    """What the control files say now. Raises Temporary where one cannot be read, or none gives a greeting."""
+    me = control.line(b"me")
+    greeting = control.line(b"smtpgreeting")
+    if greeting is None:
+        greeting = me
+    if greeting is None:
+        raise Temporary(b"neither control/smtpgreeting nor control/me")
+    local_host = control.line(b"localiphost")
+    more = _More.open(control.directory + b"/" + MORE)
+    return Site(
+        greeting,
+        Door(control.lines(b"rcpthosts"), None if more is None else more.lists, control.lines(b"badmailfrom") or ()),
+        limit=control.number(b"databytes", 0),
+        timeout=min(max(control.number(b"timeoutsmtpd", 1200), 1), LONGEST_TIMEOUT),
+        local_host=me if local_host is None else local_host,
+        is_ours=_is_ours,
+    )
+
+
+def client(environ: Mapping[bytes, bytes]) -> Client:
+    """The other end of a connection, as its environment tells it (tcp-environ(5), qmail-smtpd(8))."""
+    limit = environ.get(b"DATABYTES")
+    return Client(
+        received.origin(environ),
+        environ.get(b"RELAYCLIENT"),
+        None if limit is None else int(leading_digits(limit) or b"0"),
+    )
+
+
+class Watched:
+    """The same for a process that lives longer: read again when a file has changed, come or gone."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._paths = [control.directory + b"/" + name for name in FILES]
+        self._stamps: list[Stamp] | None = None
+        self._site: Site | None = None
+
+    def site(self) -> Site:
+        """What the control files say now. Raises Temporary as `site` does."""
+        stamps = [_stamp(path) for path in self._paths]
+        if self._site is None or stamps != self._stamps:
+            # Stamps first: what changes while it is read is read again.
+            self._site, self._stamps = None, stamps
+            self._site = site(self._control)
+        return self._site
+
+
+_OWN = Own()
+
+
+def _is_ours(literal: bytes) -> bool:
+    try:
+        return _OWN(literal)
+    except OSError as error:
+        raise Unreadable from error
+
+
+def _stamp(path: bytes) -> Stamp:
+    try:
+        now = os.stat(path)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise unreadable(path, error) from error
+    return now.st_dev, now.st_ino, now.st_size, now.st_mtime_ns
+
+
+class _More:
+    """morercpthosts.cdb, as it was when it was opened."""
+
+    __slots__ = ("_data", "_file")
+
+    def __init__(self, descriptor: int) -> None:
+        self._file = open(descriptor, "rb", buffering=0)
+        self._data: bytes | None = None
+
+    @classmethod
+    def open(cls, path: bytes) -> _More | None:
+        """None where the file is missing. Raises Temporary where it cannot be opened."""
+        try:
+            return cls(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise unreadable(path, error) from error
+
+    def lists(self, name: bytes) -> bool:
+        """Is this name a key? Raises Unreadable."""
+        try:
+            if self._data is None:
+                if os.fstat(self._file.fileno()).st_size > LARGEST_MORE:
+                    raise Unreadable
+                self._data = self._file.readall()
+            return cdb.find(self._data, name) is not None
+        except (OSError, cdb.Corrupt) as error:
+            raise Unreadable from error
