@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -39,17 +40,14 @@ class Seen:
         return " ".join(re.findall(r"^(\d\d\d) ", self.replies.decode("latin-1"), re.M))
 
 
-def session(**site: object) -> smtp.Session:
-    door = site.pop("door", None) or Door([b"example.org"], None, [b"bad@evil.example"])
-    relay = site.pop("relay", None)
-    limit = site.pop("client_limit", None)
-    return smtp.Session(
-        smtp.Site(b"mx.example.org", door, **site),  # type: ignore[arg-type]
-        smtp.Client(ORIGIN, relay, limit),  # type: ignore[arg-type]
-    )
+def session(
+    *, door: Door | None = None, limit: int = 0, relay: bytes | None = None, client_limit: int | None = None
+) -> smtp.Session:
+    door = door or Door([b"example.org"], [b"bad@evil.example"])
+    return smtp.Session(smtp.Site(b"mx.example.org", door, limit), smtp.Client(ORIGIN, relay, client_limit))
 
 
-def play(pieces: list[bytes], complaint: bytes = b"", **site: object) -> Seen:
+def play(pieces: list[bytes], complaint: bytes = b"", **site: Any) -> Seen:
     """Feed the pieces, then the end of input, and answer for the queue."""
     one, seen, pieces = session(**site), Seen(), [*pieces, b""]
     seen.replies = one.greeting
@@ -84,7 +82,7 @@ def play(pieces: list[bytes], complaint: bytes = b"", **site: object) -> Seen:
             assert event == smtp.TURN
 
 
-def talk(stream: bytes, complaint: bytes = b"", **site: object) -> Seen:
+def talk(stream: bytes, complaint: bytes = b"", **site: Any) -> Seen:
     """The same conversation whole, byte by byte and in pieces of seven: all three must agree."""
     whole = play([stream] if stream else [], complaint, **site)
     for step in (1, 7):
@@ -162,14 +160,11 @@ def test_relayclient_opens_the_door_and_is_appended() -> None:
 
 
 def test_an_address_literal_of_ours_is_the_local_host() -> None:
-    seen = talk(
-        MESSAGE.replace(b"@example.org", b"@[192.0.2.1]"),
-        local_host=b"example.org",
-        is_ours=lambda x: x == b"192.0.2.1",
-    )
+    door = Door([b"example.org"], local_host=b"example.org", is_ours=lambda literal: literal == b"192.0.2.1")
+    seen = talk(MESSAGE.replace(b"@example.org", b"@[192.0.2.1]"), door=door)
     assert seen.messages[0][2] == [b"c@example.org"]
-    long = b"MAIL FROM:<" + b"x" * 880 + b"@[192.0.2.1]>\r\n"
-    assert talk(long, local_host=b"y" * 30, is_ours=lambda _: True).codes == "220 555"
+    door = Door([], local_host=b"y" * 30, is_ours=lambda _: True)
+    assert talk(b"MAIL FROM:<" + b"x" * 880 + b"@[192.0.2.1]>\r\n", door=door).codes == "220 555"
 
 
 @pytest.mark.parametrize(("size", "codes"), [(99, "250"), (100, "250"), (101, "552"), (5000, "552")])
@@ -226,9 +221,9 @@ def test_an_unreadable_control_file_ends_the_session() -> None:
     def more(_name: bytes) -> bool:
         raise smtp.Unreadable
 
-    seen = talk(MESSAGE.replace(b"example.org", b"other.example") + b"QUIT\r\n", door=Door([b"x"], more, []))
+    seen = talk(MESSAGE.replace(b"example.org", b"other.example") + b"QUIT\r\n", door=Door([b"x"], more=more))
     assert seen.replies.endswith(b"421 unable to read controls (#4.3.0)\r\n") and seen.code == 1
-    seen = talk(b"MAIL FROM:<a@[127.0.0.1]>\r\n", local_host=b"x", is_ours=more)
+    seen = talk(b"MAIL FROM:<a@[127.0.0.1]>\r\n", door=Door([], local_host=b"x", is_ours=more))
     assert seen.codes == "220 421"
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmail.rules.relay import Door, at_local_host
+from qmail.rules.relay import Door
 
 
 @pytest.mark.parametrize(
@@ -31,17 +31,17 @@ from qmail.rules.relay import Door, at_local_host
     ],
 )
 def test_rcpthosts_lists_hosts_and_suffixes(recipient: bytes, taken: bool) -> None:
-    assert Door([b"One.Example", b".two.example"], None, []).accepts(recipient) is taken
+    assert Door([b"One.Example", b".two.example"]).accepts(recipient) is taken
 
 
 def test_a_lone_dot_covers_hosts_that_end_in_one() -> None:
-    door = Door([b"."], None, [])
+    door = Door([b"."])
     assert door.accepts(b"a@x.example.") and not door.accepts(b"a@x.example")
 
 
 @pytest.mark.parametrize("hosts", [None, []])
 def test_missing_and_empty_rcpthosts_take_only_what_has_no_host(hosts: list[bytes] | None) -> None:
-    door = Door(hosts, None, [])
+    door = Door(hosts)
     assert door.accepts(b"postmaster") and not door.accepts(b"a@b") and not door.accepts(b"a@")
 
 
@@ -52,7 +52,7 @@ def test_morercpthosts_is_asked_last_from_the_longest_name_on() -> None:
         asked.append(name)
         return name == b".example"
 
-    door = Door([b"one.example"], more, [])
+    door = Door([b"one.example"], more=more)
     assert door.accepts(b"a@one.example") and not asked
     assert door.accepts(b"a@B.c.Example")
     assert asked == [b"b.c.example", b".c.example", b".example"]
@@ -74,7 +74,7 @@ def test_morercpthosts_is_asked_last_from_the_longest_name_on() -> None:
     ],
 )
 def test_badmailfrom_names_senders_and_hosts(sender: bytes, blamed: bool) -> None:
-    assert Door([], None, [b"bad@evil.example", b"@worse.example", b"NoHost"]).blames(sender) is blamed
+    assert Door([], [b"bad@evil.example", b"@worse.example", b"NoHost"]).blames(sender) is blamed
 
 
 def test_an_address_of_ours_in_brackets_becomes_the_local_host() -> None:
@@ -90,11 +90,12 @@ def test_an_address_of_ours_in_brackets_becomes_the_local_host() -> None:
         (b"[127.0.0.1]", b"[127.0.0.1]"),
         (b"", b""),
     ]:
-        assert at_local_host(address, b"here", ours) == changed
+        assert Door(None, local_host=b"here", is_ours=ours).readdressed(address) == changed
+        assert Door(None, is_ours=ours).readdressed(address) == address
 
 
 @given(st.binary(max_size=60), st.lists(st.binary(min_size=1, max_size=8)))
 def test_every_address_has_an_answer(address: bytes, hosts: list[bytes]) -> None:
-    door = Door(hosts, None, hosts)
+    door = Door(hosts, hosts)
     assert door.accepts(address) in (True, False)
     assert door.blames(address) in (True, False)

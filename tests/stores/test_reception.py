@@ -28,15 +28,16 @@ def read(control: Path) -> reception.Site:
 
 def test_me_is_the_default_of_the_names(control: Path) -> None:
     site = read(control)
-    assert (site.greeting, site.local_host, site.limit, site.timeout) == (b"mx.example.org", b"mx.example.org", 0, 1200)
-    assert site.door.closed
+    assert (site.greeting, site.limit, site.timeout) == (b"mx.example.org", 0, 1200)
+    assert site.door.closed and site.door.readdressed(b"a@[127.0.0.1]") == b"a@mx.example.org"
     (control / "smtpgreeting").write_text("  hi  \n")
     (control / "localiphost").write_text("here\n")
     (control / "databytes").write_text("10k\n")
     (control / "timeoutsmtpd").write_text("0\n")
     (control / "rcpthosts").write_text("# c\nx.example \n")
     site = read(control)
-    assert (site.greeting, site.local_host, site.limit, site.timeout) == (b"  hi", b"here", 10, 1)
+    assert (site.greeting, site.limit, site.timeout) == (b"  hi", 10, 1)
+    assert site.door.readdressed(b"a@[127.0.0.1]") == b"a@here"
     assert site.door.accepts(b"a@x.example") and not site.door.accepts(b"a@# c")
 
 
@@ -45,7 +46,7 @@ def test_no_name_at_all_is_an_error(control: Path) -> None:
     with pytest.raises(Temporary):
         read(control)
     (control / "smtpgreeting").write_text("x\n")
-    assert read(control).local_host is None
+    assert read(control).door.readdressed(b"a@[127.0.0.1]") == b"a@[127.0.0.1]"
 
 
 @pytest.mark.parametrize("name", [name.decode() for name in reception.FILES])

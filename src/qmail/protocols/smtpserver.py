@@ -20,7 +20,6 @@ from __future__ import annotations
 from qmail.formats import received
 from qmail.protocols import smtpdata, smtppath
 from qmail.protocols import smtpreply as reply
-from qmail.rules import relay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,30 +38,19 @@ _HTTP = (b"get", b"post", b"put", b"head", b"options", b"connect", b"delete")
 
 
 class Unreadable(Exception):
-    """What is needed to decide cannot be read now; a Site's door and `is_ours` may raise it."""
+    """What is needed to decide cannot be read now; a Site's door may raise it."""
 
 
 class Site:
     """What the control files say: the same for every session until they change.
 
     `limit`: bytes of a message, 0 for no limit. `timeout`: seconds a client may keep us waiting.
-    `is_ours`: is the text between the brackets of `user@[...]` an address of this machine.
     """
 
-    __slots__ = ("door", "greeting", "is_ours", "limit", "local_host", "timeout")
+    __slots__ = ("door", "greeting", "limit", "timeout")
 
-    def __init__(
-        self,
-        greeting: bytes,
-        door: Door,
-        *,
-        limit: int = 0,
-        timeout: int = 1200,
-        local_host: bytes | None = None,
-        is_ours: Callable[[bytes], bool] = lambda _: False,
-    ) -> None:
+    def __init__(self, greeting: bytes, door: Door, limit: int = 0, timeout: int = 1200) -> None:
         self.greeting, self.door, self.limit, self.timeout = greeting, door, limit, timeout
-        self.local_host, self.is_ours = local_host, is_ours
 
 
 class Client:
@@ -265,8 +253,8 @@ class Session:
 
     def _path(self, argument: bytes) -> tuple[bytes, list[bytes]] | None:
         path = smtppath.parse(argument)
-        if path is not None and self._site.local_host is not None and path[0][-1:] == b"]":
-            address = relay.at_local_host(path[0], self._site.local_host, self._site.is_ours)
+        if path is not None and path[0][-1:] == b"]":
+            address = self._door.readdressed(path[0])
             return (address, path[1]) if len(address) <= smtppath.LONGEST else None
         return path
 

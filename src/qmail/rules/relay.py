@@ -14,18 +14,35 @@ class Door:
     """The answers of one set of control files.
 
     `rcpthosts`: lines of that file, None where it is missing. `more`: is this lower-case name in
-    morercpthosts.cdb; may raise what the caller knows. `badmailfrom`: lines of that file.
+    morercpthosts.cdb. `badmailfrom`: lines of that file. `local_host`: what `[our address]` is called,
+    None where that is not known. `is_ours`: is the text within the brackets an address of this machine.
+    The two callables may raise what the caller knows.
     """
 
-    __slots__ = ("_bad", "_hosts", "_more", "closed")
+    __slots__ = ("_bad", "_hosts", "_is_ours", "_local_host", "_more", "closed")
 
     def __init__(
-        self, rcpthosts: Iterable[bytes] | None, more: Callable[[bytes], bool] | None, badmailfrom: Iterable[bytes]
+        self,
+        rcpthosts: Iterable[bytes] | None,
+        badmailfrom: Iterable[bytes] = (),
+        *,
+        more: Callable[[bytes], bool] | None = None,
+        local_host: bytes | None = None,
+        is_ours: Callable[[bytes], bool] | None = None,
     ) -> None:
         self.closed = rcpthosts is None
         self._hosts = frozenset(line.lower() for line in rcpthosts or ())
-        self._more = more
         self._bad = frozenset(line.lower() for line in badmailfrom)
+        self._more, self._local_host, self._is_ours = more, local_host, is_ours
+
+    def readdressed(self, address: bytes) -> bytes:
+        """`user@[our address]` with the local host's name in place of the brackets; other addresses as they are."""
+        if address[-1:] != b"]" or self._local_host is None or self._is_ours is None:
+            return address
+        local, at, domain = address.rpartition(b"@")
+        if at and domain[:1] == b"[" and self._is_ours(domain[1:-1]):
+            return local + at + self._local_host
+        return address
 
     def blames(self, sender: bytes) -> bool:
         """Is this sender, or `@` and its host, in badmailfrom?"""
@@ -49,19 +66,6 @@ class Door:
         if not self._hosts.isdisjoint(names):
             return True
         return self._more is not None and any(self._more(name) for name in names)
-
-
-def at_local_host(address: bytes, host: bytes, is_ours: Callable[[bytes], bool]) -> bytes:
-    """`user@[our address]` with `host` in place of the bracketed address; other addresses as they are.
-
-    `is_ours` gets the text within the brackets.
-    """
-    if address[-1:] != b"]":
-        return address
-    local, at, domain = address.rpartition(b"@")
-    if at and domain[:1] == b"[" and is_ours(domain[1:-1]):
-        return local + at + host
-    return address
 
 
 def _names(host: bytes) -> list[bytes]:

@@ -40,14 +40,15 @@ def site(control: Control) -> Site:
         raise Temporary(b"neither control/smtpgreeting nor control/me")
     local_host = control.line(b"localiphost")
     more = _More.open(control.directory + b"/" + MORE)
-    return Site(
-        greeting,
-        Door(control.lines(b"rcpthosts"), None if more is None else more.lists, control.lines(b"badmailfrom") or ()),
-        limit=control.number(b"databytes", 0),
-        timeout=min(max(control.number(b"timeoutsmtpd", 1200), 1), LONGEST_TIMEOUT),
+    door = Door(
+        control.lines(b"rcpthosts"),
+        control.lines(b"badmailfrom") or (),
+        more=None if more is None else more.lists,
         local_host=me if local_host is None else local_host,
         is_ours=_is_ours,
     )
+    timeout = min(max(control.number(b"timeoutsmtpd", 1200), 1), LONGEST_TIMEOUT)
+    return Site(greeting, door, control.number(b"databytes", 0), timeout)
 
 
 def client(environ: Mapping[bytes, bytes]) -> Client:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Submission: TypeAlias = "Direct | Foreign"
 
 # Exit codes of qmail-queue(8) that are given here.
-NO_MEMORY, UNREAD, NO_CONNECTION, NO_HOME, TIMED_OUT, CUT_OFF, OWN_WORDS, NO_PROGRAM = 51, 54, 56, 61, 72, 74, 82, 120
+NO_MEMORY, UNREAD, NO_CONNECTION, NO_HOME, NO_QUEUE = 51, 54, 56, 61, 62
+TIMED_OUT, CUT_OFF, OWN_WORDS, NO_PROGRAM = 72, 74, 82, 120
 
 WORDS_ON = 6  # the descriptor of a queue program's own words
 LONGEST_WORDS = 255  # bytes
@@ -102,6 +103,13 @@ def foreign(home: Home, environ: Mapping[bytes, bytes]) -> bytes | None:
     return os.path.join(home.path, path)
 
 
+def unreachable(home: Home) -> Outcome:
+    """Why nobody answers at the queue's socket."""
+    if not os.path.isdir(home.path):
+        return Outcome(NO_HOME)
+    return Outcome(NO_CONNECTION if os.path.isdir(home.queue) else NO_QUEUE)
+
+
 class Direct:
     """A message on its way to qmail-queued, at `home`'s socket.
 
@@ -164,7 +172,7 @@ class Direct:
             if self._descriptor < 0:
                 self._descriptor = localsocket.connect(self._home.file(b"qq/socket"), patience=PATIENCE)
         except OSError:
-            self._failed = Outcome(NO_CONNECTION if os.path.isdir(self._home.path) else NO_HOME)
+            self._failed = unreachable(self._home)
             return
         try:
             fds.write_all(self._descriptor, data)
