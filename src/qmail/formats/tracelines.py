@@ -1,0 +1,34 @@
+"""The lines qmail-local puts in front of a message, and the search for one of them in its header (qmail-local(8))."""
+
+from __future__ import annotations
+
+from qmail.formats.address import quote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def delivered_to(recipient: bytes) -> bytes:
+    """`Delivered-To: local@host`, one line whatever is in the address."""
+    return b"Delivered-To: %b\n" % recipient.replace(b"\n", b"_")
+
+
+def return_path(sender: bytes) -> bytes:
+    """`Return-Path: <sender>`, one line, quoted where it needs to be."""
+    return b"Return-Path: <%b>\n" % quote(sender).replace(b"\n", b"_")
+
+
+def in_header(line: bytes, pieces: Iterable[bytes]) -> bool:
+    """Does this whole line, byte by byte, stand in the header of a message that comes in pieces?"""
+    wanted = b"\n" + line
+    data = b"\n"
+    for piece in pieces:
+        data += piece
+        end = data.find(b"\n\n")
+        if wanted in (data if end < 0 else data[: end + 1]):
+            return True
+        if end >= 0:
+            return False
+        data = data[-len(wanted) :]
+    return False

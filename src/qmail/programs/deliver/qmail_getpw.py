@@ -1,0 +1,36 @@
+"""qmail-getpw: which account of the system owns a local part.
+
+Usage: qmail-getpw LOCAL
+
+Prints user, uid, gid, home, dash and ext, each followed by a NUL. LOCAL belongs to the account of that
+name, or of the longest beginning of it before a hyphen; ext is what follows the hyphen. Capitals do not
+count. Accounts with uid 0, with a capital letter or 32 or more bytes in their name, and those that do
+not own their home, or have none, own no address. What nobody owns belongs to user alias.
+
+Runs as: qmailp.
+Faces: strangers' local parts.
+Exit codes: 100 usage; 115 a home does not answer now; 116 there is no user alias; 111 else.
+"""
+
+from __future__ import annotations
+
+from qmail.formats import report
+from qmail.formats.usersassign import record
+from qmail.formats.verdict import PERMANENT
+from qmail.host import fds
+from qmail.stores import home as homes
+from qmail.stores import users
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    if len(argv) < 2:
+        return PERMANENT
+    try:
+        account = users.of_system(homes.find(argv[0], environ), argv[1])
+    except users.Unassigned:
+        return report.EXIT_NO_ALIAS
+    except users.Trouble:
+        return report.EXIT_NFS
+    fds.write_all(1, record(account))
+    return 0
