@@ -52,7 +52,8 @@ class Quoter:
         return self._held if self._newline else self._held + b"\n"
 
     def _quote(self, data: bytes) -> bytes:
-        pieces, done, at = [], 0, data.find(_FROM)
+        pieces: list[bytes] = []
+        done, at = 0, data.find(_FROM)
         while at >= 0:
             if self._is_fresh(data, at):
                 pieces += (data[done:at], b">")

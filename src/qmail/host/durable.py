@@ -25,6 +25,21 @@ def open_append(path: bytes, mode: int = 0o600) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
 
 
+def open_mailbox(path: bytes) -> int:
+    """Open a file of mail for appending, made where missing (mode 600).
+
+    A link is followed only in a directory of our own: elsewhere anybody may have laid it.
+    """
+    parent = os.stat(os.path.dirname(path) or b".")
+    trap = 0 if parent.st_uid == os.geteuid() else os.O_NOFOLLOW
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NONBLOCK | trap, 0o600)
+
+
+def cut(descriptor: int, size: int) -> None:
+    """Take away what was appended behind `size` bytes."""
+    os.ftruncate(descriptor, size)
+
+
 def open_update(path: bytes) -> int:
     """Open an existing file for reading and writing in place; a link is not followed."""
     return os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)

@@ -6,6 +6,8 @@ import errno
 import fcntl
 import os
 
+from qmail.host import signals
+
 
 def take(path: bytes, mode: int = 0o600) -> int | None:
     """A descriptor that holds the lock on the file at `path`, made where missing; None where another one holds it.
@@ -30,3 +32,21 @@ def demand(path: bytes) -> int:
     if descriptor is None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN), path)
     return descriptor
+
+
+def exclusive(descriptor: int, seconds: int) -> bool:
+    """Lock an open file, waiting at most so many seconds for whoever holds it; False when they are over.
+
+    Raises OSError where the file cannot be locked at all. Uses this process's alarm while it waits.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return True
+    except BlockingIOError:
+        pass
+    try:
+        with signals.Deadline(seconds):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except TimeoutError:
+        return False
+    return True

@@ -87,6 +87,23 @@ def on(number: int, act: Callable[[], object]) -> None:
     _ours.add(number)
 
 
+class Deadline:
+    """Work that TimeoutError ends after so many seconds: `with Deadline(30):`. Takes the process's alarm for itself."""
+
+    __slots__ = ("_before", "_seconds")
+
+    def __init__(self, seconds: int) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        self._before = _signal.signal(ALRM, _too_late)
+        _signal.alarm(self._seconds)
+
+    def __exit__(self, *_failure: object) -> None:
+        _signal.alarm(0)
+        _signal.signal(ALRM, self._before)
+
+
 def catch(numbers: Iterable[int]) -> int:
     """A non-blocking descriptor that becomes readable when one of these signals arrives, one byte each: its number.
 
@@ -106,6 +123,10 @@ def arrived(descriptor: int) -> set[int]:
         return set(os.read(descriptor, 4096))
     except BlockingIOError:
         return set()
+
+
+def _too_late(_number: int, _frame: FrameType | None) -> None:
+    raise TimeoutError("the time is over")
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:

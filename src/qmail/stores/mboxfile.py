@@ -78,13 +78,13 @@ def _append_all(descriptor: int, path: bytes, messages: Sequence[tuple[bytes, Me
                 durable.cut(descriptor, end)
         durable.sync(descriptor)
     except OSError as error:
-        failure = Temporary(b"Unable to write %b: %b. (#4.3.0)" % (path, reason(error)), plain=True)
+        text = b"Unable to write %b: %b. (#4.3.0)" % (path, reason(error))
         try:
             durable.cut(descriptor, begin)
             durable.sync(descriptor)
         except OSError:
             pass  # the next delivery repairs what stays behind
-        return [failure] * len(messages)
+        return [Temporary(text, plain=True)] * len(messages)
     return answers
 
 
