@@ -22,18 +22,26 @@ class Loop:
     def __init__(self) -> None:
         self._epoll = select.epoll()
         self._waiting: dict[int, Callable[[int], None]] = {}
+        self._ready: set[int] = set()  # regular files, which epoll(7) does not take: always ready
 
     def watch(self, descriptor: int, callback: Callable[[int], None], events: int = READ) -> None:
         """Call back when `events` (READ, WRITE) happen on `descriptor`."""
         if descriptor in self._waiting:
             self._epoll.modify(descriptor, events)
         else:
-            self._epoll.register(descriptor, events)
+            try:
+                self._epoll.register(descriptor, events)
+            except PermissionError:
+                self._ready.add(descriptor)
         self._waiting[descriptor] = callback
 
     def forget(self, descriptor: int) -> None:
         """Stop watching; to be called before the descriptor is closed."""
-        if self._waiting.pop(descriptor, None) is not None:
+        if self._waiting.pop(descriptor, None) is None:
+            return
+        if descriptor in self._ready:
+            self._ready.discard(descriptor)
+        else:
             self._epoll.unregister(descriptor)
 
     def round(self, seconds: float | None, most: int = -1) -> None:
@@ -41,7 +49,9 @@ class Loop:
 
         Where more are ready, the next round begins with those that were left out.
         """
-        for descriptor, events in self._epoll.poll(seconds, most):
+        happened = self._epoll.poll(0 if self._ready else seconds, most)
+        happened += [(descriptor, READ) for descriptor in self._ready]
+        for descriptor, events in happened:
             callback = self._waiting.get(descriptor)
             if callback is not None:
                 callback(events)

@@ -35,15 +35,19 @@ def ended(name: bytes, body: Callable[[], int]) -> int:
     """The exit code of `body`, with its last words on descriptor 2, one line, under `name`."""
     try:
         return body()
-    except Ending as end:
-        if end.text:
-            say(2, line(end.text) if end.plain else fatal(name, end.text))
-        return end.code
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else TEMPORARY
     except BaseException as error:
-        say(2, fatal(name, _unforeseen(error)))
-        return TEMPORARY
+        code, words = last_words(name, error)
+        say(2, words)
+        return code
+
+
+def last_words(name: bytes, error: BaseException) -> tuple[int, bytes]:
+    """The exit code of a program that ends with this error, and its last line (empty for silence)."""
+    if isinstance(error, Ending):
+        return error.code, error.text and (line(error.text) if error.plain else fatal(name, error.text))
+    if isinstance(error, SystemExit):
+        return error.code if isinstance(error.code, int) else TEMPORARY, b""
+    return TEMPORARY, fatal(name, _unforeseen(error))
 
 
 def fatal(name: bytes, text: bytes) -> bytes:
