@@ -30,6 +30,15 @@ def addresses() -> frozenset[bytes]:
     return frozenset(found)
 
 
+def leads_here(address: bytes, own: frozenset[bytes]) -> bool:
+    """Does a connection to this packed address end on this machine, whose `addresses` are `own`?"""
+    if len(address) == 16 and address[:12] == bytes(10) + b"\xff\xff":
+        address = address[12:]  # IPv4 in IPv6's clothes (RFC 4291 2.5.5.2)
+    if len(address) == 4:
+        return address in own or address[0] in (0, 127)
+    return address in own or address == bytes(15) + b"\1"
+
+
 def packed(literal: bytes) -> bytes | None:
     """The bytes of an address literal, `192.0.2.1` or `IPv6:2001:db8::1` (RFC 5321 4.1.3), or None."""
     try:
@@ -72,11 +81,14 @@ def _gather(packet: bytes, found: set[bytes]) -> bool:
 
 
 def _attributes(message: bytes, found: set[bytes]) -> None:
-    at = 0
+    at, fields = 0, dict[int, bytes]()
     while at + _ATTRIBUTE.size <= len(message):
         length, kind = _ATTRIBUTE.unpack_from(message, at)
         if length < _ATTRIBUTE.size:
-            return
-        if kind in (_IFA_ADDRESS, _IFA_LOCAL):
-            found.add(message[at + _ATTRIBUTE.size : at + length])
+            break
+        fields[kind] = message[at + _ATTRIBUTE.size : at + length]
         at += length + 3 & ~3
+    # Where both are told (a point-to-point link), IFA_ADDRESS is the other end.
+    address = fields.get(_IFA_LOCAL, fields.get(_IFA_ADDRESS))
+    if address is not None:
+        found.add(address)

@@ -1,0 +1,202 @@
+"""qmail-remote: one message to one host, by SMTP.
+
+Usage: qmail-remote HOST SENDER RECIPIENT...
+
+    echo message | qmail-remote smtp.example.com sender@example.com recipient@example.com
+
+The message is read from descriptor 0. HOST is a name, whose mail exchangers are asked for, or an
+address in brackets; control/smtproutes may send it elsewhere. The result is written to descriptor 1,
+records that each end with NUL: for each recipient that the server answered for, in order,
+
+    r (accepted)   h TEXT (refused for good)   s TEXT (refused for now)
+
+then one for the message: K TEXT (accepted), D TEXT (failed for good), Z TEXT (try again later).
+
+Reads control/: helohost, smtproutes, timeoutconnect, timeoutremote. Hosts that lately timed out
+(queue/lock/tcpto) are left alone for about an hour.
+
+Runs as: qmailr.
+Faces: the servers of other hosts; every reply has a limit in size and time.
+Exit codes: 0 always.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats import address
+from qmail.formats.verdict import Ending
+from qmail.host import connect, fds, interfaces
+from qmail.rules import mx, smtproutes
+from qmail.stores import home, names
+from qmail.stores.control import Control
+from qmail.stores.smtpsession import Session
+from qmail.stores.tcpto import Timeouts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qmail.rules.mx import Exchanger
+    from qmail.stores.home import Home
+
+
+class Failure(Exception):
+    """The delivery ends with this record, `D...` or `Z...`, before any server was asked."""
+
+    def __init__(self, record: bytes) -> None:
+        super().__init__(record)
+        self.record = record
+
+
+USAGE = b"DI (qmail-remote) was invoked improperly. (#5.3.5)\n"
+NO_HOME = b"ZUnable to switch to home directory. (#4.3.0)\n"
+NO_CONTROL = b"ZUnable to read control files. (#4.3.0)\n"
+NO_SYSTEM = b"ZSystem resources temporarily unavailable. (#4.3.0)\n"
+NO_ANSWER = b"ZSorry, I couldn't find any host by that name. (#4.1.2)\n"
+NO_CONNECTION = b"ZSorry, I wasn't able to establish an SMTP connection. (#4.4.1)\n"
+NO_HOST = b"DSorry, I couldn't find any host named %b. (#5.1.2)\n"
+NO_EXCHANGER = b"DSorry, I couldn't find a mail exchanger or IP address. (#5.4.4)\n"
+NULL_EXCHANGER = b"DSorry, %b says that it takes no mail. (#5.1.10)\n"
+OURSELVES = (
+    b"DSorry. Although I'm listed as a best-preference MX or A for that host,\n"
+    b"it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)\n"
+)
+BROKEN_ADDRESS = b"DSorry, an address with a line break cannot be sent by SMTP. (#5.1.3)\n"
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    if len(argv) < 4:
+        report = USAGE + b"\0"
+    else:
+        remote = Remote(home.find(argv[0], environ), environ, extended=False)
+        report = remote.deliver(argv[1], argv[2], argv[3:], 0, None)
+        remote.leave()
+    fds.write_all(1, report)
+    return 0
+
+
+class Settings:
+    """What the control files say. Raises Failure."""
+
+    FILES = (b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote")
+
+    def __init__(self, where: Home) -> None:
+        if not os.path.isdir(where.path):
+            raise Failure(NO_HOME)
+        control = Control(where.path)
+        try:
+            self.timeout = control.number(b"timeoutremote", 1200)
+            self.timeout_connect = control.number(b"timeoutconnect", 60)
+            hello = control.line_or_me(b"helohost")
+            self.routes = smtproutes.table(control.lines(b"smtproutes") or ())
+        except Ending:
+            raise Failure(NO_CONTROL) from None
+        if hello is None:
+            raise Failure(NO_CONTROL)
+        self.hello = hello
+
+
+class Remote:
+    """Delivers one message after the other, and keeps the connection to the last server that took one.
+
+    `extended`: greet with EHLO, and use what the server announces.
+    """
+
+    def __init__(self, where: Home, environ: Mapping[bytes, bytes], *, extended: bool) -> None:
+        self._home, self._extended = where, extended
+        self._names, self._timeouts = names.Names(where, environ), Timeouts(where)
+        self._settings: Settings | None = None
+        self._kept: tuple[smtproutes.Route, Session] | None = None
+
+    def deliver(
+        self, host: bytes, sender: bytes, recipients: Sequence[bytes], message: int, offset: int | None
+    ) -> bytes:
+        """Send the message on descriptor `message`, from `offset` or (None) from where it stands; the whole report."""
+        try:
+            if self._settings is None:
+                self._settings = Settings(self._home)
+            for each in (sender, *recipients):
+                if b"\n" in each or b"\r" in each:
+                    raise Failure(BROKEN_ADDRESS)
+            sender, recipients = _written(sender), [_written(each) for each in recipients]
+            route = smtproutes.route(self._settings.routes, host)
+            session = self._kept_for(route)
+            if session is not None:
+                session.transact(sender, recipients, message, offset)
+            if session is None or session.again:
+                self.leave()
+                session = self._connected(self._settings, route)
+                session.transact(sender, recipients, message, offset)
+        except Failure as failure:
+            return failure.record + b"\0"
+        except OSError:
+            return NO_SYSTEM + b"\0"
+        self._kept = (route, session)
+        return session.report
+
+    @property
+    def connection(self) -> int | None:
+        """The descriptor of the connection that is kept; whatever comes there before the next message ends it."""
+        return self._kept[1].fileno() if self._kept and self._kept[1].reusable else None
+
+    def leave(self) -> None:
+        """Take leave of the server."""
+        if self._kept is not None:
+            self._kept[1].close()
+            self._kept = None
+
+    def reread(self) -> None:
+        """The control files may have changed."""
+        self._settings = None
+        self.leave()
+
+    def _kept_for(self, route: smtproutes.Route) -> Session | None:
+        if self._kept is None:
+            return None
+        before, session = self._kept
+        return session if session.reusable and before.key == route.key else None
+
+    def _connected(self, settings: Settings, route: smtproutes.Route) -> Session:
+        """A session with the best server that answers. Raises Failure or OSError."""
+        for exchanger in self._exchangers(route):
+            addresses = [each for each in exchanger.addresses if not self._timeouts.is_shunned(each)]
+            wanted = mx.interleaved(addresses)
+            attempt = connect.connect(wanted, route.port, settings.timeout_connect, settings.timeout)
+            for silent in attempt.silent:
+                self._timeouts.timed_out(silent)
+            if attempt.connection is not None:
+                self._timeouts.connected(attempt.address)
+                partner = connect.text(attempt.address)
+                return Session(attempt.connection, partner, settings.hello, settings.timeout, extended=self._extended)
+        raise Failure(NO_CONNECTION)
+
+    def _exchangers(self, route: smtproutes.Route) -> list[Exchanger]:
+        """Who to connect to, best first. Raises Failure."""
+        try:
+            if route.relay:
+                return [mx.Exchanger(0, route.host, self._names.addresses(route.host))]
+            found = self._names.exchangers(route.host)
+        except names.Unanswered:
+            raise Failure(NO_ANSWER) from None
+        except names.Unknown:
+            raise Failure(NO_HOST % _shown(route.host)) from None
+        except names.Refusing:
+            raise Failure(NULL_EXCHANGER % _shown(route.host)) from None
+        if not found:
+            raise Failure(NO_EXCHANGER)
+        own = interfaces.addresses()
+        better = mx.before_ourselves(found, lambda each: interfaces.leads_here(each, own))
+        if not better:
+            raise Failure(OURSELVES)
+        return better
+
+
+def _written(mailbox: bytes) -> bytes:
+    """An address as it stands between the brackets of MAIL and RCPT."""
+    return address.quote(mailbox) if b"@" in mailbox else mailbox
+
+
+def _shown(host: bytes) -> bytes:
+    return bytes(byte if 33 <= byte <= 126 else 63 for byte in host)

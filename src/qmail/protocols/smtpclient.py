@@ -1,0 +1,184 @@
+"""The client's side of SMTP (RFC 5321), from the greeting to the reply after the message, without I/O.
+
+A `Conversation` says what to write (`take`), and is told what came (`heard`), until a transaction is
+over and its report stands in `report`: qmail-remote(8)'s records, each ended by NUL,
+
+    r   recipient accepted      h   refused for good      s   refused for now     (in order, with the reply)
+    K   message accepted        D   failed for good       Z   failed for now      (one, the last)
+
+Where the server announces PIPELINING (RFC 2920), MAIL, RCPT and DATA go out in one write.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qmail.protocols.replyreader import Reply
+
+# Stages: what is being waited for.
+GREETING, HELLO, ENVELOPE, MESSAGE, VERDICT, OVER = range(6)
+
+# No such command, or none in this form: a server from before EHLO.
+UNKNOWN = (500, 501, 502, 504)
+# A session may go on only so long: closing down, too many recipients or messages.
+WORN_OUT = (421, 452)
+QUIT = b"QUIT\r\n"
+DOT = b".\r\n"
+
+
+class Conversation:
+    """One connection, with one transaction after the other.
+
+    `partner`: how reports name the server; `hello`: our own name; `extended`: say EHLO.
+    """
+
+    def __init__(self, partner: bytes, hello: bytes, *, extended: bool) -> None:
+        self.partner, self._hello, self._extended = partner, hello, extended
+        self.stage = GREETING
+        self.report = b""
+        self.extensions: frozenset[bytes] = frozenset()
+        self.reusable = False  # may another transaction follow?
+        self.again = False  # should this transaction be tried anew, on a fresh connection?
+        self.polite = False  # is QUIT in order?
+        self._output = b""
+        self._sender = b""
+        self._recipients: Sequence[bytes] = ()
+        self._answered = self._accepted = 0
+        self._records = b""
+        self._critical = self._worn = False
+
+    def begin(self, sender: bytes, recipients: Sequence[bytes]) -> None:
+        """The transaction to make next; addresses as they stand between the brackets."""
+        self._sender, self._recipients = sender, recipients
+        self._answered, self._accepted, self._records = 0, 0, b""
+        if self.reusable:
+            self.reusable = self.polite = False
+            self._worn, self.report = True, b""
+            self._envelope()
+
+    def take(self) -> bytes:
+        """What is to be written now."""
+        output, self._output = self._output, b""
+        return output
+
+    def heard(self, reply: Reply) -> None:
+        """The next reply has come."""
+        if self.stage == ENVELOPE:
+            self._heard_of_envelope(reply)
+        elif self.stage == VERDICT:
+            self._heard_verdict(reply)
+        elif self.stage == GREETING:
+            if reply.code != 220:
+                self._fail(b"ZConnected to ", b" but greeting failed", reply)
+            else:
+                self.stage = HELLO
+                self._output = (b"EHLO " if self._extended else b"HELO ") + self._hello + b"\r\n"
+        elif self.stage == HELLO:
+            self._heard_hello(reply)
+
+    def sending_last(self) -> None:
+        """The last bytes of the message, with the final dot, are about to be written: the server may take it now."""
+        self._critical = True
+        self.stage = VERDICT
+
+    def dropped(self) -> None:
+        """The connection is lost, or the server talks nonsense."""
+        duplicate = b"Possible duplicate! " if self._critical else b""
+        self.again = self._worn and not self._critical
+        self._end(b"ZConnected to " + self.partner + b" but connection died. " + duplicate + b"(#4.4.2)\n")
+
+    def abandoned(self, text: bytes) -> None:
+        """The message cannot be sent to its end; `text` is the final record. The server must not get a dot now."""
+        self._end(text)
+
+    def _heard_hello(self, reply: Reply) -> None:
+        if self._extended and reply.code in UNKNOWN:
+            self._extended = False
+            self._output = b"HELO " + self._hello + b"\r\n"
+        elif reply.code != 250:
+            self._fail(b"ZConnected to ", b" but my name was rejected", reply)
+        else:
+            if self._extended:
+                self.extensions = extensions(reply.text)
+            self._envelope()
+
+    def _envelope(self) -> None:
+        self.stage = ENVELOPE
+        self._output = b"MAIL FROM:<" + self._sender + b">\r\n"
+        if b"PIPELINING" in self.extensions:
+            self._output += b"".join([b"RCPT TO:<" + each + b">\r\n" for each in self._recipients]) + b"DATA\r\n"
+
+    def _heard_of_envelope(self, reply: Reply) -> None:
+        """One reply each to MAIL, every RCPT, and DATA."""
+        step, code = self._answered, reply.code
+        self._answered += 1
+        if step == 0:
+            if code >= 400:
+                self._fail(_letter(code) + b"Connected to ", b" but sender was rejected", reply, renew=True)
+        elif step <= len(self._recipients):
+            if code < 400:
+                self._accepted += 1
+                self._records += b"r\0"
+            elif self._worn and code in WORN_OUT:
+                self._fail(b"Z", b" does not like recipient", reply, renew=True)
+            else:
+                letter = b"h" if code >= 500 else b"s"
+                self._records += letter + self.partner + b" does not like recipient.\n" + _said(reply) + b"\0"
+            if step == len(self._recipients) and not self._accepted and self.stage == ENVELOPE:
+                self._fail(b"DGiving up on ", b"", None)
+        elif code >= 400:
+            self._fail(_letter(code), b" failed on DATA command", reply, renew=True)
+        else:
+            self.stage = MESSAGE
+        if self.stage == ENVELOPE and b"PIPELINING" not in self.extensions:
+            more = self._answered <= len(self._recipients)
+            self._output = b"RCPT TO:<" + self._recipients[step] + b">\r\n" if more else b"DATA\r\n"
+
+    def _heard_verdict(self, reply: Reply) -> None:
+        self._critical = False
+        if reply.code >= 400:
+            self._fail(_letter(reply.code), b" failed after I sent the message", reply)
+        else:
+            self._end(b"K" + self.partner + b" accepted message.\n" + _said(reply))
+            self.reusable = self.polite = True
+
+    def _fail(self, before: bytes, after: bytes, reply: Reply | None, *, renew: bool = False) -> None:
+        """End with a record that names the server between two texts. The rest of pipelined replies is not awaited."""
+        self.again = renew and self._worn
+        self.polite = True
+        self._end(before + self.partner + after + b".\n" + (_said(reply) if reply else b""))
+
+    def _end(self, record: bytes) -> None:
+        self.stage = OVER
+        self.report = self._records + record + b"\0"
+
+
+def extensions(text: bytes) -> frozenset[bytes]:
+    """The keywords of a reply to EHLO, in upper case, without parameters (RFC 5321 4.1.1.1)."""
+    words = (line[4:].split(maxsplit=1) for line in text.split(b"\n")[1:])
+    return frozenset(word[0].upper() for word in words if word)
+
+
+def stuffed(block: bytes, fresh: bool) -> bytes:
+    """Lines for the wire: CR LF at each end, a dot doubled at each beginning (RFC 5321 4.5.2).
+
+    `fresh`: the block begins a line. A CR that no LF follows ends a line too, so that no server can find
+    a beginning that we did not look at; so the block must not end in a CR unless the message does.
+    """
+    if b"\r" in block:
+        block = block.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b"\n." in block:
+        block = block.replace(b"\n.", b"\n..")
+    if fresh and block.startswith(b"."):
+        block = b"." + block
+    return block.replace(b"\n", b"\r\n")
+
+
+def _letter(code: int) -> bytes:
+    return b"D" if code >= 500 else b"Z"
+
+
+def _said(reply: Reply) -> bytes:
+    return b"Remote host said: " + reply.text if reply.text else b""

@@ -1,0 +1,65 @@
+"""Where mail for a host goes: control/smtproutes (qmail-remote(8)).
+
+    host:relay              host:relay:port          .suffix:relay           :relay
+    host:                   as if the line were not there: ask for its mail exchangers
+
+The longest name that fits wins, whatever the order of the lines; of two lines for one name the
+later one. A relay is a host name or an address, [1.2.3.4] or [IPv6:...]; words after it are ignored.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+SMTP = 25
+
+
+class Route:
+    """A host to send to, and its port. `relay`: it was named by a line, so its own addresses count, not its MX."""
+
+    __slots__ = ("host", "port", "relay")
+
+    def __init__(self, host: bytes, port: int = SMTP, relay: bool = False) -> None:
+        self.host, self.port, self.relay = host, port, relay
+
+    @property
+    def key(self) -> tuple[bytes, int, bool]:
+        """Equal for routes that lead to the same servers."""
+        return self.host.lower(), self.port, self.relay
+
+
+def table(lines: Iterable[bytes]) -> dict[bytes, bytes]:
+    """Names in lower case to relays, from the lines of the file; a line without a colon is none."""
+    split = (line.partition(b":") for line in lines)
+    return {name.lower(): relay for name, colon, relay in split if colon}
+
+
+def route(routes: Mapping[bytes, bytes], host: bytes) -> Route:
+    """Where to send what is for `host`."""
+    if not routes:
+        return Route(host)
+    name = host.lower()
+    at = 0
+    while (found := routes.get(name[at:])) is None and at < len(name):
+        dot = name.find(b".", at + 1)
+        at = len(name) if dot < 0 else dot
+    return _relay(found) if found else Route(host)
+
+
+def _relay(text: bytes) -> Route:
+    words = text.split(maxsplit=1)
+    word = words[0] if words else b""
+    # The colons of an IPv6 address end at its bracket.
+    bracket = word.find(b"]") + 1 if word.startswith(b"[") else 0
+    host, colon, port = word[bracket:].partition(b":")
+    return Route(word[:bracket] + host, _number(port) if colon else SMTP, relay=True)
+
+
+def _number(text: bytes) -> int:
+    """The digits that `text` begins with; 0, a port where nobody listens, without any."""
+    end = 0
+    while end < min(len(text), 6) and text[end : end + 1].isdigit():
+        end += 1
+    return int(text[:end] or b"0")

@@ -1,0 +1,127 @@
+"""A spawner's side of qmail-send's orders: orders are read and looked over, messages opened, reports written.
+
+Each delivery gets a descriptor of its own, since a shared one would share its offset. Only a
+regular file of the queue's owner is a message.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from qmail.host import fds
+from qmail.protocols import spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from qmail.stores.home import Home
+
+CHUNK = 65536
+NARROW = 120  # deliveries at once that the C programs know
+WIDE = 1000
+_NAME = frozenset(b"/0123456789")
+
+
+class Delivery:
+    """One delivery to make. `message` is a descriptor; who takes the delivery closes it."""
+
+    __slots__ = ("message", "number", "recipient", "sender")
+
+    def __init__(self, number: int, message: int, sender: bytes, recipient: bytes) -> None:
+        self.number, self.message, self.sender, self.recipient = number, message, sender, recipient
+
+    @property
+    def host(self) -> bytes:
+        """What stands behind the recipient's last @."""
+        return self.recipient.rpartition(b"@")[2]
+
+
+class Deliveries:
+    """Orders from descriptor 0, reports to descriptor 1. The working directory is queue/mess/.
+
+    Raises Temporary where the queue's owner is unknown.
+    """
+
+    def __init__(self, home: Home, environ: Mapping[bytes, bytes]) -> None:
+        self._wide = environ.get(spawn.WIDE_VARIABLE) == spawn.WIDE_VALUE
+        self.limit = WIDE if self._wide else NARROW
+        self._owner = home.account(b"qmailq")[0]
+        self._orders = spawn.Orders(self._wide)
+        self._reports: list[bytes] = []
+        self.running: set[int] = set()
+        self.reading = True  # may more orders come?
+
+    def announce(self) -> None:
+        """Say how many deliveries at once we take."""
+        _tell(spawn.announcement(self.limit, self._wide))
+
+    def take(self) -> list[Delivery]:
+        """Read once from descriptor 0: the deliveries to start. What is wrong with an order is reported at once."""
+        try:
+            data = os.read(0, CHUNK)
+            orders = self._orders.feed(data)
+        except (OSError, spawn.Broken):
+            data, orders = b"", []
+        if not data:
+            self.reading = False
+        return [delivery for order in orders if (delivery := self._opened(order)) is not None]
+
+    def report(self, number: int, text: bytes) -> None:
+        """A delivery is over; written with the next `flush`."""
+        self.running.discard(number)
+        self._reports.append(spawn.report(number, text, self._wide))
+
+    def flush(self) -> None:
+        """Write the reports that have gathered."""
+        if self._reports:
+            reports, self._reports = b"".join(self._reports), []
+            _tell(reports)
+
+    def _opened(self, order: spawn.Order) -> Delivery | None:
+        complaint, message = self._complaint(order), -1
+        if not complaint:
+            complaint, message = self._open(order.message)
+        if complaint:
+            # Not by `report`: a number that is in use stays in use.
+            self._reports.append(spawn.report(order.number, complaint, self._wide))
+            return None
+        self.running.add(order.number)
+        return Delivery(order.number, message, order.sender, order.recipient)
+
+    def _open(self, name: bytes) -> tuple[bytes, int]:
+        """A complaint, or an empty one and the message's descriptor."""
+        try:
+            # A fifo in the message's place must not hold us up.
+            message = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return b"Zqmail-spawn unable to open message. (#4.3.0)\n", -1
+        status = os.fstat(message)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == self._owner:
+            return b"", message
+        os.close(message)
+        kind = b"owner" if stat.S_ISREG(status.st_mode) else b"type"
+        return b"ZSorry, message has wrong " + kind + b". (#4.3.5)\n", -1
+
+    def _complaint(self, order: spawn.Order) -> bytes:
+        if order.number >= self.limit:
+            return b"ZInternal error: delnum too big. (#4.3.5)\n"
+        if order.number in self.running:
+            return b"ZInternal error: delnum in use. (#4.3.5)\n"
+        if not _NAME.issuperset(order.message) or order.message.startswith(b"/"):
+            return b"DInternal error: messid has nonnumerics. (#5.3.5)\n"
+        if len(order.message) > 99:
+            return b"DInternal error: messid too long. (#5.3.5)\n"
+        if not order.message:
+            return b"DInternal error: messid too short. (#5.3.5)\n"
+        if b"@" not in order.recipient:
+            return b"DSorry, address must include host name. (#5.1.3)\n"
+        return b""
+
+
+def _tell(data: bytes) -> None:
+    try:
+        fds.write_all(1, data)
+    except OSError:
+        pass  # qmail-send is gone; what runs is finished all the same

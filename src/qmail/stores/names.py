@@ -1,0 +1,156 @@
+"""Names and addresses of hosts: asked of qmail-dns where it runs, else by this process itself.
+
+No program but qmail-dns stays resident with the DNS library; a program that runs alone loads it the
+first time that a name must be looked up.
+"""
+
+from __future__ import annotations
+
+import _socket
+import os
+
+from qmail.host import connect
+from qmail.protocols import dnsquery
+from qmail.protocols.dnsquery import ADDRESSES4, ADDRESSES6, EXCHANGERS, NAMELESS, TROUBLE, Answer
+from qmail.rules.mx import Exchanger, is_null, ordered
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from qmail.stores.home import Home
+
+SOCKET = b"qr/dns"
+PATIENCE = 60  # seconds for qmail-dns to answer; it gives up earlier itself
+LONGEST_NAME = 255  # bytes
+
+
+class Unknown(Exception):
+    """There is no such host."""
+
+
+class Unanswered(Exception):
+    """No name server could say; later perhaps."""
+
+
+class Refusing(Exception):
+    """The domain says that it takes no mail (RFC 7505)."""
+
+
+class Names:
+    """Looks names up. Answers are those of protocols/dnsquery."""
+
+    def __init__(self, home: Home, environ: Mapping[bytes, bytes]) -> None:
+        self._path, self._environ = home.file(SOCKET), environ
+        self._door: _Door | None = None
+
+    def ask(self, questions: Sequence[tuple[bytes, bytes]]) -> list[Answer]:
+        """The answers to these (kind, name), in their order. Whatever goes wrong is a TROUBLE answer."""
+        for fresh in (False, True):
+            # A kept connection may have been closed by a qmail-dns that went away: once more, on a new one.
+            if self._door is None or fresh:
+                self._door = _opened(self._path)
+            if self._door is None:
+                break
+            try:
+                return self._door.ask(questions)
+            except (OSError, dnsquery.Broken):
+                self._door.close()
+                self._door = None
+        from qmail.stores.resolver import ask
+
+        return ask(questions, self._environ)
+
+    def addresses(self, host: bytes) -> list[bytes]:
+        """The packed addresses of a host, IPv6 first, or the one it names itself, with or without brackets.
+
+        Raises Unknown or Unanswered.
+        """
+        written = literal(host)
+        if written is not None:
+            return [written]
+        if not _fits(host):
+            raise Unknown(host)
+        answers = self.ask([(ADDRESSES6, host), (ADDRESSES4, host)])
+        found = [record for answer in answers for record in answer.records]
+        if not found and any(answer.trouble for answer in answers):
+            raise Unanswered(host)
+        if not found:
+            raise Unknown(host)
+        return found
+
+    def exchangers(self, host: bytes) -> list[Exchanger]:
+        """Who takes mail for a host, best first, equal ones by chance, with their addresses (RFC 5321 5.1).
+
+        A host without exchangers is its own; empty where none of them has an address. Raises Unknown,
+        Unanswered or Refusing.
+        """
+        if literal(host) is not None:
+            return [Exchanger(0, host, self.addresses(host))]
+        answer = self.ask([(EXCHANGERS, host)])[0] if _fits(host) else Answer(NAMELESS)
+        if answer.status == TROUBLE:
+            raise Unanswered(host)
+        if answer.status == NAMELESS:
+            raise Unknown(host)
+        named = [Exchanger(int.from_bytes(record[:2], "big"), record[2:]) for record in answer.records]
+        if not named:
+            return [Exchanger(0, host, self.addresses(host))]
+        if is_null(named):
+            raise Refusing(host)
+        return self._with_addresses(ordered(named, os.urandom(2 * len(named))), host)
+
+    def _with_addresses(self, exchangers: list[Exchanger], host: bytes) -> list[Exchanger]:
+        answers = self.ask([(kind, each.name) for each in exchangers for kind in (ADDRESSES6, ADDRESSES4)])
+        for i, each in enumerate(exchangers):
+            each.addresses = [*answers[2 * i].records, *answers[2 * i + 1].records]
+        known = [each for each in exchangers if each.addresses]
+        if not known and any(answer.trouble for answer in answers):
+            raise Unanswered(host)
+        return known
+
+
+def literal(host: bytes) -> bytes | None:
+    """The packed address that a host name is itself: 1.2.3.4, [1.2.3.4], [IPv6:2001:db8::1] (RFC 5321 4.1.3)."""
+    if host[:1] == b"[" and host[-1:] == b"]":
+        inside = host[1:-1]
+        return connect.packed(inside[5:] if inside[:5].lower() == b"ipv6:" else inside)
+    return connect.packed(host)
+
+
+class _Door:
+    """A connection to qmail-dns, kept for later questions."""
+
+    def __init__(self, socket: _socket.socket) -> None:
+        self._socket, self._tag = socket, 0
+
+    def ask(self, questions: Sequence[tuple[bytes, bytes]]) -> list[Answer]:
+        first = self._tag
+        self._tag = (first + len(questions)) & 0xFFFF
+        tags = [first + i & 0xFFFF for i in range(len(questions))]
+        asked = zip(tags, questions, strict=True)
+        self._socket.sendall(b"".join(dnsquery.question(tag, kind, name) for tag, (kind, name) in asked))
+        reader, found = dnsquery.Answers(), dict[int, Answer]()
+        while any(tag not in found for tag in tags):
+            data = self._socket.recv(65536)
+            if not data:
+                raise ConnectionResetError
+            found.update(reader.feed(data))
+        return [found[tag] for tag in tags]
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _opened(path: bytes) -> _Door | None:
+    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        socket.settimeout(PATIENCE)
+        socket.connect(path)
+    except OSError:
+        socket.close()
+        return None
+    return _Door(socket)
+
+
+def _fits(host: bytes) -> bool:
+    return 0 < len(host) <= LONGEST_NAME and b"\0" not in host

@@ -1,0 +1,120 @@
+"""An SMTP connection with its conversation: messages from files to another host, one after the other."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from qmail.protocols import replyreader, smtpclient
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qmail.host.connect import Connection
+
+CHUNK = 65536
+PARTIAL_LINE = b"DSMTP cannot transfer messages with partial final lines. (#5.6.2)\n"
+UNREADABLE = b"ZUnable to read message. (#4.3.0)\n"
+
+
+class Session:
+    """What follows a connection: transactions, then `close`.
+
+    `seconds`: within which each reply must be whole.
+    """
+
+    def __init__(self, connection: Connection, partner: bytes, hello: bytes, seconds: int, *, extended: bool) -> None:
+        self._connection, self._seconds = connection, max(seconds, 1)
+        self._conversation = smtpclient.Conversation(partner, hello, extended=extended)
+        self._replies = replyreader.Reader()
+
+    def fileno(self) -> int:
+        """The connection's descriptor, for polling."""
+        return self._connection.fileno()
+
+    @property
+    def report(self) -> bytes:
+        """The records of the last transaction."""
+        return self._conversation.report
+
+    @property
+    def reusable(self) -> bool:
+        """May another transaction follow?"""
+        return self._conversation.reusable
+
+    @property
+    def again(self) -> bool:
+        """Must the last transaction be tried anew, on a fresh connection, since this one was worn out?"""
+        return self._conversation.again
+
+    def transact(self, sender: bytes, recipients: Sequence[bytes], message: int, offset: int | None) -> None:
+        """Carry one transaction to its end: the message is read from `offset`, or (None) from where it stands."""
+        talk, connection = self._conversation, self._connection
+        talk.begin(sender, recipients)
+        try:
+            while talk.stage != smtpclient.OVER:
+                if output := talk.take():
+                    connection.send(output)
+                talk.heard(self._reply())
+                if talk.stage == smtpclient.MESSAGE:
+                    self._send(message, offset)
+        except (OSError, replyreader.Broken):
+            if talk.stage != smtpclient.OVER:
+                talk.dropped()
+
+    def close(self) -> None:
+        """Say goodbye where that is in order, and close; waiting for an answer would be ridiculous."""
+        try:
+            if self._conversation.polite:
+                self._connection.send(smtpclient.QUIT)
+        except OSError:
+            pass
+        self._connection.close()
+
+    def _reply(self) -> replyreader.Reply:
+        reply = self._replies.next()
+        until = 0.0
+        while reply is None:
+            self._replies.feed(self._connection.receive())
+            reply = self._replies.next()
+            if reply is None:
+                now = time.monotonic()
+                until = until or now + self._seconds
+                if now > until:
+                    raise TimeoutError
+        return reply
+
+    def _send(self, message: int, offset: int | None) -> None:
+        """Send the message block by block; the last one together with the dot."""
+        talk, block, fresh = self._conversation, b"", True
+        try:
+            while chunk := _read(message, offset):
+                if offset is not None:
+                    offset += len(chunk)
+                if len(block) + len(chunk) > CHUNK:
+                    # A CR goes with what follows it.
+                    keep = 1 if block.endswith(b"\r") else 0
+                    ready, block = block[: len(block) - keep], block[len(block) - keep :]
+                    self._connection.send(smtpclient.stuffed(ready, fresh))
+                    fresh = ready.endswith(b"\n")
+                block = block + chunk if block else chunk
+        except _Unreadable:
+            talk.abandoned(UNREADABLE)
+            return
+        if block and not block.endswith((b"\n", b"\r")):
+            talk.abandoned(PARTIAL_LINE)
+            return
+        talk.sending_last()
+        self._connection.send(smtpclient.stuffed(block, fresh) + smtpclient.DOT)
+
+
+class _Unreadable(Exception):
+    """The message cannot be read."""
+
+
+def _read(message: int, offset: int | None) -> bytes:
+    try:
+        return os.read(message, CHUNK) if offset is None else os.pread(message, CHUNK, offset)
+    except OSError as error:
+        raise _Unreadable from error
