@@ -37,7 +37,7 @@ class Timeouts:
         except OSError:
             return
         try:
-            if _locked(descriptor) is not None:
+            if _lock(descriptor):
                 clear(descriptor)
         except OSError:
             pass
@@ -52,6 +52,8 @@ class Timeouts:
             return False
         try:
             table = _locked(descriptor)
+        except OSError:
+            return False
         finally:
             os.close(descriptor)
         return table is not None and tcpto.is_shunned(table, address, int(time.time()), self._patience)
@@ -81,19 +83,21 @@ class Timeouts:
 
 
 def clear(descriptor: int) -> None:
-    """Forget everything in the file that is open for writing here. Raises OSError."""
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    """Forget everything in the file that is open for writing here, under its lock. Raises OSError."""
     os.pwrite(descriptor, bytes(tcpto.OLD_SIZE), 0)
     os.ftruncate(descriptor, tcpto.OLD_SIZE)
 
 
 def _locked(descriptor: int) -> bytes | None:
+    """The table, under our lock; None where it cannot be had."""
+    return os.pread(descriptor, tcpto.SIZE, 0) if _lock(descriptor) else None
+
+
+def _lock(descriptor: int) -> bool:
     for _ in range(_TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return os.pread(descriptor, tcpto.SIZE, 0)
+            return True
         except BlockingIOError:
             time.sleep(0.05)
-        except OSError:
-            return None
-    return None
+    return False

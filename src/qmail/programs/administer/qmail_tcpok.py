@@ -10,6 +10,7 @@ Exit codes: 111 the table cannot be opened, locked or written.
 
 from __future__ import annotations
 
+import fcntl
 import os
 
 from qmail.formats.verdict import Temporary
@@ -24,6 +25,10 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except OSError as error:
         raise Temporary(b"unable to write " + path + b": " + reason(error)) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        raise Temporary(b"unable to lock " + path + b": " + reason(error)) from error
     try:
         tcpto.clear(descriptor)
     except OSError as error:
