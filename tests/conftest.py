@@ -10,7 +10,8 @@ import os
 import pwd
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,36 @@ def program(tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture
+def queued(home: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A qmail-queued of `home`, ready to take messages."""
+    with start_queued(home) as process:
+        yield process
+        process.terminate()
+        process.wait(30)
+
+
+def start_queued(home: Path, *before: str) -> subprocess.Popen[bytes]:
+    """Start qmail-queued (under the program `before`) and wait until it takes messages."""
+    environment = {"PATH": f"{BIN}:/usr/bin:/bin", "QMAIL_HOME": str(home)}
+    process = subprocess.Popen([*before, str(BIN / "qmail-queued")], env=environment, stdin=subprocess.DEVNULL)
+    wait_until(lambda: process.poll() is not None or _is_accepting(home))
+    assert process.poll() is None, "qmail-queued did not start"
+    return process
+
+
+def _is_accepting(home: Path) -> bool:
+    import socket
+
+    with socket.socket(socket.AF_UNIX) as probe:
+        return (home / "qq/lock").exists() and probe.connect_ex(str(home / "qq/socket")) == 0
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait for something that happens elsewhere, and fail where it does not in time."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)

@@ -1,0 +1,225 @@
+"""How messages come into the queue: numbers, batches, and what is left when something fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from qmail.formats import queuefile
+from qmail.host import durable
+from qmail.stores import arrival as arrivals
+from qmail.stores import door as doors
+from qmail.stores import queue as queues
+from qmail.stores.arrival import Arrival, Refused
+from qmail.stores.door import Door
+from qmail.stores.queue import Queue
+from submitting import files, kinds
+
+
+@pytest.fixture
+def door(home: Path) -> Door:
+    return Door(Queue(os.fsencode(home / "queue")))
+
+
+def arrived(door: Door, text: bytes = b"text\n") -> Arrival:
+    arrival = door.begin()
+    arrival.write([b"Received: x\n", text])
+    arrival.envelope(b"u0\0p1\0Fa\0Tb\0")
+    return arrival
+
+
+def accept(door: Door, count: int = 1) -> list[int | None]:
+    """Bring so many messages in. For each the code it was refused with, or None."""
+    codes: list[int | None] = []
+    whole: list[Arrival] = []
+    for _message in range(count):
+        arrival = None
+        try:
+            arrival = door.begin()
+            arrival.write([b"Received: x\n", b"text\n"])
+            arrival.envelope(b"u0\0p1\0Fa\0Tb\0")
+            whole.append(arrival)
+        except Refused as refused:
+            codes.append(refused.code)
+            if arrival is not None:
+                arrival.drop()
+    refusals = door.commit(whole)
+    for arrival, refused in zip(whole, refusals, strict=True):
+        codes.append(refused.code if refused else None)
+        if refused is None:
+            arrival.close()
+    return codes
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_a_batch_comes_in_whole(door: Door, home: Path, count: int) -> None:
+    assert accept(door, count) == [None] * count
+    assert kinds(home) == ["intd"] * count + ["mess"] * count + ["todo"] * count
+    for name, content in files(home).items():
+        kind, number = name.split("/")[0], int(name.split("/")[-1])
+        assert name.encode() == queuefile.path(kind.encode(), number)
+        assert content == (b"Received: x\ntext\n" if kind == "mess" else b"u0\0p1\0Fa\0Tb\0")
+        mess = home / "queue" / os.fsdecode(queuefile.path(b"mess", number))
+        assert mess.stat().st_ino == number
+
+
+def test_the_note_tells_what_the_file_is(door: Door, home: Path) -> None:
+    arrival = arrived(door)
+    assert door.commit([arrival]) == [None]
+    note = arrival.note()
+    status = (home / "queue/todo" / str(note.number)).stat()
+    assert (note.device, note.inode, note.size, note.ctime_ns) == (
+        status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns,
+    )  # fmt: skip
+    assert note.todo == b"u0\0p1\0Fa\0Tb\0"
+    assert note.mess_size == len(b"Received: x\ntext\n")
+    arrival.close()
+
+
+@pytest.mark.parametrize("kind", [b"todo", b"intd", b"mess"])
+def test_a_number_whose_name_is_taken_is_stepped_over(door: Door, home: Path, kind: bytes) -> None:
+    """An inode is free while an old name of its number still stands: it must not be used."""
+    probe = door.begin()
+    number = probe.number
+    probe.drop()
+    taken = home / "queue" / os.fsdecode(queuefile.path(kind, number))
+    taken.write_bytes(b"old")
+    for _attempt in range(3):
+        arrival = door.begin()
+        assert arrival.number != number
+        arrival.drop()
+    assert list(files(home).values()) == [b"old"]
+
+
+def test_after_ten_taken_numbers_it_gives_up(door: Door, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doors, "_is_there", lambda path: True)
+    before = len(os.listdir("/proc/self/fd"))
+    with pytest.raises(Refused) as refused:
+        door.begin()
+    assert refused.value.code == 65
+    assert files(home) == {}
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_message_is_locked_while_it_arrives(door: Door, home: Path) -> None:
+    arrival = arrived(door)
+    mess = door.queue.file(b"mess", arrival.number)
+    assert queues.being_written(mess)
+    assert door.commit([arrival]) == [None]
+    arrival.close()
+    assert not queues.being_written(mess)
+    assert not queues.being_written(mess + b"0")
+
+
+CALLS = ("create", "link", "remove", "sync", "sync_directory")
+DURABLE = {name: getattr(durable, name) for name in CALLS}
+
+
+class Faults:
+    """Fails the nth of the calls that change the disk."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, nth: int, code: int) -> None:
+        self.left, self.name = nth, ""
+        self.error = OSError(code, os.strerror(code))
+        for name in CALLS:
+            monkeypatch.setattr(durable, name, self.wrapped(name, DURABLE[name]))
+        real = os.writev
+        monkeypatch.setattr(arrivals, "_write_all", self.wrapped("write", lambda fd, pieces: real(fd, pieces)))
+
+    def wrapped(self, name: str, call: Callable[..., object]) -> Callable[..., object]:
+        def counted(*words: object) -> object:
+            self.left -= 1
+            if self.left == 0:
+                self.name = name
+                raise self.error
+            return call(*words)
+
+        return counted
+
+
+EXPECTED = {"create": {63, 65}, "write": {53}, "sync": {53}, "sync_directory": {53}, "link": {64, 66}, "remove": {63}}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENOSPC, errno.EMFILE])
+def test_whatever_call_fails_the_message_is_whole_or_gone(
+    home: Path, monkeypatch: pytest.MonkeyPatch, count: int, code: int
+) -> None:
+    queue = Queue(os.fsencode(home / "queue"))
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for nth in range(1, 100):
+        door = Door(queue)
+        os.close(door._whole._descriptor)
+        with monkeypatch.context() as patch:
+            faults = Faults(patch, nth, code)
+            codes = accept(door, count)
+        if not faults.name:
+            break
+        refused = [one for one in codes if one is not None]
+        assert refused, f"call {nth}, {faults.name}, failed, and nobody was told"
+        for one in refused:
+            assert one in ({53} if code == errno.ENOSPC else EXPECTED[faults.name]), (nth, faults.name)
+        # All that stays is whole: accepted, or linked where only the last sync failed.
+        left = kinds(home)
+        assert left.count("mess") == left.count("todo") == left.count("intd")
+        assert left.count("todo") >= codes.count(None)
+        assert left.count("todo") == codes.count(None) or faults.name == "sync_directory"
+        assert "pid" not in left or faults.name == "remove"
+        for name in files(home):
+            (home / "queue" / name).unlink()
+    assert nth > 10, "every call was visited"
+    assert not faults.name
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+def test_a_batch_whose_file_system_cannot_be_synced_is_refused_whole(
+    door: Door, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(door._whole, "_syncfs", fails)
+    assert accept(door, 3) == [53, 53, 53]
+    assert files(home) == {}
+    assert accept(door, 1) == [None], "a single message does not need it"
+
+
+def test_after_a_slow_sync_of_everything_files_are_synced_one_by_one(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(door._whole, "_syncfs", calls.append)
+    monkeypatch.setattr(doors, "SLOW", -1.0)
+    assert accept(door, 3) == [None] * 3
+    assert accept(door, 3) == [None] * 3
+    assert len(calls) == 1
+    monkeypatch.setattr(doors.clock, "monotonic", lambda: door._whole._not_before + 1)
+    assert accept(door, 3) == [None] * 3
+    assert len(calls) == 2
+
+
+def test_the_queue_that_cannot_be_entered_is_told_from_the_directory_that_is_missing(door: Door, home: Path) -> None:
+    (home / "queue/pid").rename(home / "queue/away")
+    assert accept(door) == [63]
+    (home / "queue").rename(home / "gone")
+    assert accept(door) == [62]
+    (home / "gone").rename(home / "queue")
+    (home / "queue/away").rename(home / "queue/pid")
+    for kind, code in (("mess", 64), ("intd", 65), ("todo", 66)):
+        (home / "queue" / kind).rename(home / "queue/away")
+        assert accept(door) == [code]
+        (home / "queue/away").rename(home / "queue" / kind)
+        assert files(home) == {}
+    assert accept(door) == [None]
+
+
+def test_the_split_is_read_from_the_tree(tmp_path: Path) -> None:
+    assert queues.split(os.fsencode(tmp_path)) == 23
+    for part in range(5):
+        (tmp_path / "mess" / str(part)).mkdir(parents=True)
+    (tmp_path / "mess/7").mkdir()
+    assert queues.split(os.fsencode(tmp_path)) == 5
