@@ -84,7 +84,7 @@ LONG = b"a" * 1003
         "no-F",
         "no-T",
         "only-NUL",
-    ],  # fmt: skip
+    ],
 )
 @pytest.mark.parametrize("size", [5, 100_000])
 def test_an_envelope_with_a_fault_queues_nothing(

@@ -98,14 +98,14 @@ for _ in range(300):
     except OSError:
         pass
     held.append(s)
-refused = 0
+refused = held.pop().recv(100).startswith(b"R")  # the last one is answered last
 for s in held:
     try:
         s.setblocking(False)
         refused += s.recv(100).startswith(b"R\\0\\0\\0\\x0471 0")
     except OSError:
         pass
-print(len(held) - refused, flush=True)
+print(300 - refused, flush=True)
 sys.stdin.read()
 """
     with subprocess.Popen(
