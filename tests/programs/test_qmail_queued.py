@@ -162,6 +162,18 @@ def test_a_second_one_says_so_and_touches_nothing(home: Path, queued: Queued) ->
     assert talk.answer()[0] == b"0"
 
 
+def test_one_of_another_version_gives_way_to_the_one_that_asks(home: Path) -> None:
+    first = start_queued(home)
+    again = [str(BIN / "qmail-queued"), "-r"]
+    assert subprocess.run(again, env={"QMAIL_HOME": str(home)}, stderr=subprocess.PIPE, timeout=20).returncode == 111
+    (home / "qq/lock").write_text(f"{first.pid} 0.0.1\n")
+    second = subprocess.Popen(again, env={"QMAIL_HOME": str(home)})
+    assert first.wait(20) == 0
+    wait_until(lambda: (home / "qq/lock").read_text().startswith(f"{second.pid} "))
+    second.terminate()
+    assert second.wait(20) == 0
+
+
 def test_after_a_kill_the_next_one_starts(home: Path) -> None:
     first = start_queued(home)
     talk = Talk(home)

@@ -13,3 +13,8 @@ def now() -> float:
 def monotonic() -> float:
     """Seconds since some moment. Never jumps."""
     return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Do nothing for so long."""
+    time.sleep(seconds)

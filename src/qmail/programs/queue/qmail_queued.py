@@ -1,6 +1,6 @@
 """qmail-queued: the only writer of new messages.
 
-Usage: qmail-queued
+Usage: qmail-queued [-r]
 
 Programs that hand over a message (qmail-queue, and those that stand in its place) speak to the
 socket QMAIL_HOME/qq/socket. Any local user may; the kernel says who it is, and that is written into
@@ -11,11 +11,12 @@ A user who is not qmail's own has a share of the connections, and all those user
 A message may take 24 hours to arrive. At most 64 KiB of one are held in memory.
 
 Started by root it becomes qmailq. It stays in the foreground. TERM: it takes no new messages, ends
-those under way within 10 seconds, and exits. HUP: the same, and then it starts itself anew.
+those under way within 10 seconds, and exits. HUP: the same, and then it starts itself anew. There is
+only one; with -r, one of another version that is running is asked to end first.
 
 Runs as: qmailq.
 Faces: every local user.
-Exit codes: 0 after TERM; 111 another one is running, or it cannot start.
+Exit codes: 0 after TERM; 100 usage; 111 another one is running, or it cannot start.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ from __future__ import annotations
 import os
 from functools import partial
 
-import qmail
 from qmail.formats import envelope, received
-from qmail.formats.verdict import Temporary
-from qmail.host import clock, execute, fds, identity, localsocket, locks, loop, program, signals, title
+from qmail.formats.verdict import Temporary, Usage
+from qmail.host import clock, execute, fds, identity, localsocket, loop, program, signals, title
 from qmail.protocols import submit
 from qmail.protocols.submit import Stage
 from qmail.rules.shares import Shares, Turns
 from qmail.stores import home as homes
+from qmail.stores import queuedlock
 from qmail.stores.arrival import Refused
 from qmail.stores.door import Door
 from qmail.stores.intake import Intake
@@ -58,12 +59,14 @@ TIMEOUT, BUSY = 52, 71  # qmail-queue's exit codes
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
+    if argv[1:] not in ([], [b"-r"]):
+        raise Usage(b"qmail-queued: usage: qmail-queued [ -r ]")
     home = homes.find(argv[0], environ)
     fds.standard_open()
     title.show(b"qmail-queued")
     _become(home)
     os.umask(0o033)
-    lock = _lock(home)
+    lock = _lock(home, argv[1:])
     caught = signals.catch((signals.TERM, signals.INT, signals.HUP))
     server = Server(home, caught)
     again = server.run()
@@ -81,15 +84,13 @@ def _become(home: Home) -> None:
             raise Temporary(b"unable to become qmailq: " + os.fsencode(error.strerror or str(error))) from error
 
 
-def _lock(home: Home) -> int:
+def _lock(home: Home, options: list[bytes]) -> int:
     try:
-        lock = locks.take(home.file(b"qq/lock"), 0o644)
+        lock = queuedlock.take(home, replace=options == [b"-r"])
     except OSError as error:
         raise Temporary(b"unable to lock qq/lock: " + os.fsencode(error.strerror or str(error))) from error
     if lock is None:
         raise Temporary(b"cannot start: qmail-queued is already running")
-    os.ftruncate(lock, 0)
-    os.write(lock, b"%d %b\n" % (os.getpid(), qmail.__version__.encode()))
     return lock
 
 
