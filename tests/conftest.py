@@ -10,7 +10,9 @@ import os
 import pwd
 import subprocess
 import sys
+import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -37,6 +39,12 @@ if os.geteuid() == 0 and not have_users():
     os.environ["HOME"] = "/tmp"
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root and the qmail users (sh setup/users.sh)")
+
+
+# A place of our own for temporary directories: every pytest closes the one that it shares with others to other users.
+PLACE = Path(tempfile.gettempdir()) / f"pyqmail-tests-{os.geteuid()}-{zlib.crc32(os.fsencode(TOP)):08x}"
+PLACE.mkdir(exist_ok=True)
+os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(PLACE))
 
 
 def pytest_configure(config: pytest.Config) -> None:
