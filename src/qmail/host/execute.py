@@ -37,11 +37,17 @@ def replace(
         try:
             os.execve(path, list(argv), dict(environ))
         except OSError as error:
-            if error.errno in (errno.EACCES, errno.EPERM):
-                denied = denied or error
-            elif error.errno not in (errno.ENOENT, errno.ENOTDIR):
-                raise
+            denied = _worth_saying(error, denied)
     raise denied or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+
+def _worth_saying(error: OSError, denied: OSError | None) -> OSError | None:
+    # One candidate failed: what to say if all do. Raises where looking further makes no sense.
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return denied or error
+    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+        raise error
+    return denied
 
 
 def candidates(name: bytes, environ: Mapping[bytes, bytes]) -> list[bytes]:
@@ -81,6 +87,26 @@ def spawn(
         os._exit(exec_failure(error) if unable is None else unable)
     except BaseException:
         os._exit(111)
+
+
+def launch(argv: Sequence[bytes], environ: Mapping[bytes, bytes], descriptors: Mapping[int, int]) -> int:
+    """Start a program as a child and return its pid, without copying this process first (vfork).
+
+    A third of the cost of `spawn` from a process as large as ours. `descriptors` maps the child's numbers to
+    ours, which must be other numbers. Raises OSError where fork or exec fails.
+    """
+    actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in descriptors.items()]
+    denied: OSError | None = None
+    for path in candidates(argv[0], environ):
+        if path != argv[0] and not os.access(path, os.F_OK):
+            continue  # cheaper than a child that finds nothing there
+        try:
+            return os.posix_spawn(
+                path, list(argv), dict(environ), file_actions=actions, setsigmask=(), setsigdef=signals.ours()
+            )
+        except OSError as error:
+            denied = _worth_saying(error, denied)
+    raise denied or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def exec_failure(error: OSError) -> int:

@@ -46,11 +46,15 @@ def restore() -> None:
 
     What was ignored when we were started stays ignored (nohup); PIPE and XFSZ are the interpreter's own doing.
     """
-    _ours.update((PIPE, XFSZ))
-    for number in _ours:
+    for number in ours():
         _signal.signal(number, _signal.SIG_DFL)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
+
+
+def ours() -> set[int]:
+    """The signals that a program we start must find at their defaults again."""
+    return _ours | {PIPE, XFSZ}
 
 
 def default(*numbers: int) -> None:
