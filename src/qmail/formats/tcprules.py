@@ -87,7 +87,7 @@ def records(compiled: Iterable[Rule]) -> Iterator[tuple[bytes, bytes]]:
     pairs = [(loss, key, rule.data) for rule in compiled for key, loss in rule.keys]
     # Stable: rules of one loss keep the order of their lines.
     pairs.sort(key=lambda pair: pair[0])
-    lengths = sorted({_length(key) for _, key, _ in pairs if key.startswith(b"[") and b"/" in key}, reverse=True)
+    lengths = sorted({_length(key) for _, key, _ in pairs if _is_network(key)}, reverse=True)
     for _, key, data in pairs:
         yield key, data
     if lengths:
@@ -131,28 +131,31 @@ def overruled(compiled: Iterable[Rule]) -> Iterator[tuple[Rule, Rule]]:
     more specific and decides. The first such pair of each later line.
     """
     first: dict[bytes, tuple[Rule, int]] = {}
+    lengths: set[int] = set()
     for rule in compiled:
-        earlier = [each for key, loss in rule.keys for each in _covering(key, loss, first)]
+        earlier = [each for key, loss in rule.keys for each in _covering(key, loss, first, lengths)]
         opposite = [each for each in earlier if each.denies != rule.denies]
         if opposite:
             yield min(opposite, key=lambda each: each.number), rule
         for key, loss in rule.keys:
             if key not in first or loss < first[key][1]:
                 first[key] = rule, loss
+            if _is_network(key):
+                lengths.add(_length(key))
 
 
-def _covering(key: bytes, loss: int, first: dict[bytes, tuple[Rule, int]]) -> Iterator[Rule]:
+def _covering(key: bytes, loss: int, first: dict[bytes, tuple[Rule, int]], lengths: set[int]) -> Iterator[Rule]:
     # The earlier rules that this key overrules: those with a wider key, and a wider network with the same one.
     if key in first:
         if first[key][1] > loss:
             yield first[key][0]
         return
-    for wider in _wider(key, first):
+    for wider in _wider(key, lengths):
         if wider in first:
             yield first[wider][0]
 
 
-def _wider(key: bytes, known: Iterable[bytes]) -> Iterator[bytes]:
+def _wider(key: bytes, lengths: set[int]) -> Iterator[bytes]:
     # The keys that every client of this key would also be found under.
     _, at, rest = key.rpartition(b"@")
     if at:
@@ -160,10 +163,9 @@ def _wider(key: bytes, known: Iterable[bytes]) -> Iterator[bytes]:
     if rest.startswith(b"="):
         yield from list(keys(b"", rest[1:], None, bytes))[2:]
     elif rest.startswith(b"["):
-        lengths = bytes(sorted({_length(each) for each in known if each.startswith(b"[") and b"/" in each}))
         network = ip.network(rest[1:-1])
         if network:
-            shorter = bytes(length for length in lengths if length < network[2])
+            shorter = bytes(sorted(length for length in lengths if length < network[2]))
             yield from _networks(rest[1:-1].partition(b"/")[0], shorter)
     else:
         yield from _prefixes(rest.removesuffix(b"."))
@@ -189,8 +191,12 @@ def _network_key(number: int, length: int) -> bytes:
     return b"[%b/%d]" % (ip.v6_text(number), length)
 
 
+def _is_network(key: bytes) -> bool:
+    return key.startswith(b"[") and b"/" in key
+
+
 def _length(key: bytes) -> int:
-    return int(key.rpartition(b"/")[2].rstrip(b"]") or b"0")
+    return int(key.rpartition(b"/")[2].removesuffix(b"]"))
 
 
 def _rule(text: bytes, number: int) -> Rule:

@@ -89,15 +89,21 @@ def spawn(
         os._exit(111)
 
 
-def launch(argv: Sequence[bytes], environ: Mapping[bytes, bytes], descriptors: Mapping[int, int]) -> int:
+def launch(
+    argv: Sequence[bytes],
+    environ: Mapping[bytes, bytes],
+    descriptors: Mapping[int, int],
+    search: Mapping[bytes, bytes] | None = None,
+) -> int:
     """Start a program as a child and return its pid, without copying this process first (vfork).
 
     A third of the cost of `spawn` from a process as large as ours. `descriptors` maps the child's numbers to
-    ours, which must be other numbers. Raises OSError where fork or exec fails.
+    ours, which must be other numbers; the program is searched in the PATH of `search`, else of `environ`.
+    Raises OSError where fork or exec fails.
     """
     actions = [(os.POSIX_SPAWN_DUP2, source, target) for target, source in descriptors.items()]
     denied: OSError | None = None
-    for path in candidates(argv[0], environ):
+    for path in candidates(argv[0], environ if search is None else search):
         if path != argv[0] and not os.access(path, os.F_OK):
             continue  # cheaper than a child that finds nothing there
         try:

@@ -32,6 +32,7 @@ else:
 STREAM = _socket.SOCK_STREAM
 _CREDENTIALS = Struct("3i")
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+_LONGEST_BACKLOG = 65535  # the kernel cuts it further (listen(2))
 _ADDRESS_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
 
@@ -53,9 +54,39 @@ def bind_reuse(listener: Listener, address: Address) -> None:
     listener.bind((address[0].decode(), address[1]))
 
 
-def missing(error: OSError) -> bool:
-    """Does this machine lack the address, or its whole family?"""
-    return error.errno in _ADDRESS_MISSING
+class NotListening(OSError):
+    """A port is not to be had. `step`: create socket, bind, listen."""
+
+    step = b""
+
+
+def listen(addresses: Sequence[bytes], port: int, backlog: int) -> list[Listener]:
+    """Listen at these addresses, on one port (0: a free one). Of several, a family that is missing is left out.
+
+    Raises NotListening.
+    """
+    step = b"create socket"
+    listeners: list[Listener] = []
+    lacking: OSError | None = None
+    for address in addresses:
+        try:
+            step = b"create socket"
+            listener = tcp_socket(address)
+            step = b"bind"
+            bind_reuse(listener, (address, port))
+            step = b"listen"
+            listener.listen(min(backlog, _LONGEST_BACKLOG))
+        except OSError as error:
+            lacking = NotListening(error.errno, error.strerror)
+            lacking.step = step
+            if error.errno in _ADDRESS_MISSING:
+                continue
+            raise lacking from error
+        port = plain(listener.getsockname())[1]
+        listeners.append(listener)
+    if not listeners and lacking is not None:
+        raise lacking
+    return listeners
 
 
 def inherited() -> list[Listener]:

@@ -86,7 +86,8 @@ def _rules() -> Iterator[tcprules.Rule]:
 
 def _warn(compiled: Sequence[tcprules.Rule]) -> None:
     for earlier, later in tcprules.overruled(compiled):
-        say(2, line(
+        text = (
             b"tcprules: warning: line %d, %b, decides although line %d, %b, stands before it and fits too: "
-            b"the most specific address wins, whatever the order" % (later.number, later.text, earlier.number, earlier.text)
-        ))  # fmt: skip
+            b"the most specific address wins, whatever the order"
+        )
+        say(2, line(text % (later.number, later.text, earlier.number, earlier.text)))

@@ -38,7 +38,8 @@ from __future__ import annotations
 import gc
 import os
 
-from qmail.formats.options import Wrong, options
+from qmail.formats import tcpoptions
+from qmail.formats.options import Wrong
 from qmail.formats.tcpenviron import Connection, environment, summary
 from qmail.formats.verdict import Permanent, Temporary, Usage
 from qmail.host import execute, fds, signals, sockets
@@ -47,13 +48,13 @@ from qmail.host.journal import Journal
 from qmail.host.loop import Loop
 from qmail.host.program import say
 from qmail.host.reasons import reason
-from qmail.stores.control import leading_digits
 from qmail.stores.rules import RulesFile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
+    from qmail.formats.tcpoptions import Settings
     from qmail.host.resident import Factory, Resident
     from qmail.host.sockets import Address, Listener
 
@@ -66,41 +67,14 @@ FIRST_NUMBER = 1 << 22 | 1  # above every pid of Linux
 DENIED, FAILED = 100 << 8, 111 << 8  # raw wait statuses
 
 
-class Settings:
-    """The options. Numbers are read as scan_ulong does: what does not begin with a digit is 0."""
-
-    def __init__(self, found: list[tuple[bytes, bytes]], environ: Mapping[bytes, bytes]) -> None:
-        self.numbers = {b"c": 40, b"C": 0, b"b": 1024, b"t": 26, b"u": 0, b"g": 0}
-        self.words: dict[bytes, bytes] = {}
-        # Of two opposite letters the later one counts; these are the defaults.
-        self.flags = {b"h", b"P", b"R", b"O", b"Q"}
-        for letter, value in found:
-            if letter in self.numbers:
-                self.numbers[letter] = _number(value)
-            elif letter == b"U":
-                for name, variable in ((b"u", b"UID"), (b"g", b"GID")):
-                    if variable in environ:
-                        self.numbers[name] = _number(environ[variable])
-            elif letter in b"xBl":
-                self.words[letter] = value
-            else:
-                self.flags -= _OPPOSITES.get(letter, set())
-                self.flags.add(letter)
-        self.limit, self.per_client = self.numbers[b"c"], self.numbers[b"C"]
-        self.verbosity = 2 if b"v" in self.flags else 0 if b"q" in self.flags else 1
-
-
-_OPPOSITES = {
-    letter: {group[i : i + 1] for i in range(len(group))} - {letter}
-    for group in (b"hH", b"pP", b"rR", b"oO", b"dD", b"vQq")
-    for letter in (group[i : i + 1] for i in range(len(group)))
-}
-
-
 def main(argv: list[bytes], environ: dict[bytes, bytes], resident: Factory | None = None) -> int:
     """Run as described above. `resident` may take the connections over (host.resident)."""
     fds.standard_open()
-    settings, rest = _settings(argv[1:], environ)
+    try:
+        settings, rest = tcpoptions.settings(argv[1:], environ)
+    except Wrong as wrong:
+        say(2, b"tcpserver: " + wrong.text + b"\n")
+        raise Usage(USAGE) from None
     if len(rest) < 3:
         raise Usage(USAGE if settings.verbosity else b"")
     try:
@@ -111,21 +85,12 @@ def main(argv: list[bytes], environ: dict[bytes, bytes], resident: Factory | Non
         raise Temporary(code=end.code) from None
 
 
-def _settings(words: list[bytes], environ: Mapping[bytes, bytes]) -> tuple[Settings, list[bytes]]:
-    try:
-        found, rest = options(words, b"dDvqQhHrR1UXx:t:u:g:l:b:B:c:pPoOC:")
-    except Wrong as wrong:
-        say(2, b"tcpserver: " + wrong.text + b"\n")
-        raise Usage(USAGE) from None
-    return Settings(found, environ), rest
-
-
 def _serve(settings: Settings, rest: list[bytes], environ: dict[bytes, bytes], resident: Factory | None) -> int:
     arrivals = signals.catch((signals.CHLD, signals.TERM))
     signals.ignore(signals.PIPE)
     listeners = _listen(rest[0], _port(rest[1]), settings)
-    _become(settings.numbers[b"u"], settings.numbers[b"g"])
-    if b"1" in settings.flags:
+    _become(settings.uid, settings.gid)
+    if settings.prints_port:
         say(1, b"%d\n" % sockets.plain(listeners[0].getsockname())[1])
     null = os.open(b"/dev/null", os.O_RDWR | os.O_CLOEXEC)
     fds.copy(null, 0)
@@ -149,27 +114,14 @@ def _port(text: bytes) -> int:
 
 
 def _listen(host: bytes, port: int, settings: Settings) -> list[Listener]:
-    if host in (b"", b"0"):
-        addresses = [b"0.0.0.0", b"::"]
-    else:
-        addresses = [host]
-    listeners: list[Listener] = []
-    for address in addresses:
-        try:
-            listener = sockets.tcp_socket(address)
-        except OSError as error:
-            if len(addresses) > 1 and sockets.missing(error):
-                continue
-            raise Temporary(b"unable to create socket: " + reason(error)) from error
-        try:
-            sockets.bind_reuse(listener, (address, port))
-        except OSError as error:
-            if len(addresses) > 1 and sockets.missing(error):
-                continue
-            raise Temporary(b"unable to bind: " + reason(error)) from error
-        port = sockets.plain(listener.getsockname())[1]
-        listener.listen(settings.numbers[b"b"])
-        listeners.append(listener)
+    addresses = [b"0.0.0.0", b"::"] if host in (b"", b"0") else [host.removeprefix(b"[").removesuffix(b"]")]
+    try:
+        listeners = sockets.listen(addresses, port, settings.backlog)
+        if not settings.delays:
+            for listener in listeners:
+                sockets.undelayed(listener)
+    except sockets.NotListening as error:
+        raise Temporary(b"unable to " + error.step + b": " + reason(error)) from error
     return listeners
 
 
@@ -199,8 +151,7 @@ class Server:
         warm: Resident | None,
     ) -> None:
         self.settings, self.program, self.environ, self.warm = settings, program, environ, warm
-        self.rules = RulesFile(settings.words[b"x"]) if b"x" in settings.words else None
-        self.banner = settings.words.get(b"B", b"")
+        self.rules = RulesFile(settings.rules) if settings.rules is not None else None
         self.loop = Loop()
         self.acceptor = Acceptor(self.loop, listeners, settings.limit, self._arrived, self._short)
         self.local = {listener: _fixed(listener) for listener in listeners}
@@ -232,17 +183,14 @@ class Server:
         self.clients[client] = self.clients.get(client, 0) + 1
         try:
             local = self.local[listener] or sockets.local(descriptor)
-            if b"O" in self.settings.flags:
+            if not self.settings.keeps_route:
                 sockets.forget_route(descriptor)
-            if self.banner:
-                self._greet(descriptor)
+            if self.settings.banner:
+                say(descriptor, self.settings.banner)
         except OSError as error:
             self._drop(descriptor, client, b"unable to get local address: " + reason(error))
             return
-        self._decide(descriptor, client, Connection(local, remote, self.settings.words.get(b"l")))
-
-    def _greet(self, descriptor: int) -> None:
-        say(descriptor, self.banner)
+        self._decide(descriptor, client, Connection(local, remote, self.settings.local_host))
 
     def _decide(self, descriptor: int, client: bytes, connection: Connection) -> None:
         variables: list[bytes] = []
@@ -252,7 +200,7 @@ class Server:
                 decision = self.rules.decide(connection.remote[0], connection.remote_host, connection.info)
                 variables, denied = decision.variables, denied or decision.denied
             except OSError as error:
-                if b"X" not in self.settings.flags or not isinstance(error, FileNotFoundError):
+                if not self.settings.may_lack_rules or not isinstance(error, FileNotFoundError):
                     self._say_client(b"%d" % self.number, connection)
                     self._drop(descriptor, client, b"unable to read " + self.rules.path + b": " + reason(error))
                     return
@@ -273,7 +221,7 @@ class Server:
 
     def _launch(self, descriptor: int, client: bytes, connection: Connection, environ: dict[bytes, bytes]) -> None:
         try:
-            pid = execute.launch(self.program, environ, {0: descriptor, 1: descriptor})
+            pid = execute.launch(self.program, environ, {0: descriptor, 1: descriptor}, self.environ)
         except OSError as error:
             self._say_client(b"%d" % self.number, connection, b"ok")
             self._drop(descriptor, client, b"unable to run " + self.program[0] + b": " + reason(error))
@@ -366,7 +314,3 @@ def _fixed(listener: Listener) -> Address | None:
 def _client(address: bytes) -> bytes:
     # Who counts as one client for -C.
     return address
-
-
-def _number(text: bytes) -> int:
-    return int(leading_digits(text) or b"0")
