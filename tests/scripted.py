@@ -38,8 +38,9 @@ class Peer:
 
     def finish(self) -> list[bytes]:
         """Accept no more, wait for all connections to end; what they said."""
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
+        if self.listener.fileno() >= 0:
+            self.listener.shutdown(socket.SHUT_RDWR)
+            self.listener.close()
         self._acceptor.join(LIMIT)
         for thread in self._threads:
             thread.join(LIMIT)

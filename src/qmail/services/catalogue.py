@@ -10,6 +10,7 @@ import os
 # Programs that a service composes with warm processes: name to module.
 COMPOSED: dict[str, str] = {
     "qmail-lspawn": "qmail.services.local_delivery",
+    "qmail-rspawn": "qmail.services.remote_delivery",
     "svscan": "qmail.services.svscan",
 }
 

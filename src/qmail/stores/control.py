@@ -11,6 +11,12 @@ import os
 
 from qmail.formats.verdict import Temporary
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Stamp = tuple[int, ...] | None
+
 BLANKS = b" \t\n"
 LIMIT = 64 * 1024 * 1024  # bytes of one control file; more is an error, not a default
 
@@ -58,6 +64,18 @@ class Control:
         line = self.line(name)
         digits = leading_digits(line or b"")
         return int(digits) if digits else default
+
+    def stamps(self, names: Iterable[bytes]) -> list[Stamp]:
+        """What tells whether one of these files has changed, come or gone since it was read."""
+        return [_stamp(self.directory + b"/" + name) for name in names]
+
+
+def _stamp(path: bytes) -> Stamp:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        return None if error.errno == errno.ENOENT else (error.errno or 0,)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def leading_digits(text: bytes) -> bytes:

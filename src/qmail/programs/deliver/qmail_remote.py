@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from qmail.rules.mx import Exchanger
+    from qmail.stores.control import Stamp
     from qmail.stores.home import Home
+
+LOOKED = 1.0  # seconds between looks at the control files, where this process lives on
 
 
 class Failure(Exception):
@@ -109,6 +112,8 @@ class Remote:
         self._names, self._timeouts = names.Names(where, environ), Timeouts(where)
         self._settings: Settings | None = None
         self._kept: tuple[smtproutes.Route, Session] | None = None
+        self._looked = 0.0
+        self._stamps: list[Stamp] = []
 
     def deliver(
         self, host: bytes, sender: bytes, recipients: Sequence[bytes], message: int, offset: int | None
@@ -147,10 +152,16 @@ class Remote:
             self._kept[1].close()
             self._kept = None
 
-    def reread(self) -> None:
-        """The control files may have changed."""
-        self._settings = None
-        self.leave()
+    def refresh(self, now: float) -> None:
+        """Look whether the control files have changed, at most once a second of the monotonic clock `now`."""
+        if now < self._looked + LOOKED:
+            return
+        self._looked = now
+        stamps = Control(self._home.path).stamps(Settings.FILES)
+        if stamps != self._stamps:
+            # Stamps first: what changes while it is read is read again.
+            self._stamps, self._settings = stamps, None
+            self.leave()
 
     def _kept_for(self, route: smtproutes.Route) -> Session | None:
         if self._kept is None:

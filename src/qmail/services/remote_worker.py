@@ -1,0 +1,108 @@
+"""A process that makes one delivery to another host after the other, and keeps the connection between them."""
+
+from __future__ import annotations
+
+import _socket
+import array
+import os
+import select
+import time
+
+from qmail.host import fds, signals, title
+from qmail.programs.deliver.qmail_remote import Remote
+from qmail.protocols import handover
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import NoReturn
+
+    from qmail.stores.home import Home
+
+KEPT = 4.0  # seconds a connection waits for the next message to the same host
+_NAME = b"qmail-remote"
+_MOMENT = (0, 20_000)  # seconds and microseconds to wait for a job before settling down
+
+
+def fork(where: Home, environ: Mapping[bytes, bytes]) -> tuple[int, _socket.socket]:
+    """Start a worker: its pid, and our end of the socket to it. Raises OSError."""
+    ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
+    try:
+        pid = os.fork()
+    except OSError:
+        ours.close()
+        theirs.close()
+        raise
+    if not pid:
+        _become(where, environ, theirs)
+    theirs.close()
+    ours.setblocking(False)
+    return pid, ours
+
+
+def _become(where: Home, environ: Mapping[bytes, bytes], socket: _socket.socket) -> NoReturn:
+    """Be a worker until the socket's other end is closed."""
+    code = 111
+    try:
+        signals.restore()
+        signals.ignore(signals.PIPE, signals.XFSZ)
+        # Nothing of the spawner's: while we hold its pipes or sockets, nobody sees that it has ended.
+        fds.close_from(3, keep=(socket.fileno(),))
+        null = os.open("/dev/null", os.O_RDWR)
+        os.dup2(null, 0)
+        os.dup2(null, 1)
+        os.close(null)
+        Worker(where, environ, socket).run()
+        code = 0
+    finally:
+        os._exit(code)
+
+
+class Worker:
+    """The loop: a job, its answer."""
+
+    def __init__(self, where: Home, environ: Mapping[bytes, bytes], socket: _socket.socket) -> None:
+        self._socket = socket
+        self._remote = Remote(where, environ, extended=True)
+        moment = b"".join(part.to_bytes(8, "little") for part in _MOMENT)
+        socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, moment)
+
+    def run(self) -> None:
+        """Until there are no more jobs to come."""
+        remote = self._remote
+        while (job := self._job()) is not None:
+            (host, sender, recipient), message = job
+            title.show(_NAME, host, sender, recipient)
+            remote.refresh(time.monotonic())
+            report = remote.deliver(host, sender, (recipient,), message, 0)
+            os.close(message)
+            self._socket.send(report)
+        remote.leave()
+
+    def _job(self) -> tuple[tuple[bytes, bytes, bytes], int] | None:
+        """The next job and the descriptor of its message, or None at the end."""
+        try:
+            packet, ancillary, _, _ = self._socket.recvmsg(handover.LARGEST, 64)
+        except BlockingIOError:
+            title.show(_NAME)
+            self._wait()
+            return self._job()
+        if not packet:
+            return None
+        ((_, _, data),) = ancillary
+        (message,) = array.array("i", data)
+        return handover.parse_job(packet), message
+
+    def _wait(self) -> None:
+        """Until something comes from the spawner; the connection goes after a while, or when the server speaks."""
+        poll = select.poll()
+        poll.register(self._socket.fileno(), select.POLLIN)
+        connection = self._remote.connection
+        if connection is not None:
+            poll.register(connection, select.POLLIN)
+            ready = poll.poll(KEPT * 1000)
+            if self._socket.fileno() in dict(ready):
+                return
+            self._remote.leave()
+            poll.unregister(connection)
+        poll.poll()
