@@ -13,7 +13,7 @@ from qmail.host import fds, signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import NoReturn
 
 DEFAULT_PATH = b"/bin:/usr/bin"
@@ -65,12 +65,13 @@ def spawn(
     directory: bytes | None = None,
     session: bool = False,
     unable: int | None = None,
+    prepare: Callable[[], None] | None = None,
 ) -> int:
     """Start a program as a child and return its pid.
 
     `descriptors` maps the child's numbers to ours; all others that are not inheritable are closed.
     A child that cannot be exec'd exits `unable`; where that is not given 111 if it may pass, 100 if the
-    file is at fault.
+    file is at fault. `prepare` is the child's last act before it (to become somebody else).
     Raises OSError where fork fails.
     """
     pid = os.fork()
@@ -82,6 +83,8 @@ def spawn(
         _arrange(descriptors)
         if directory is not None:
             os.chdir(directory)
+        if prepare is not None:
+            prepare()
         replace(argv, environ)
     except OSError as error:
         os._exit(exec_failure(error) if unable is None else unable)

@@ -60,3 +60,27 @@ class Loop:
         """Give the epoll descriptor back (after a fork, in the child: it must not share the parent's)."""
         self._epoll.close()
         self._waiting.clear()
+
+
+class Outlets:
+    """Descriptors that did not take all that was to be written: the loop wakes up when they take more."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._full: set[int] = set()
+
+    def __contains__(self, descriptor: int) -> bool:
+        return descriptor in self._full
+
+    def wrote(self, descriptor: int, everything: bool) -> None:
+        """Something was written to it, `everything` or less."""
+        if everything and descriptor in self._full:
+            self._full.discard(descriptor)
+            self._loop.forget(descriptor)
+        elif not everything and descriptor not in self._full:
+            self._full.add(descriptor)
+            self._loop.watch(descriptor, lambda _events: None, WRITE)
+
+    def forget(self, descriptor: int) -> None:
+        """Nothing more will be written to it."""
+        self.wrote(descriptor, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 
 def pull(root: bytes) -> bool:
@@ -18,3 +19,26 @@ def pull(root: bytes) -> bool:
     finally:
         os.close(descriptor)
     return True
+
+
+def listen(root: bytes) -> int | None:
+    """A non-blocking descriptor that becomes readable when the trigger is pulled, or None where there is no fifo.
+
+    Opened for writing too: so it never reads as ended, whoever comes and goes.
+    """
+    try:
+        descriptor = os.open(root + b"/lock/trigger", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def release(descriptor: int) -> None:
+    """Take note of every pull so far."""
+    try:
+        os.read(descriptor, 4096)
+    except BlockingIOError:
+        pass

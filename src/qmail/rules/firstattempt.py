@@ -1,0 +1,246 @@
+"""The first attempt, made straight from todo/N: most messages are delivered by it and never cost more.
+
+While todo/N exists nothing of N counts as done on the disk; results are in memory. A message leaves
+the first attempt complete (every recipient delivered to or failed for good) or incomplete: then its
+recipients get files of their own. It is incomplete
+
+    at once     where it has more than 16 recipients, or one on a channel that takes no deliveries;
+    when nothing of it runs or waits any more, and a recipient was deferred;
+    1 second after its first delivery started, if it is not complete by then;
+    1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
+
+On a channel that moves, a message keeps its turn and its place in todo/.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from qmail.formats.bounce import paragraph
+from qmail.rules.dispatch import DONE, FAILED
+from qmail.rules.routing import CHANNELS, LOCAL, REMOTE
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from qmail.rules.dispatch import Job
+
+MOST_RECIPIENTS = 16
+PATIENCE = 1.0  # seconds
+RUNNING = 1  # a recipient's result, beside DONE, DEFERRED, FAILED and 0: untouched
+ENDED = bytes((DONE, FAILED))
+
+# Where a message is.
+TRYING, LISTED, PREPARED, QUEUED, COMPLETE = range(5)
+
+
+class Fresh:
+    """A message in its first attempt. `recipients`: (channel, address) in the envelope's order."""
+
+    __slots__ = (
+        "_attempts", "_late", "_running", "_untouched", "failures", "heirs", "number", "recipients", "results",
+        "sender", "stage", "started", "untold",
+    )  # fmt: skip
+    last_try = False
+
+    def __init__(self, number: int, sender: bytes, recipients: Sequence[tuple[int, bytes]]) -> None:
+        self.number, self.sender, self.recipients = number, sender, recipients
+        self.results = bytearray(len(recipients))
+        self.failures: list[bytes] = []  # reports of those that failed, as paragraphs
+        self.stage = TRYING
+        self.untold = False  # its failures were not taken, and have to be written down
+        self.started = 0.0  # when its first delivery began; 0: none yet
+        self.heirs: dict[int, Heir] = {}  # by channel, once it is QUEUED
+        self._attempts: FirstAttempts | None = None
+        self._untouched, self._running = len(recipients), 0
+        self._late: list[tuple[int, bytes, int, bytes]] = []
+
+    @property
+    def running(self) -> int:
+        """Deliveries under way."""
+        return self._running
+
+    @property
+    def touched(self) -> bool:
+        """Was any recipient tried?"""
+        return any(self.results)
+
+    @property
+    def complete(self) -> bool:
+        """Is every recipient delivered to or failed for good?"""
+        return not self.results.strip(ENDED)
+
+    def ended(self, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
+        """A delivery of this message ended (see `Job`)."""
+        self._running -= 1
+        if self.stage == PREPARED:
+            # The files say that it still runs; they are marked once they count.
+            self._late.append((key, recipient, outcome, report))
+        elif self.stage == QUEUED:
+            self.heirs[self.recipients[key][0]].inherit(key, recipient, outcome, report)
+        else:
+            self.results[key] = outcome
+            if self._attempts is not None:
+                self._attempts.ended(self, recipient, outcome, report)
+
+    def queued(self, heirs: dict[int, Heir]) -> None:
+        """Its own files count from now on; these take the results that come."""
+        self.stage = QUEUED
+        self.heirs = heirs
+        for key, recipient, outcome, report in self._late:
+            heirs[self.recipients[key][0]].inherit(key, recipient, outcome, report)
+        self._late.clear()
+
+
+class Heir:
+    """What a channel of a message became: a pass over its file, and where in the file each recipient stands."""
+
+    __slots__ = ("_job", "_positions")
+
+    def __init__(self, job: Job, positions: Mapping[int, int]) -> None:
+        self._job, self._positions = job, positions
+
+    def inherit(self, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
+        """The recipient known as `key` to the fresh message ended."""
+        self._job.ended(self._positions[key], recipient, outcome, report)
+
+
+class FirstAttempts:
+    """All fresh messages whose envelopes are in memory.
+
+    `shown`: the recipient as the sender knows it. `limits`: deliveries per channel; 0 takes none.
+    """
+
+    def __init__(self, limits: Sequence[int], shown: Callable[[bytes], bytes]) -> None:
+        self._limits, self._shown = limits, shown
+        self._waiting: tuple[deque[tuple[Fresh, int]], ...] = (deque(), deque())
+        self._deadlines: deque[tuple[float, Fresh]] = deque()
+        self._moved = [0.0, 0.0]  # when a delivery of the channel last started
+        self._stopped = False
+        self.held: dict[int, Fresh] = {}
+        self.complete: list[Fresh] = []
+        self.incomplete: deque[Fresh] = deque()
+
+    def waiting(self, channel: int) -> int:
+        """How many recipients wait for a slot, more or less."""
+        return len(self._waiting[channel])
+
+    def add(self, fresh: Fresh, now: float) -> None:
+        """A message came."""
+        self.held[fresh.number] = fresh
+        if not fresh.recipients:
+            self._end(fresh)
+        elif self.needs_files(fresh):
+            self._list(fresh)
+        else:
+            fresh._attempts = self
+            for key, (channel, _) in enumerate(fresh.recipients):
+                self._waiting[channel].append((fresh, key))
+            self._deadlines.append((now + PATIENCE, fresh))
+
+    def needs_files(self, fresh: Fresh) -> bool:
+        """Is there no first attempt for this message?"""
+        recipients = fresh.recipients
+        return len(recipients) > MOST_RECIPIENTS or not all(self._limits[channel] for channel, _ in recipients)
+
+    def next(self, channel: int, now: float) -> tuple[Fresh, int, bytes] | None:
+        """The next delivery to start: message, key, recipient."""
+        waiting = self._waiting[channel]
+        while waiting:
+            fresh, key = waiting.popleft()
+            if fresh.stage <= LISTED:
+                if not fresh.started:
+                    fresh.started = now
+                    self._deadlines.append((now + PATIENCE, fresh))
+                self._moved[channel] = now
+                fresh.results[key] = RUNNING
+                fresh._untouched -= 1
+                fresh._running += 1
+                return fresh, key, fresh.recipients[key][1]
+        return None
+
+    def ended(self, fresh: Fresh, recipient: bytes, outcome: int, report: bytes) -> None:
+        """A delivery of this message ended."""
+        if outcome == FAILED:
+            fresh.failures.append(paragraph(self._shown(recipient), report))
+        if not fresh._running and (self._stopped or not fresh._untouched):
+            self._end(fresh)
+
+    def _end(self, fresh: Fresh) -> None:
+        if fresh.complete:
+            fresh.stage = COMPLETE
+            self.complete.append(fresh)
+        else:
+            self._list(fresh)
+
+    def _list(self, fresh: Fresh) -> None:
+        if fresh.stage == TRYING:
+            fresh.stage = LISTED
+            self.incomplete.append(fresh)
+
+    def overdue(self, now: float) -> None:
+        """Give up waiting for whatever has waited too long."""
+        deadlines = self._deadlines
+        while deadlines and deadlines[0][0] <= now:
+            deadline, fresh = deadlines.popleft()
+            if fresh.stage != TRYING:
+                continue
+            if fresh.started:
+                if deadline >= fresh.started + PATIENCE:
+                    self._list(fresh)
+            elif any(now - self._moved[channel] < PATIENCE for channel, _ in fresh.recipients):
+                deadlines.append((now + PATIENCE, fresh))
+            else:
+                self._list(fresh)
+
+    def next_deadline(self) -> float | None:
+        """When `overdue` has something to do."""
+        return self._deadlines[0][0] if self._deadlines else None
+
+    def stop(self) -> None:
+        """Start nothing more; what was tried is written down as soon as nothing of it runs, the rest stays in todo/."""
+        self._stopped = True
+        for waiting in self._waiting:
+            waiting.clear()
+        for fresh in list(self.held.values()):
+            if fresh.stage <= LISTED and not fresh.touched:
+                del self.held[fresh.number]
+            elif not fresh.running:
+                self._list(fresh)
+        self.incomplete = deque(fresh for fresh in self.incomplete if fresh.touched)
+
+    def lost(self, channel: int) -> None:
+        """The spawner of this channel is gone: what became of its deliveries will never be known."""
+        for fresh in self.held.values():
+            for key, result in enumerate(fresh.results):
+                if result == RUNNING and fresh.recipients[key][0] == channel and fresh.stage <= LISTED:
+                    fresh.results[key] = 0
+                    fresh._running -= 1
+
+    def give_up(self, fresh: Fresh) -> None:
+        """Complete, but its failures could not be told: they have to be written down."""
+        fresh.untold = True
+        fresh.stage = TRYING
+        self._list(fresh)
+
+    def let_go(self, number: int) -> None:
+        """It is no longer in todo/."""
+        self.held.pop(number, None)
+
+
+def records(fresh: Fresh) -> tuple[tuple[bytes, bytes], tuple[dict[int, int], dict[int, int]]]:
+    """What local/N and remote/N are to say now, and where in them each recipient stands."""
+    texts: tuple[list[bytes], list[bytes]] = ([], [])
+    positions: tuple[dict[int, int], dict[int, int]] = ({}, {})
+    sizes = [0, 0]
+    for key, (channel, recipient) in enumerate(fresh.recipients):
+        letter = b"D" if fresh.results[key] in ENDED else b"T"
+        record = letter + recipient + b"\0"
+        positions[channel][key] = sizes[channel]
+        sizes[channel] += len(record)
+        texts[channel].append(record)
+    # A channel with nothing left to do has no file.
+    left = [any(fresh.results[key] not in ENDED for key in positions[channel]) for channel in CHANNELS]
+    local, remote = (b"".join(texts[channel]) if left[channel] else b"" for channel in (LOCAL, REMOTE))
+    return (local, remote), positions

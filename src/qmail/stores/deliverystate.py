@@ -1,0 +1,280 @@
+"""info, local, remote and bounce: the delivery state of queued messages, which qmail-send alone writes.
+
+    info/s/N    the sender; its mtime is the birth of the message
+    local/s/N, remote/s/N    the recipients, T while there is something to do, D when done; while qmail-send
+                does not run, the mtime is the time of the next attempt
+    bounce/N    paragraphs about failures that the sender has not been told of
+
+A name that was removed stays away for sure only after `sync_names`; no number may be given back before.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats import queuefile
+from qmail.formats.queuefile import SPLIT_KINDS, Corrupt
+from qmail.host import durable
+from qmail.stores.incoming import numbers
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from qmail.stores.queue import Queue
+
+KINDS = (b"local", b"remote")  # by channel
+OURS = (b"info", *KINDS, b"bounce")
+MARKS = 64  # marked files whose marks may wait for the disk
+_CHUNK = 65536
+_LONGEST = 1 << 20  # bytes of one record
+
+
+class Trouble(Exception):
+    """The system refused something about one message. `text` names the action and the file, for the log."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(text)
+        self.text = text
+
+
+class Prepared:
+    """What is to be written about one message: its sender, its recipient records by channel, failures so far."""
+
+    __slots__ = ("bounce", "number", "records", "sender")
+
+    def __init__(self, number: int, sender: bytes, records: tuple[bytes, bytes], bounce: bytes) -> None:
+        self.number, self.sender, self.records, self.bounce = number, sender, records, bounce
+
+    def files(self) -> list[tuple[bytes, bytes]]:
+        """(kind, text) of each file."""
+        pairs = ((b"bounce", self.bounce), *zip(KINDS, self.records, strict=True))
+        return [(kind, text) for kind, text in pairs if text] + [(b"info", b"F%b\0" % self.sender)]
+
+
+class DeliveryState:
+    """The delivery state of one queue."""
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._unsynced: set[bytes] = set()
+        self._marked: dict[bytes, int] = {}
+
+    def name(self, kind: bytes, number: int) -> bytes:
+        """What the log calls a file: `local/6/1000000`."""
+        return queuefile.path(kind, number, self._queue.split)
+
+    # ---- reading
+
+    def queued(self) -> Iterator[tuple[int, tuple[int | None, int | None]]]:
+        """All messages, each with the times of its next attempts, local and remote. Raises OSError."""
+        for part in range(self._queue.split):
+            times: tuple[dict[int, int], dict[int, int]] = ({}, {})
+            for kind, table in zip(KINDS, times, strict=True):
+                with os.scandir(b"%b/%b/%d" % (self._queue.root, kind, part)) as entries:
+                    for entry in entries:
+                        if entry.name.isdigit():
+                            table[int(entry.name)] = int(entry.stat(follow_symlinks=False).st_mtime)
+            for number in numbers(b"%b/info/%d" % (self._queue.root, part)):
+                yield number, (times[0].get(number), times[1].get(number))
+
+    def info(self, number: int) -> tuple[bytes, int]:
+        """(sender, birth in seconds since 1970). Raises OSError, and Corrupt."""
+        with open(self._queue.file(b"info", number), "rb", buffering=0) as file:
+            text = file.read(_CHUNK)
+            birth = int(os.fstat(file.fileno()).st_mtime)
+        record, end, _ = text.partition(b"\0")
+        if not end or record[:1] != b"F":
+            raise Corrupt("no sender")
+        return record[1:], birth
+
+    def has(self, kind: bytes, number: int) -> bool:
+        """Is this file there? Raises OSError where that cannot be seen."""
+        try:
+            os.lstat(self._queue.file(kind, number))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def recipients(self, channel: int, number: int) -> Recipients:
+        """The recipients that there is something to do for. Raises OSError."""
+        return Recipients(self._queue.file(KINDS[channel], number))
+
+    # ---- a message that was in todo/ becomes one of ours
+
+    def prepare(self, batch: Sequence[Prepared]) -> dict[int, Trouble]:
+        """Write, durably, the files of all these messages, in place of whatever stood there.
+
+        Returns what went wrong, by number; those messages stay as they were, in todo/.
+        """
+        troubles: dict[int, Trouble] = {}
+        written: list[tuple[int, bytes, bytes, int]] = []
+        for message in batch:
+            try:
+                written += self._write(message)
+            except Trouble as trouble:
+                troubles[message.number] = trouble
+        for number, kind, directory, descriptor in written:
+            try:
+                durable.sync(descriptor)
+            except OSError:
+                troubles[number] = Trouble(b"trouble fsyncing " + self.name(kind, number))
+            os.close(descriptor)
+            self._unsynced.add(directory)
+        if not self.sync_names():
+            for message in batch:
+                troubles.setdefault(message.number, Trouble(b"trouble fsyncing " + self.name(b"info", message.number)))
+        return troubles
+
+    def _write(self, message: Prepared) -> list[tuple[int, bytes, bytes, int]]:
+        number = message.number
+        # Stale ones, of an attempt that a crash has ended, or of a message that had this number.
+        for kind in OURS:
+            self.remove(kind, number)
+        written = []
+        for kind, text in message.files():
+            try:
+                descriptor = durable.create(self._queue.file(kind, number), 0o600)
+            except OSError as error:
+                raise Trouble(b"unable to create " + self.name(kind, number)) from error
+            written.append((number, kind, self._queue.directory(kind, number), descriptor))
+            try:
+                rest = memoryview(text)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+            except OSError as error:
+                for *_, descriptor in written:
+                    os.close(descriptor)
+                raise Trouble(b"trouble writing to " + self.name(kind, number)) from error
+        return written
+
+    # ---- deliveries end
+
+    def mark(self, channel: int, number: int, position: int) -> None:
+        """The recipient at this byte of the file is done. Reaches the disk with `sync_marks`. Raises Trouble."""
+        path = self._queue.file(KINDS[channel], number)
+        try:
+            descriptor = self._marked.get(path)
+            if descriptor is None:
+                if len(self._marked) >= MARKS:
+                    self.sync_marks()
+                descriptor = self._marked[path] = durable.open_update(path)
+            os.pwrite(descriptor, b"D", position)
+        except OSError as error:
+            name = self.name(KINDS[channel], number)
+            raise Trouble(b"trouble marking " + name + b"; message will be delivered twice!") from error
+
+    def marks_wait(self) -> bool:
+        """Is there a mark that has not reached the disk?"""
+        return bool(self._marked)
+
+    def sync_marks(self) -> None:
+        """Every mark made so far is on the disk; where that fails, a delivery may be made twice."""
+        for descriptor in self._marked.values():
+            try:
+                durable.sync_data(descriptor)
+            except OSError:
+                pass
+            os.close(descriptor)
+        self._marked.clear()
+
+    def record_failures(self, number: int, paragraphs: bytes) -> None:
+        """Append to bounce/N, durably: only then may the recipients be marked. Raises Trouble."""
+        try:
+            descriptor = durable.open_append(self._queue.file(b"bounce", number))
+            try:
+                rest = memoryview(paragraphs)
+                while rest:
+                    rest = rest[os.write(descriptor, rest) :]
+                durable.sync(descriptor)
+            finally:
+                os.close(descriptor)
+            durable.sync_directory(self._queue.directory(b"bounce", number))
+        except OSError as error:
+            raise Trouble(b"unable to append to bounce message; will try again later") from error
+
+    # ---- the end
+
+    def remove(self, kind: bytes, number: int) -> None:
+        """Take a file away, if it is there. Raises Trouble."""
+        path = self._queue.file(kind, number)
+        descriptor = self._marked.pop(path, None)
+        if descriptor is not None:
+            os.close(descriptor)
+        try:
+            if durable.remove(path):
+                self._unsynced.add(self._queue.directory(kind, number))
+        except OSError as error:
+            raise Trouble(b"unable to unlink " + self.name(kind, number)) from error
+
+    def set_aside(self, kind: bytes, number: int) -> None:
+        """Keep in bad/ a file that held more than could be understood. Raises Trouble."""
+        try:
+            durable.rename(self._queue.file(kind, number), b"%b/bad/%b.%d" % (self._queue.root, kind, number))
+        except OSError as error:
+            raise Trouble(b"unable to unlink " + self.name(kind, number)) from error
+        self._unsynced |= {self._queue.directory(kind, number), self._queue.root + b"/bad"}
+
+    def sync_names(self) -> bool:
+        """Every name made and removed so far is durable. False where the disk refused: no number may be given back."""
+        good = True
+        for directory in self._unsynced:
+            try:
+                durable.sync_directory(directory)
+            except OSError:
+                good = False
+        self._unsynced.clear()
+        return good
+
+    def sync_everything(self) -> None:
+        """What is seen is durable, whatever the one before us did not live to sync. Raises OSError."""
+        for kind in OURS:
+            parts = range(self._queue.split) if kind in SPLIT_KINDS else (None,)
+            for part in parts:
+                below = b"" if part is None else b"/%d" % part
+                durable.sync_directory(self._queue.root + b"/" + kind + below)
+
+    def postpone(self, channel: int, number: int, when: int) -> None:
+        """Remember the time of the next attempt over a restart. Raises Trouble."""
+        try:
+            os.utime(self._queue.file(KINDS[channel], number), (when, when), follow_symlinks=False)
+        except OSError as error:
+            name = self.name(KINDS[channel], number)
+            raise Trouble(b"unable to utime " + name + b"; message will be retried too soon") from error
+
+
+class Recipients:
+    """A reader of local/N or remote/N, in pieces: files of any length take little memory."""
+
+    def __init__(self, path: bytes) -> None:
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._records: list[bytes] = []  # reversed
+        self._rest = b""
+        self._position = 0
+        self.torn = False  # the last record has no end
+
+    def next(self) -> tuple[int, bytes] | None:
+        """(position, recipient) of the next one to be done, None at the end. Raises OSError, and Corrupt."""
+        while True:
+            while self._records:
+                record = self._records.pop()
+                position = self._position
+                self._position += len(record) + 1
+                kind = record[:1]
+                if kind == b"T":
+                    return position, record[1:]
+                if kind != b"D":
+                    raise Corrupt("unknown record type")
+            chunk = os.read(self._descriptor, _CHUNK)
+            if not chunk:
+                self.torn = bool(self._rest)
+                return None
+            self._records = (self._rest + chunk).split(b"\0")
+            self._rest = self._records.pop()
+            if len(self._rest) > _LONGEST:
+                raise Corrupt("a record without an end")
+            self._records.reverse()
+
+    def close(self) -> None:
+        """No more is read."""
+        os.close(self._descriptor)

@@ -1,0 +1,240 @@
+"""Passes over queued messages: each attempt reads local/N or remote/N once and delivers to whoever is left.
+
+A pass is over when its file is read to the end and none of its deliveries runs. Then the message is
+scheduled for its next attempt, or the channel is done; a message with both channels done is finished.
+"""
+
+from __future__ import annotations
+
+from qmail.formats import logline
+from qmail.formats.bounce import paragraph
+from qmail.formats.queuefile import Corrupt
+from qmail.rules import retry
+from qmail.rules.dispatch import DONE, FAILED
+from qmail.rules.firstattempt import ENDED, RUNNING, Heir
+from qmail.rules.routing import CHANNELS
+from qmail.rules.schedule import Schedule
+from qmail.stores.deliverystate import KINDS, Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from qmail.rules.firstattempt import Fresh
+    from qmail.stores.deliverystate import DeliveryState, Recipients
+
+
+_MOST_OPENED = 64  # files looked into before others get a turn
+
+
+class Pass:
+    """One attempt at the recipients of one channel of a message."""
+
+    __slots__ = (
+        "_passes", "channel", "last_try", "left", "number", "read", "recipients", "retry_at", "running", "sender",
+        "skip", "torn",
+    )  # fmt: skip
+
+    def __init__(self, passes: Passes, channel: int, number: int, sender: bytes, retry_at: int) -> None:
+        self._passes = passes
+        self.channel, self.number, self.sender, self.retry_at = channel, number, sender, retry_at
+        self.last_try = False
+        self.recipients: Recipients | None = None
+        self.skip: frozenset[int] = frozenset()  # positions that the first attempt has dealt with
+        self.read = self.torn = False
+        self.left = 0  # recipients seen and not done
+        self.running = 0
+
+    def ended(self, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
+        """A delivery of this pass ended (see `rules.dispatch.Job`); `key` is the recipient's place in the file."""
+        self._passes.ended(self, key, recipient, outcome, report)
+
+
+class Passes:
+    """All queued messages. `shown`: a recipient as the sender knows it; `say` takes log lines."""
+
+    def __init__(
+        self, state: DeliveryState, lifetime: int, shown: Callable[[bytes], bytes], say: Callable[[bytes], None]
+    ) -> None:
+        self._state, self._lifetime, self._shown, self._say = state, lifetime, shown, say
+        self.due = (Schedule(), Schedule())
+        self.finished = Schedule()  # both channels done
+        self._reading: list[Pass | None] = [None, None]
+        self._begun: tuple[dict[int, Pass], dict[int, Pass]] = ({}, {})  # by first attempts, not yet read
+        self._failed: dict[int, list[tuple[Pass, int, bytes]]] = {}
+        self._over: list[Pass] = []
+
+    def adopt(self, fresh: Fresh, positions: Sequence[Mapping[int, int]], now: int) -> None:
+        """A message leaves its first attempt; `positions`: where its recipients stand in the files, by channel."""
+        heirs = {}
+        for channel, places in enumerate(positions):
+            results = {key: fresh.results[key] for key in places if fresh.results[key] not in ENDED}
+            if not results:
+                continue
+            one = Pass(self, channel, fresh.number, fresh.sender, retry.next_attempt(now, now, channel))
+            one.running = sum(result == RUNNING for result in results.values())
+            touched = [places[key] for key, result in results.items() if result]
+            one.left = len(touched)
+            heirs[channel] = Heir(one, places)
+            if len(touched) < len(results):
+                # The others have their turn now, as part of this pass.
+                one.skip = frozenset(touched)
+                self._begun[channel][fresh.number] = one
+                self.due[channel].add(fresh.number, now)
+            else:
+                one.read = True
+                if not one.running:
+                    self._over.append(one)
+        if not heirs:
+            self.finished.add(fresh.number, now)
+        fresh.queued(heirs)
+
+    def take_over(self, fresh: set[int], now: int) -> None:
+        """Everything that was queued before. Beside todo/N, in `fresh`, all else is stale. Raises OSError."""
+        for number, times in self._state.queued():
+            if number in fresh:
+                continue
+            for channel, when in enumerate(times):
+                if when is not None:
+                    self.due[channel].add(number, when)
+            if times == (None, None):
+                self.finished.add(number, now)
+        self.clock_was_set_back(now)
+
+    def next(self, channel: int, now: int) -> tuple[Pass, int, bytes] | None:
+        """The next delivery to start: pass, place in the file, recipient. None where nothing is due."""
+        for _ in range(_MOST_OPENED):
+            one = self._reading[channel]
+            if one is None:
+                number = self.due[channel].take(now)
+                if number is None:
+                    return None
+                one = self._reading[channel] = self._open(channel, number, now)
+            elif (found := self._read(one)) is not None:
+                one.running += 1
+                return one, *found
+        return None
+
+    def _open(self, channel: int, number: int, now: int) -> Pass | None:
+        one = self._begun[channel].pop(number, None)
+        try:
+            if one is None:
+                sender, birth = self._state.info(number)
+                one = Pass(self, channel, number, sender, retry.next_attempt(birth, now, channel))
+                one.last_try = retry.expired(birth, now, self._lifetime)
+            one.recipients = self._state.recipients(channel, number)
+        except (OSError, Corrupt):
+            name = self._state.name(KINDS[channel], number)
+            self._say(logline.warning(b"trouble opening " + name + b"; will try again later"))
+            if one is not None and one.running:
+                self._begun[channel][number] = one
+            self.due[channel].add(number, now + retry.AFTER_TROUBLE)
+            return None
+        return one
+
+    def _read(self, one: Pass) -> tuple[int, bytes] | None:
+        """The next recipient, or None after the pass was closed for reading."""
+        assert one.recipients is not None
+        try:
+            while (found := one.recipients.next()) is not None:
+                if found[0] not in one.skip:
+                    one.left += 1
+                    return found
+            one.read, one.torn = True, one.recipients.torn
+        except Corrupt:
+            name = self._state.name(KINDS[one.channel], one.number)
+            self._say(logline.warning(b"unknown record type in " + name + b"!"))
+        except OSError:
+            name = self._state.name(KINDS[one.channel], one.number)
+            self._say(logline.warning(b"trouble reading " + name + b"; will try again later"))
+        one.recipients.close()
+        one.recipients = None
+        self._reading[one.channel] = None
+        if not one.running:
+            self._over.append(one)
+        return None
+
+    def ended(self, one: Pass, position: int, recipient: bytes, outcome: int, report: bytes) -> None:
+        """A delivery of this pass ended."""
+        if outcome == FAILED:
+            # The sender's copy first, durably, and only then the mark: both at the end of the round.
+            text = paragraph(self._shown(recipient), report)
+            self._failed.setdefault(one.number, []).append((one, position, text))
+            return
+        if outcome == DONE:
+            self._mark(one, position)
+        self._leave(one)
+
+    def _mark(self, one: Pass, position: int) -> None:
+        try:
+            self._state.mark(one.channel, one.number, position)
+        except Trouble as trouble:
+            self._say(logline.warning(trouble.text))
+        one.left -= 1
+
+    def _leave(self, one: Pass) -> None:
+        one.running -= 1
+        if not one.running and self._reading[one.channel] is not one and one.number not in self._begun[one.channel]:
+            self._over.append(one)
+
+    def settle(self, now: int) -> None:
+        """Record the failures of this round, and end the passes that are over."""
+        failed, self._failed = self._failed, {}
+        for number, failures in failed.items():
+            try:
+                self._state.record_failures(number, b"".join(text for _, _, text in failures))
+            except Trouble as trouble:
+                # Not marked: they will be tried, and fail, again.
+                self._say(logline.alert(trouble.text))
+                failures = [(one, -1, text) for one, _, text in failures]
+            for one, position, _ in failures:
+                if position >= 0:
+                    self._mark(one, position)
+                self._leave(one)
+        over, self._over = self._over, []
+        for one in over:
+            self._close(one, now)
+
+    def _close(self, one: Pass, now: int) -> None:
+        if one.left or not one.read:
+            self.due[one.channel].add(one.number, one.retry_at)
+            return
+        kind = KINDS[one.channel]
+        try:
+            if one.torn:
+                self._state.set_aside(kind, one.number)
+            else:
+                self._state.remove(kind, one.number)
+        except Trouble as trouble:
+            self._say(logline.warning(trouble.text + b"; will try again later"))
+            self.due[one.channel].add(one.number, now + retry.AFTER_TROUBLE)
+            return
+        try:
+            if self._state.has(KINDS[1 - one.channel], one.number):
+                return
+        except OSError:
+            other = self._state.name(KINDS[1 - one.channel], one.number)
+            self._say(logline.warning(b"unable to stat " + other))
+        self.finished.add(one.number, now)
+
+    def run_all(self, now: int) -> None:
+        """Everything is due now."""
+        for channel in CHANNELS:
+            self.due[channel].no_later_than(now)
+        self.finished.no_later_than(now)
+
+    def clock_was_set_back(self, now: int) -> None:
+        """Nothing waits longer than it can since an attempt made now."""
+        latest = now + retry.longest_wait(self._lifetime)
+        for schedule in (*self.due, self.finished):
+            schedule.no_later_than(latest)
+
+    def postpone_all(self) -> None:
+        """Remember every time over a restart."""
+        for channel in CHANNELS:
+            for when, number in self.due[channel]:
+                if number not in self._begun[channel]:
+                    try:
+                        self._state.postpone(channel, number, when)
+                    except Trouble as trouble:
+                        self._say(logline.warning(trouble.text))

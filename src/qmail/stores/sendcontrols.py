@@ -1,0 +1,60 @@
+"""The control files of qmail-send (qmail-send(8)), read at its start; HUP reads locals and virtualdomains anew."""
+
+from __future__ import annotations
+
+from qmail.formats.verdict import Temporary
+from qmail.rules.routing import Routes
+from qmail.stores.bouncing import Names
+from qmail.stores.control import Control
+
+LIFETIME = 604_800  # seconds
+CONCURRENCY = (10, 20)  # local, remote
+
+
+class SendControls:
+    """What the files say. Raises Temporary where one that is needed is missing, or one cannot be read."""
+
+    def __init__(self, home: bytes) -> None:
+        self._control = control = Control(home)
+        self._me = control.line(b"me")
+        self.lifetime = control.number(b"queuelifetime", LIFETIME)
+        self.concurrency = (
+            control.number(b"concurrencylocal", CONCURRENCY[0]),
+            control.number(b"concurrencyremote", CONCURRENCY[1]),
+        )
+        self._nohost = self._or_me(b"envnoathost")
+        postmaster = self._or(b"doublebounceto", b"postmaster") + b"@" + self._or_me(b"doublebouncehost")
+        self.names = Names(self._or(b"bouncefrom", b"MAILER-DAEMON"), self._or_me(b"bouncehost"), postmaster)
+        self._percent = control.lines(b"percenthack") or []
+        locals_ = self._locals()
+        if locals_ is None:
+            raise Temporary(b"neither control/me nor control/locals is there")
+        self.routes = Routes(self._nohost, locals_, self._percent, self._virtualdomains())
+
+    def reread(self) -> bytes | None:
+        """Read locals and virtualdomains again. Returns the name of one that cannot be read; then nothing changes."""
+        name = b"locals"
+        try:
+            locals_ = self._locals()
+            if locals_ is None:
+                return name
+            name = b"virtualdomains"
+            self.routes = Routes(self._nohost, locals_, self._percent, self._virtualdomains())
+        except Temporary:
+            return name
+        return None
+
+    def _locals(self) -> list[bytes] | None:
+        """By default control/me, as it was at the start."""
+        lines = self._control.lines(b"locals")
+        return [self._me] if lines is None and self._me is not None else lines
+
+    def _virtualdomains(self) -> list[bytes]:
+        return self._control.lines(b"virtualdomains") or []
+
+    def _or(self, name: bytes, default: bytes) -> bytes:
+        line = self._control.line(name)
+        return default if line is None else line
+
+    def _or_me(self, name: bytes) -> bytes:
+        return self._or(name, name if self._me is None else self._me)

@@ -1,0 +1,211 @@
+"""Where messages go after their attempts: to their senders, to files of their own, or out of the queue.
+
+    complete first attempt      failures are told, then todo/N and mess/N go
+    incomplete first attempt    info, local, remote and bounce are written, then todo/N goes, then passes begin
+    passes finished             failures are told, bounce/N and info/N go, then mess/N
+
+What the system refuses is tried again after 123 seconds, and nothing is delivered again meanwhile.
+"""
+
+from __future__ import annotations
+
+from qmail.formats import logline
+from qmail.formats.bounce import DOUBLE
+from qmail.formats.queuefile import Corrupt
+from qmail.rules import firstattempt
+from qmail.rules.firstattempt import COMPLETE, PREPARED
+from qmail.rules.retry import AFTER_TROUBLE
+from qmail.rules.schedule import Schedule
+from qmail.stores.deliverystate import KINDS, Prepared, Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from qmail.rules.firstattempt import FirstAttempts, Fresh
+    from qmail.stores.bouncing import Bouncing
+    from qmail.stores.clearing import Clearing
+    from qmail.stores.deliverystate import DeliveryState
+    from qmail.stores.incoming import Incoming
+    from qmail.stores.passes import Passes
+
+A_BATCH = 64  # messages; each has at most four files open
+
+NOT_STARTED = b"trouble injecting bounce message, will try later"
+
+
+class Settling:
+    """One round's endings, for everything that ended in it. `say` takes log lines."""
+
+    def __init__(
+        self,
+        first: FirstAttempts,
+        passes: Passes,
+        state: DeliveryState,
+        incoming: Incoming,
+        clearing: Clearing,
+        bouncing: Bouncing,
+        say: Callable[[bytes], None],
+    ) -> None:
+        self._first, self._passes, self._state, self._incoming = first, passes, state, incoming
+        self._clearing, self._bouncing, self._say = clearing, bouncing, say
+        self._again = Schedule()
+        self._refused: dict[int, Fresh] = {}
+        self._positions: dict[int, Sequence[Mapping[int, int]]] = {}
+        self._ending: list[int] = []
+        self._now = 0  # of this round
+
+    def round(self, now: int) -> None:
+        """Settle what ended."""
+        self._now = now
+        self._passes.settle(now)
+        complete, self._first.complete = self._first.complete, []
+        for fresh in complete:
+            self._complete(fresh)
+        while (number := self._again.take(now)) is not None:
+            self._first.incomplete.append(self._refused.pop(number))
+        if self._first.incomplete:
+            self._prepare(now)
+        for _ in range(A_BATCH):
+            number = self._passes.finished.take(now)
+            if number is None:
+                break
+            self._finish(number, now)
+        if self._ending:
+            self._remove(now)
+
+    def pending(self) -> bool:
+        """Is there more to settle at once?"""
+        return bool(self._first.complete or self._first.incomplete or self._ending)
+
+    def next_time(self) -> int | None:
+        """When something refused is to be tried again, or a message finished."""
+        times = [when for when in (self._again.first(), self._passes.finished.first()) if when is not None]
+        return min(times, default=None)
+
+    def try_again(self, now: int) -> None:
+        """Try at once what was refused."""
+        self._again.no_later_than(now)
+
+    # ---- the first attempt did it all
+
+    def _complete(self, fresh: Fresh) -> None:
+        if not fresh.failures:
+            self._clear(fresh)
+        elif fresh.sender == DOUBLE:
+            self._say(logline.triple(fresh.number))
+            self._clear(fresh)
+        else:
+            text = b"".join(fresh.failures)
+            self._bouncing.tell(fresh.number, fresh.sender, text, lambda qp: self._told(fresh, qp))
+
+    def _told(self, fresh: Fresh, qp: int | None) -> None:
+        if qp is None:
+            self._say(logline.warning(NOT_STARTED))
+            self._first.give_up(fresh)
+        else:
+            self._say(logline.bounce(fresh.number, qp))
+            self._clear(fresh)
+
+    def _clear(self, fresh: Fresh) -> None:
+        self._say(logline.end(fresh.number))
+        self._clearing.ask(b"todo", fresh.number, self._clear_message)
+
+    def _clear_message(self, number: int) -> None:
+        self._clearing.ask(b"foop", number, self._first.let_go)
+
+    # ---- the first attempt left something to do
+
+    def _prepare(self, now: int) -> None:
+        batch: list[Fresh] = []
+        texts: list[Prepared] = []
+        incomplete = self._first.incomplete
+        while incomplete and len(batch) < A_BATCH:
+            fresh = incomplete.popleft()
+            if fresh.complete and not fresh.untold:
+                # It was late, but not too late.
+                fresh.stage = COMPLETE
+                self._first.complete.append(fresh)
+                continue
+            texts_by_channel, positions = firstattempt.records(fresh)
+            self._positions[fresh.number] = positions
+            batch.append(fresh)
+            texts.append(Prepared(fresh.number, fresh.sender, texts_by_channel, b"".join(fresh.failures)))
+        troubles = self._state.prepare(texts)
+        for fresh in batch:
+            trouble = troubles.get(fresh.number)
+            if trouble is None:
+                fresh.stage = PREPARED
+                self._clearing.ask(b"todo", fresh.number, self._adopt)
+            else:
+                self._say(logline.warning(trouble.text))
+                self._refused[fresh.number] = fresh
+                self._again.add(fresh.number, now + AFTER_TROUBLE)
+
+    def _adopt(self, number: int) -> None:
+        """Its own files count from now on: todo/N is gone, durably."""
+        fresh = self._first.held[number]
+        self._first.let_go(number)
+        self._passes.adopt(fresh, self._positions.pop(number), self._now)
+
+    # ---- all passes are over
+
+    def _finish(self, number: int, now: int) -> None:
+        try:
+            if number in self._first.held or self._incoming.has(number):
+                return  # a message of today; whatever else there is of this number is stale
+            for kind in KINDS:
+                if self._state.has(kind, number):
+                    return
+            if not self._state.has(b"info", number):
+                return
+            if not self._state.has(b"bounce", number):
+                self._ending.append(number)
+                return
+            sender, _ = self._state.info(number)
+        except (OSError, Corrupt):
+            self._finish_later(number, b"unable to stat " + self._state.name(b"info", number), now)
+            return
+        if sender == DOUBLE:
+            self._say(logline.triple(number))
+            self._forget_failures(number, now)
+        else:
+            self._bouncing.tell(number, sender, None, lambda qp: self._told_queued(number, qp))
+
+    def _told_queued(self, number: int, qp: int | None) -> None:
+        if qp is None:
+            self._say(logline.warning(NOT_STARTED))
+            self._passes.finished.add(number, self._now + AFTER_TROUBLE)
+        else:
+            self._say(logline.bounce(number, qp))
+            self._forget_failures(number, self._now)
+
+    def _forget_failures(self, number: int, now: int) -> None:
+        try:
+            self._state.remove(b"bounce", number)
+            self._ending.append(number)
+        except Trouble as trouble:
+            self._finish_later(number, trouble.text, now)
+
+    def _finish_later(self, number: int, text: bytes, now: int) -> None:
+        self._say(logline.warning(text + b"; will try again later"))
+        self._passes.finished.add(number, now + AFTER_TROUBLE)
+
+    def _remove(self, now: int) -> None:
+        ending, self._ending = self._ending, []
+        gone = []
+        for number in ending:
+            self._say(logline.end(number))
+            try:
+                self._state.remove(b"info", number)
+                gone.append(number)
+            except Trouble as trouble:
+                self._finish_later(number, trouble.text, now)
+        # A number is given back only when no name of it can come back.
+        if self._state.sync_names():
+            for number in gone:
+                self._clearing.ask(b"foop", number, _nothing)
+
+
+def _nothing(_number: int) -> None:
+    """The message is gone, and nobody waits for that."""
