@@ -120,7 +120,7 @@ def share() -> Path:
 def prepare(run: Path, programs: Path, user: str) -> None:
     """Make the home where it is missing; what is there already stays as it is."""
     from qmail.formats.verdict import Ending
-    from qmail.stores.control import configure
+    from qmail.stores.configuration import configure
     from qmail.stores.installation import create
 
     try:
