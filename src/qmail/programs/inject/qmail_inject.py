@@ -1,0 +1,229 @@
+"""qmail-inject: a person's message, its header put in order, handed to the queue.
+
+Usage: qmail-inject [-nNaAhH] [-fSENDER] [RECIPIENT...]
+
+    echo 'To: steve' | qmail-inject
+
+The message is read from descriptor 0. Addresses in its header are completed, a missing From, Date,
+Message-ID or Cc is added, Bcc, Return-Path and Content-Length are removed (qmail-header(5)); whatever
+is not rewritten stays byte for byte. The header is kept in memory and may have 16 MiB, the body
+is not.
+
+    -a  send to the RECIPIENTs alone          -h  send to the recipients in the header alone
+    -A  (default) to the RECIPIENTs, or to    -H  send to both
+        the header's where there are none     -fSENDER  the envelope sender
+    -n  show the message on descriptor 1      -N  (default) queue it
+
+QMAILUSER, MAILUSER, USER, LOGNAME name the user, QMAILHOST, MAILHOST his host, QMAILNAME, MAILNAME, NAME
+the person, whichever comes first; QMAILSUSER and QMAILSHOST are for the envelope sender alone.
+QMAILINJECT holds letters: c From as `address (person)`; s ignore Return-Path, f From, i Message-ID;
+r one bounce address a recipient, m one a message. QMAILMFTFILE names a file of mailing lists: a message
+to one of them gets Mail-Followup-To. QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN, QMAILPLUSDOMAIN and
+QMAILIDHOST stand in for the control files. QMAILQUEUE replaces qmail-queue.
+
+Runs as: the user.
+Exit codes: 0 queued, or shown; 100 usage, a sender that cannot be read, a message refused for good;
+111 a failure that may pass.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from qmail.formats import address, received
+from qmail.formats.header_fields import Header, TooLarge
+from qmail.formats.header_tokens import TooMany
+from qmail.formats.options import Wrong, options
+from qmail.formats.verdict import PERMANENT, Permanent, Temporary
+from qmail.host import fds, program
+from qmail.host.reasons import reason
+from qmail.rules import injection
+from qmail.rules.injection import Injection
+from qmail.rules.rewriting import Hosts, Unparsable
+from qmail.stores import home, submission
+from qmail.stores.control import Control
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from qmail.formats.header_tokens import Token
+
+NAME = b"qmail-inject"
+MOST_LISTS = 1024 * 1024  # bytes of QMAILMFTFILE
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    try:
+        return _Inject(argv, environ).run()
+    except Unparsable as error:
+        # The field comes with its own newlines.
+        program.say(2, NAME + b": fatal: unable to parse this line:\n" + error.text)
+        return PERMANENT
+    except (TooLarge, TooMany) as error:
+        raise Permanent(str(error).encode()) from None
+    except Wrong as error:
+        raise Permanent(NAME + b": " + error.text, plain=True) from None
+
+
+class _Inject:
+    """One run."""
+
+    def __init__(self, argv: list[bytes], environ: dict[bytes, bytes]) -> None:
+        self.environ, self.home = environ, home.find(argv[0], environ)
+        self.letters = environ.get(b"QMAILINJECT", b"")
+        self.now, self.pid = int(time.time()), os.getpid()
+        found, arguments = options(argv[1:], b"aAhHnNf:")
+        self.shown, self.whom, given = False, b"A", None
+        for letter, value in found:
+            if letter in b"nN":
+                self.shown = letter == b"n"
+            elif letter == b"f":
+                given = value
+            else:
+                self.whom = letter
+        self.hosts = self._controls()
+        self.sender = None if given is None else injection.argument(self.hosts, given)
+        self.arguments = [] if self.whom == b"h" else [self._recipient(one) for one in arguments]
+        self.lists = self._lists()
+
+    def run(self) -> int:
+        message, rest = self._header()
+        author = self._author()
+        sender = self._sender(message)
+        number = b"%04d%02d%02d%02d%02d%02d.%d" % (*time.gmtime(self.now)[:6], self.pid)
+        message_id = b"<" + number + b".qmail@" + self.id_host + b">"
+        head = message.header(received.date(self.now), message_id, author, self.lists)
+        recipients = list(self.arguments)
+        if self.whom in b"hH" or (self.whom == b"A" and not recipients):
+            recipients += message.recipients
+        if self.shown:
+            return self._show(b"Return-Path: <" + address.quote(sender).replace(b"\n", b"_") + b">\n" + head, rest)
+        return self._queue(head, rest, sender, recipients)
+
+    def _controls(self) -> Hosts:
+        control = Control(self.home.path)
+        try:
+            names = (b"defaulthost", b"defaultdomain", b"plusdomain", b"idhost")
+            values = [control.line_or_me(name) for name in names]
+        except Temporary:
+            raise Temporary(b"read error") from None
+        host, domain, plus, self.id_host = (
+            self.environ.get(b"QMAIL" + name.upper(), name if value is None else value)
+            for name, value in zip(names, values, strict=True)
+        )
+        return Hosts(host, domain, plus)
+
+    def _recipient(self, text: bytes) -> bytes:
+        try:
+            return injection.argument(self.hosts, text)
+        except Unparsable:
+            raise Permanent(b"unable to parse address: " + text) from None
+
+    def _lists(self) -> frozenset[bytes]:
+        path = self.environ.get(b"QMAILMFTFILE")
+        if path is None:
+            return frozenset()
+        try:
+            with open(path, "rb", buffering=0) as file:
+                text = file.read(MOST_LISTS) or b""
+        except FileNotFoundError:
+            return frozenset()
+        except OSError:
+            raise Temporary(b"read error") from None
+        stripped = (line.rstrip(b" \t").lower() for line in text.split(b"\n"))
+        return frozenset(line for line in stripped if line and not line.startswith(b"#"))
+
+    def _header(self) -> tuple[Injection, bytes]:
+        """The header, taken in, and the beginning of the body."""
+        ignored = {b"f": b"from", b"i": b"message-id", b"s": b"return-path"}
+        message = Injection(self.hosts, [name for letter, name in ignored.items() if letter in self.letters])
+        header = Header()
+        while header.body is None:
+            data = _read()
+            if data:
+                header.feed(data)
+            else:
+                header.end()
+        for field in header.fields:
+            message.take(field)
+        return message, header.body
+
+    def _first(self, *names: bytes) -> bytes | None:
+        # A newline would end the field: what is behind it would be a field of its own.
+        value = next((self.environ[name] for name in names if name in self.environ), None)
+        return None if value is None else value.replace(b"\n", b" ").replace(b"\r", b" ")
+
+    def _user(self) -> bytes:
+        user = self._first(b"QMAILUSER", b"MAILUSER", b"USER", b"LOGNAME")
+        return b"anonymous" if user is None else user
+
+    def _author(self) -> list[Token]:
+        words = injection.mailbox(self._user(), self._first(b"QMAILHOST", b"MAILHOST"))
+        person = self._first(b"QMAILNAME", b"MAILNAME", b"NAME")
+        return injection.author(words, person, as_comment=b"c" in self.letters)
+
+    def _sender(self, message: Injection) -> bytes:
+        if self.sender is not None:
+            return self.sender
+        every = b"r" in self.letters  # recipient gets a bounce address of his own
+        sender = message.sender
+        if sender is None:
+            user = self._first(b"QMAILSUSER")
+            box = self._user() if user is None else user
+            if b"m" in self.letters:
+                box += b"-%d.%d" % (self.now, self.pid)
+            if every:
+                box += b"-"
+            host = self._first(b"QMAILSHOST", b"QMAILHOST", b"MAILHOST")
+            sender = injection.envelope_sender(self.hosts, injection.mailbox(box, host))
+        return sender + b"-@[]" if every else sender
+
+    def _show(self, head: bytes, rest: bytes) -> int:
+        try:
+            fds.write_all(1, head)
+            for piece in _body(rest):
+                fds.write_all(1, piece)
+        except OSError:
+            raise Temporary(b"write error") from None
+        return 0
+
+    def _queue(self, head: bytes, rest: bytes, sender: bytes, recipients: list[bytes]) -> int:
+        try:
+            message = submission.begin(self.home, self.environ)
+        except OSError as error:
+            raise Temporary(b"unable to run qmail-queue: " + reason(error)) from None
+        try:
+            message.write(head)
+            for piece in _body(rest):
+                message.write(piece)
+        except Temporary:
+            message.abandon()
+            raise
+        words = submission.words(message.finish(sender, recipients))
+        if words:
+            raise (Permanent if words.startswith(b"D") else Temporary)(words[1:])
+        return 0
+
+
+def _read() -> bytes:
+    try:
+        return os.read(0, fds.CHUNK)
+    except OSError:
+        raise Temporary(b"read error") from None
+
+
+def _body(first: bytes) -> Iterator[bytes]:
+    """The body, which ends in a newline."""
+    last, piece = b"\n", first
+    while True:
+        if piece:
+            yield piece
+            last = piece[-1:]
+        piece = _read()
+        if not piece:
+            break
+    if last != b"\n":
+        yield b"\n"
