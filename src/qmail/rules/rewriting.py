@@ -168,8 +168,10 @@ class _Backwards:
         self.take(self.out)
         while self.at >= 0 and self.words[self.at][0] not in (LESS, GREATER):
             self.take(self.address)
+        if self.at >= 0 and self.words[self.at][0] == GREATER:
+            raise Malformed("> before >")
         self.finish(empty=True)
-        if self.at < 0 or self.words[self.at][0] == GREATER:
+        if self.at < 0:
             raise Malformed("> without <")
         self.take(self.out)
         while self.at >= 0 and self.words[self.at][0] in _NAME:
