@@ -39,16 +39,16 @@ class Content:
     def feed(self, data: bytes) -> bytes:
         """Message bytes with LF as line end. Raises BareLineFeed, after which nothing more may be fed."""
         block = self._held + data
-        end = block.find(END)
+        # The first CR LF . is the end, or a stuffed dot; most blocks have no other.
+        dot = block.find(b"\r\n.")
+        end = dot if dot < 0 or block.startswith(END, dot) else block.find(END, dot)
         if end >= 0:
             self.over, self.rest = True, block[end + 5 :]
             block = block[: end + 2]
         else:
             block = self._hold_back(block)
-        text = block.replace(b"\r\n", b"\n")
-        if text.count(b"\n") != len(block) - len(text):
-            raise BareLineFeed
-        if b"\n." in text:
+        text = self._lines(block)
+        if dot != end and b"\n." in text:
             # A dot that is followed by CR and more is no stuffing, and stays.
             text = text.replace(b"\n.\r", b"\n..\r").replace(b"\n.", b"\n")
         if not self._started:
@@ -59,6 +59,15 @@ class Content:
         if self._header:
             self._count(text)
         return text
+
+    @staticmethod
+    def _lines(block: bytes) -> bytes:
+        # Taking single bytes out is several times faster than replacing pairs, or than counting single bytes.
+        ends = block.count(b"\r\n")
+        if len(block) - len(block.replace(b"\n", b"")) != ends:
+            raise BareLineFeed
+        text = block.replace(b"\r", b"")
+        return text if len(block) - len(text) == ends else block.replace(b"\r\n", b"\n")
 
     def _hold_back(self, block: bytes) -> bytes:
         for size in (4, 3, 2, 1):

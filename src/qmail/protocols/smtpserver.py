@@ -92,6 +92,11 @@ class Session:
         """What the server says first."""
         return b"220 " + self._site.greeting + b" ESMTP\r\n"
 
+    @property
+    def drained(self) -> bool:
+        """Has everything that came been looked at? Then a turn can only say WAIT."""
+        return self._at >= len(self._buffer) and not self._ended
+
     def receive(self, data: bytes) -> None:
         """What the client sent; b"" means that it will send nothing more."""
         self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data

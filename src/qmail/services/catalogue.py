@@ -12,6 +12,7 @@ COMPOSED: dict[str, str] = {
     "qmail-lspawn": "qmail.services.local_delivery",
     "qmail-rspawn": "qmail.services.remote_delivery",
     "svscan": "qmail.services.svscan",
+    "tcpserver": "qmail.services.tcpserver",
 }
 
 # Names that are no module names, or second names of a program.
