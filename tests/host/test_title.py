@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from conftest import TOP
+from conftest import TOP, needs_root
 
 PROGRAM = """
 import os, sys
@@ -46,3 +46,19 @@ def test_a_forked_process_changes_its_own_title_only() -> None:
         "os.wait()"
     )
     assert said(body) == "b'child' b'parent'\n"
+
+
+@needs_root
+def test_a_process_forked_after_root_was_given_up_has_a_title_too() -> None:
+    body = (
+        "title.prepare()\n"
+        "os.setgid(65534)\n"
+        "os.setuid(65534)\n"
+        "if not os.fork():\n"
+        '    title.show(b"/bin/child", b"word")\n'
+        "    print(seen(), seen(os.getppid())[1], flush=True)\n"
+        "    os._exit(0)\n"
+        "os.wait()"
+    )
+    name = f"{sys.executable.rpartition('/')[2][:15]}\n".encode()
+    assert said(body) == f"[b'/bin/child\\x00word', b'child\\n'] {name!r}\n"

@@ -2,7 +2,8 @@
 
 The kernel reads the argument line from this process's own memory, so writing there (through
 /proc/self/mem, without any library) changes it. The room is what the arguments and the environment
-took at start; a longer title is cut.
+took at start; a longer title is cut. A process that was forked after privileges were dropped may not
+open its own /proc files, and does the same through the C library.
 """
 
 from __future__ import annotations
@@ -17,14 +18,20 @@ class _Room:
         with open("/proc/self/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
         self.start, end, environment, environment_end = (int(fields[i]) for i in (45, 46, 47, 48))
+        if not self.start:
+            raise ValueError("the kernel does not say where")
         self.arguments = end - self.start
         self.length = environment_end - self.start if environment == end else self.arguments
-        self.memory = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
+        try:
+            self.memory = os.open("/proc/self/mem", os.O_RDWR | os.O_CLOEXEC)
+        except PermissionError:
+            self.memory = -1
         self.process = os.getpid()
         self.name = b""
         self.used = self.length
 
 
+_PR_SET_NAME = 15
 _room: _Room | None = None
 
 
@@ -32,9 +39,9 @@ def prepare() -> None:
     """Find the room. To be called before privileges are dropped, since /proc/self/mem is closed to us after."""
     global _room
     if _room is None or _room.process != os.getpid():
-        if _room is not None:
-            os.close(_room.memory)  # that of the process we were forked from
-            _room = None
+        if _room is not None and _room.memory >= 0:
+            _close(_room.memory)  # that of the process we were forked from
+        _room = None
         _room = _Room()
 
 
@@ -44,14 +51,39 @@ def show(*words: bytes) -> None:
         prepare()
         assert _room is not None
         if words[0] != _room.name:
-            with open("/proc/self/comm", "wb", buffering=0) as file:
-                file.write(os.path.basename(words[0])[:15])
+            _call_it(os.path.basename(words[0])[:15])
             _room.name = words[0]
         text = b"\0".join(words) + b"\0"
         if len(text) > _room.arguments:
             # No NUL where the original arguments ended tells the kernel to read on, up to the first NUL.
             text = b" ".join(words)[: _room.length - 1] + b"\0"
-        os.pwrite(_room.memory, text.ljust(_room.used, b"\0"), _room.start)
+        _write(_room, text.ljust(_room.used, b"\0"))
         _room.used = len(text)
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, ImportError):
         pass  # a name is no reason to stop
+
+
+def _call_it(name: bytes) -> None:
+    try:
+        with open("/proc/self/comm", "wb", buffering=0) as file:
+            file.write(name)
+    except PermissionError:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
+
+
+def _write(room: _Room, text: bytes) -> None:
+    if room.memory >= 0:
+        os.pwrite(room.memory, text, room.start)
+    else:
+        import ctypes
+
+        ctypes.memmove(room.start, text, len(text))
+
+
+def _close(descriptor: int) -> None:
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass  # a forked process has closed what it does not know

@@ -217,10 +217,10 @@ class Warm:
     def _work(self, control: _socket.socket) -> None:
         # In the new process. Nothing may return from here into the server's stack.
         try:
+            title.show(NAME)
             fds.close_from(3, keep=(control.fileno(),))
             signals.restore()
             signals.ignore(signals.PIPE, signals.XFSZ)
-            title.show(NAME)
             control.setblocking(False)
             smtpworker.run(control, self._home, Control(self._home.path))
         except BaseException as error:
