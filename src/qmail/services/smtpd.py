@@ -86,7 +86,6 @@ class Warm:
         self._home: Home = homes.find(path, environ)
         self._program = Ours(path, NAME)
         self._queue = Ours(self._home.program(b"qmail-queue"), b"qmail-queue")
-        self._listeners: tuple[int, ...] = ()
         self._fresh: list[Worker] = []  # those that get connections
         self._all: dict[int, Worker] = {}  # by pid, those that only finish included
         self._left: list[_socket.socket] = []  # closed when the server no longer watches them
@@ -95,9 +94,6 @@ class Warm:
 
     def begin(self, listener_fds: Sequence[int]) -> None:
         """Fork the workers."""
-        self._listeners = tuple(listener_fds)
-        for descriptor in listener_fds:
-            _answer_at_once(descriptor)
         gc.collect()
         gc.freeze()
         self._fill()
@@ -228,13 +224,3 @@ class Warm:
         finally:
             os._exit(111)
 
-
-def _answer_at_once(descriptor: int) -> None:
-    # The connections of a listener inherit TCP_NODELAY: each of our replies is one write, and is awaited.
-    listener = _socket.socket(fileno=descriptor)
-    try:
-        listener.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
-    except OSError:
-        pass
-    finally:
-        listener.detach()
