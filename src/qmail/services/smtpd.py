@@ -223,4 +223,3 @@ class Warm:
             fds.write_if_ready(2, program.last_words(NAME, error)[1])
         finally:
             os._exit(111)
-
