@@ -91,6 +91,14 @@ def on(number: int, act: Callable[[], object]) -> None:
     _ours.add(number)
 
 
+def send(handle: int, number: int) -> None:
+    """Send a signal to the process of a pidfd; to one that is gone, nothing."""
+    try:
+        _signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        pass
+
+
 class Deadline:
     """Work that TimeoutError ends after so many seconds: `with Deadline(30):`. Takes the process's alarm for itself."""
 

@@ -1,13 +1,53 @@
-"""qmail-lspawn with its company of warm processes."""
+"""qmail-lspawn with its company: workers that deliver, and a process that looks accounts up."""
 
 from __future__ import annotations
 
+from qmail.host import fds, title
 from qmail.programs.deliver import qmail_lspawn
+from qmail.services.local_crews import Crews
+from qmail.services.local_lookups import Lookups
 from qmail.services.local_programs import Programs
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmail.programs.deliver.qmail_lspawn import Delivery, Spawner
 
 __doc__ = qmail_lspawn.__doc__  # what --help prints
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run qmail-lspawn."""
-    return qmail_lspawn.main(argv, environ, Programs)
+    fds.standard_open()
+    return qmail_lspawn.main(argv, environ, Company)
+
+
+class Company:
+    """Whoever looks up and delivers for a spawner."""
+
+    def __init__(self, spawner: Spawner) -> None:
+        self._programs = Programs(spawner)
+        self._lookups = Lookups(spawner, self._programs)
+        self._crews = Crews(spawner, self._programs)
+        title.show(b"qmail-lspawn", spawner.default)
+
+    def look_up(self, delivery: Delivery) -> None:
+        """Ask who answers for the delivery's local part."""
+        self._lookups.look_up(delivery)
+
+    def deliver(self, delivery: Delivery) -> None:
+        """Deliver as the user who answers."""
+        self._crews.deliver(delivery)
+
+    def ended(self, pid: int, status: int) -> None:
+        """A child has ended; those that stay are missed when their links end."""
+        self._programs.ended(pid, status)
+
+    def dismiss(self) -> None:
+        """Let waiting processes go."""
+        self._lookups.forget()
+        self._crews.dismiss()
+
+    def round(self) -> float | None:
+        """Hand out what came in."""
+        self._lookups.round()
+        return self._crews.round()

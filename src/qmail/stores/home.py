@@ -85,6 +85,26 @@ def is_own(path: bytes, name: bytes) -> bool:
     return text.startswith(b"#!") and b"\n# pyqmail " + name + b"\n" in text
 
 
+class Launcher:
+    """Watches whether a program of the home is our own launcher, so that a replacement counts from when it is there."""
+
+    def __init__(self, home: Home, name: bytes) -> None:
+        self._path, self._name = home.program(name), name
+        self._mark: tuple[int, int, int, int] | None = None
+        self._own = False
+
+    def is_own(self) -> bool:
+        """Is it our own, now?"""
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return False
+        mark = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        if mark != self._mark:
+            self._mark, self._own = mark, is_own(self._path, self._name)
+        return self._own
+
+
 def _is_qmailq(uid: int) -> bool:
     # In a real installation queue/ belongs to qmailq, and its programs own it without owning the rest.
     import pwd

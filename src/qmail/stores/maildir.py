@@ -1,7 +1,7 @@
 """Mail directories (maildir(5)): deliver into one, list one.
 
 A delivery is durable when it is reported: the file is written and synced under tmp/, linked into new/,
-and new/ is synced. Any number of messages share that last sync. A name is never used twice.
+and new/ is synced. Messages that come together share the waits for the disk. A name is never used twice.
 """
 
 from __future__ import annotations
@@ -15,15 +15,29 @@ from qmail.host import durable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from qmail.stores.message import Message
 
 NO_MAILDIR = b"Unable to chdir to maildir. (#4.2.1)"
 FAILED = b"Temporary error on maildir delivery. (#4.3.0)"
 
+FEW = 3  # files for which one syncfs is better than their fsyncs
+SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
+PAUSE = 10.0  # seconds without another one after that
+
+_syncfs: list[Callable[[int], None]] = []
+_no_syncfs_before = 0.0
 _host: list[bytes] = []
 _deliveries = 0
+
+
+def share_syncs() -> None:
+    """From now on three or more messages may share the sync of their files, by one syncfs(2).
+
+    For a process that stays; loads code, and so belongs before privileges are dropped.
+    """
+    _syncfs[:] = filter(None, [durable.whole()])
 
 
 def deliver(directory: bytes, messages: Sequence[tuple[bytes, Message]]) -> list[Temporary | None]:
@@ -32,42 +46,70 @@ def deliver(directory: bytes, messages: Sequence[tuple[bytes, Message]]) -> list
     For each the answer is None, and the message durable, or why it is not there.
     """
     answers: list[Temporary | None] = [None] * len(messages)
-    arrived: dict[int, bytes] = {}
+    files: dict[int, tuple[int, bytes]] = {}  # index to descriptor and name
     for index, (lines, message) in enumerate(messages):
         try:
-            arrived[index] = _arrive(directory, lines, message)
+            files[index] = _write_file(directory, lines, message)
         except Temporary as failure:
             answers[index] = failure
         except OSError:
             answers[index] = _failure(directory)
-    if arrived:
+    _sync_files([descriptor for descriptor, _ in files.values()], failed := set())
+    linked = []
+    for index, (descriptor, name) in files.items():
+        try:
+            if descriptor in failed:
+                raise OSError
+            durable.link(directory + b"tmp/" + name, directory + b"new/" + name)
+            linked.append(index)
+        except OSError:
+            answers[index] = _failure(directory)
+    if linked:
         try:
             durable.sync_directory(directory + b"new")
         except OSError:
-            for index, name in arrived.items():
-                _forget(directory + b"new/" + name)
+            for index in linked:
+                _forget(directory + b"new/" + files[index][1])
                 answers[index] = _failure(directory)
-    for name in arrived.values():
+    for _, name in files.values():
         _forget(directory + b"tmp/" + name)
     return answers
 
 
-def _arrive(directory: bytes, lines: bytes, message: Message) -> bytes:
-    # A whole, synced file under tmp/, and its name in new/, which is not durable yet.
+def _write_file(directory: bytes, lines: bytes, message: Message) -> tuple[int, bytes]:
+    # An open, whole file under tmp/, not durable yet.
     descriptor, name = _create(directory + b"tmp/")
     try:
-        try:
-            for piece in message.pieces():
-                _write(descriptor, lines, piece)
-                lines = b""
-            durable.sync(descriptor)
-        finally:
-            os.close(descriptor)
-        durable.link(directory + b"tmp/" + name, directory + b"new/" + name)
+        for piece in message.pieces():
+            _write(descriptor, lines, piece)
+            lines = b""
     except BaseException:
+        os.close(descriptor)
         _forget(directory + b"tmp/" + name)
         raise
-    return name
+    return descriptor, name
+
+
+def _sync_files(descriptors: list[int], failed: set[int]) -> None:
+    # Makes the files durable and closes them; adds those to `failed` that may not be on the disk.
+    global _no_syncfs_before
+    try:
+        if len(descriptors) >= FEW and _syncfs and (begin := time.monotonic()) >= _no_syncfs_before:
+            # The first of them was open before any of them was written, and so hears of every error.
+            _syncfs[0](descriptors[0])
+            if (end := time.monotonic()) - begin > SLOW:
+                _no_syncfs_before = end + PAUSE
+        else:
+            for descriptor in descriptors:
+                try:
+                    durable.sync(descriptor)
+                except OSError:
+                    failed.add(descriptor)
+    except OSError:
+        failed.update(descriptors)
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
 
 
 def _create(place: bytes) -> tuple[int, bytes]:

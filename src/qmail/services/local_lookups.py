@@ -1,0 +1,110 @@
+"""qmail-lspawn's questions to the look-up process, which is qmail-getpw that stays.
+
+One packet of questions is on its way at a time; what comes meanwhile makes the next one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from qmail.formats import report
+from qmail.formats.usersassign import Account, Bad, account
+from qmail.host.clock import monotonic
+from qmail.protocols import handover
+from qmail.services import local_zygote
+from qmail.stores import home as homes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmail.host.passing import Link
+    from qmail.programs.deliver.qmail_lspawn import Delivery, Spawner
+    from qmail.services.local_programs import Programs
+
+KNOWN_FOR = 1.0  # seconds that an answer is good for
+MOST_KNOWN = 1024
+LONGEST = 16384  # bytes of a local part; a longer one goes to a program
+MOST_ASKED = 65536  # bytes of a packet of questions
+
+
+class Lookups:
+    """Finds out who answers for a local part that users/cdb does not know."""
+
+    def __init__(self, spawner: Spawner, programs: Programs) -> None:
+        self._spawner, self._programs = spawner, programs
+        self._launcher = homes.Launcher(spawner.home, b"qmail-getpw")
+        self._known: dict[bytes, tuple[float, Account]] = {}
+        self._waiting: deque[Delivery] = deque()
+        self._asked: dict[int, Delivery] = {}
+        home = spawner.home
+        self._link: Link | None = local_zygote.start(lambda link: local_zygote.looker(link, home))
+        spawner.loop.watch(self._link.fileno(), self._answered)
+
+    def look_up(self, delivery: Delivery) -> None:
+        """Ask, and tell `Spawner.found`."""
+        until, account = self._known.get(delivery.local, (0.0, None))
+        if account is not None and until > monotonic():
+            self._spawner.found(delivery, account)
+        elif self._link is None or len(delivery.local) > LONGEST or not self._launcher.is_own():
+            self._programs.look_up(delivery)
+        else:
+            self._waiting.append(delivery)
+
+    def forget(self) -> None:
+        """What was known counts no more."""
+        self._known.clear()
+
+    def round(self) -> None:
+        """Ask what waits."""
+        if self._asked or not self._waiting or self._link is None:
+            return
+        questions, size = [], 0
+        while self._waiting and size < MOST_ASKED:
+            delivery = self._waiting.popleft()
+            self._asked[delivery.number] = delivery
+            questions.append(handover.question(delivery.number, delivery.local))
+            size += len(questions[-1])
+        try:
+            self._link.send(b"".join(questions), wait=False)
+        except OSError:
+            self._lost(self._link)
+
+    def _answered(self, _events: int) -> None:
+        link = self._link
+        if link is None:
+            return
+        try:
+            answers = handover.parse_reports(link.receive_bare())
+            if not answers or {number for number, _, _ in answers} != self._asked.keys():
+                raise handover.Broken("answers to other questions")
+        except (OSError, handover.Broken):
+            self._lost(link)
+            return
+        for number, code, text in answers:
+            delivery = self._asked.pop(number)
+            if code:
+                self._spawner.report(delivery, report.local(code, b""))
+                continue
+            try:
+                found = account(text)
+            except Bad:
+                self._spawner.report(delivery, report.BUG)
+                continue
+            if found.user != b"alias":  # who is new must be seen at once, who is there may be remembered
+                self._remember(delivery.local, found)
+            self._spawner.found(delivery, found)
+
+    def _remember(self, local: bytes, found: Account) -> None:
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[local] = (monotonic() + KNOWN_FOR, found)
+
+    def _lost(self, link: Link) -> None:
+        # From now on by programs.
+        self._spawner.loop.forget(link.fileno())
+        link.close()
+        self._link = None
+        deliveries = [*self._asked.values(), *self._waiting]
+        self._asked.clear()
+        self._waiting.clear()
+        for delivery in deliveries:
+            self._programs.look_up(delivery)
