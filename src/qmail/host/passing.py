@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 LARGEST = 128 * 1024  # bytes of a packet
 MOST = 64  # descriptors with a packet
 
+_room = memoryview(bytearray(LARGEST))  # every packet is first received here
+
 
 class Link:
     """One end of a pair. What is sent with one `send` arrives whole, in one `receive`."""
@@ -37,18 +39,18 @@ class Link:
 
     def receive(self) -> tuple[bytes, list[int]]:
         """The next packet, and the descriptors (close-on-exec) that came with it; empty when the other end is gone."""
-        packet, extra, _flags, _address = self._socket.recvmsg(
-            LARGEST, _socket.CMSG_SPACE(4 * MOST), _socket.MSG_CMSG_CLOEXEC
+        size, extra, _flags, _address = self._socket.recvmsg_into(
+            [_room], _socket.CMSG_SPACE(4 * MOST), _socket.MSG_CMSG_CLOEXEC
         )
         descriptors = array.array("i")
         for level, kind, data in extra:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
                 descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
-        return packet, list(descriptors)
+        return bytes(_room[:size]), list(descriptors)
 
     def receive_bare(self) -> bytes:
         """The next packet; the kernel throws away what descriptors came with it, as strangers may send them."""
-        return self._socket.recv(LARGEST)
+        return bytes(_room[: self._socket.recv_into(_room)])
 
     def close(self) -> None:
         """The other end sees this one gone, when no other process has it."""

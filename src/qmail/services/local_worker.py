@@ -65,7 +65,6 @@ class Worker:
                 for descriptor in descriptors:
                     os.close(descriptor)
             os.chdir("/")
-            os.umask(0o077)
 
     def _alone(self, job: handover.Job, message: int, output: int) -> None:
         for source, target in ((message, 0), (output, 1), (output, 2)):

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 
 NARROW_LIMIT, WIDE_LIMIT = 120, 1000  # deliveries at once
+AT_ONCE = 16384  # bytes of orders
 PATIENCE = 600.0  # seconds for what a program has left behind to close its output
 LONGEST_NAME = 100  # bytes of a message's file name
 
@@ -184,7 +185,7 @@ class Spawner:
         self._reports.append(spawn.report(delivery.number, text, self.wide))
 
     def _ordered(self, _events: int) -> None:
-        data = os.read(0, fds.CHUNK)
+        data = os.read(0, AT_ONCE)
         if not data:
             self._reading = False
             self.loop.forget(0)
