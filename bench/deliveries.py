@@ -79,7 +79,9 @@ class Feeder:
 
     def __init__(self, argv: list[str], place: Path, account: Account) -> None:
         environ = {"QMAIL_HOME": str(place), "PATH": "/usr/bin:/bin", "QMAILSPAWN": "wide"}
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, bufsize=0, preexec_fn=account.enter)
+        self.process = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environ, bufsize=0, preexec_fn=account.enter
+        )
         self.reports = spawn.Reports()
         while self.reports.limit is None:
             self.read()

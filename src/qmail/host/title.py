@@ -39,10 +39,16 @@ def prepare() -> None:
     """Find the room. To be called before privileges are dropped, since /proc/self/mem is closed to us after."""
     global _room
     if _room is None or _room.process != os.getpid():
-        if _room is not None and _room.memory >= 0:
-            _close(_room.memory)  # that of the process we were forked from
-        _room = None
+        forget()  # that of the process we were forked from
         _room = _Room()
+
+
+def forget() -> None:
+    """Give the room up: for a forked child, before it closes what it does not know and opens files of its own."""
+    global _room
+    if _room is not None and _room.memory >= 0:
+        _close(_room.memory)
+    _room = None
 
 
 def show(*words: bytes) -> None:

@@ -13,7 +13,7 @@ from collections import deque
 
 from qmail.host import passing, signals
 from qmail.host.clock import monotonic
-from qmail.protocols import handover
+from qmail.protocols import localjobs
 from qmail.services import local_zygote
 from qmail.services.local_programs import NO_FORK
 from qmail.stores import home as homes
@@ -165,7 +165,7 @@ class Crews:
                 self._spawner.report(crew.waiting.popleft()[1], NO_FORK)
             return None
         try:
-            self._zygote.send(handover.worker(self._serial, crew.who), [theirs.fileno()], wait=False)
+            self._zygote.send(localjobs.worker(self._serial, crew.who), [theirs.fileno()], wait=False)
         except OSError as error:
             ours.close()
             if not isinstance(error, BlockingIOError):
@@ -187,59 +187,55 @@ class Crews:
         return True
 
     def _hand_alone(self, worker: Worker, delivery: Delivery) -> None:
-        opened = self._spawner.open_message(delivery)
-        if opened is None:
+        if not self._spawner.open_message(delivery):
             return
         output = self._spawner.open_output(delivery)
-        if output is not None:
-            self._hand(worker, handover.ALONE, [(delivery, opened[1])], [opened[0], output])
-            os.close(output)
-        os.close(opened[0])
+        if output is None:
+            os.close(delivery.order.message)
+            return
+        self._hand(worker, localjobs.ALONE, [delivery], [delivery.order.message, output])
 
     def _hand_together(self, worker: Worker, now: float) -> None:
         crew = worker.crew
-        jobs: list[tuple[Delivery, int]] = []
-        descriptors: list[int] = []
+        jobs: list[Delivery] = []
         size = 0
         while crew.waiting and len(jobs) < passing.MOST and size < MOST_TOGETHER:
             if jobs and self._is_alone(crew, crew.waiting[0][1], now):
                 break
             delivery = crew.waiting.popleft()[1]
-            opened = self._spawner.open_message(delivery)
-            if opened is not None:
-                descriptors.append(opened[0])
-                jobs.append((delivery, opened[1]))
+            if self._spawner.open_message(delivery):
+                jobs.append(delivery)
                 size += 64 + 2 * len(delivery.local) + len(delivery.host) + len(delivery.sender)
         if jobs:
-            self._hand(worker, handover.TOGETHER, jobs, descriptors)
-            passing.close_all(descriptors)
+            self._hand(worker, localjobs.TOGETHER, jobs, [delivery.order.message for delivery in jobs])
 
-    def _hand(self, worker: Worker, letter: bytes, jobs: list[tuple[Delivery, int]], descriptors: list[int]) -> None:
+    def _hand(self, worker: Worker, letter: bytes, jobs: list[Delivery], descriptors: list[int]) -> None:
         packet = [letter]
-        for delivery, size in jobs:
-            who = delivery.account
-            if who is not None:
-                worker.jobs[delivery.number] = delivery
-                addresses = delivery.local, who.dash, who.ext, delivery.host, delivery.sender
-                packet.append(handover.job(handover.Job(delivery.number, size, *addresses)))
+        for delivery in jobs:
+            worker.jobs[delivery.number] = delivery
+            who = delivery.account or worker.crew.who
+            addresses = delivery.local, who.dash, who.ext, delivery.host, delivery.sender
+            packet.append(localjobs.job(localjobs.Job(delivery.number, delivery.order.size, *addresses)))
         try:
             worker.link.send(b"".join(packet), descriptors, wait=False)
         except OSError:
             self._lose(worker)
+        finally:
+            passing.close_all(descriptors)
 
     def _heard(self, worker: Worker) -> None:
         try:
             packet = worker.link.receive_bare()
-            reports = handover.parse_reports(packet)
+            reports = localjobs.parse_reports(packet)
             if not packet or any(number not in worker.jobs for number, _, _ in reports):
-                raise handover.Broken("a report on somebody else's job")
-        except (OSError, handover.Broken):
+                raise localjobs.Broken("a report on somebody else's job")
+        except (OSError, localjobs.Broken):
             self._lose(worker)
             return
         for number, code, text in reports:
             delivery = worker.jobs.pop(number)
             worker.done += 1
-            if code == handover.GIVE_BACK and not worker.alone:
+            if code == localjobs.GIVE_BACK and not worker.alone:
                 self._take_back(worker.crew, delivery)
             else:
                 self._spawner.finished(delivery, code, text)
@@ -300,8 +296,8 @@ class Crews:
             return
         try:
             packet, handles = zygote.receive()
-            worker = self._workers.get(handover.parse_started(packet))
-        except (OSError, handover.Broken):
+            worker = self._workers.get(localjobs.parse_started(packet))
+        except (OSError, localjobs.Broken):
             self._lose_zygote()
             return
         if worker is not None and worker.handle < 0:

@@ -10,7 +10,7 @@ from collections import deque
 from qmail.formats import report
 from qmail.formats.usersassign import Account, Bad, account
 from qmail.host.clock import monotonic
-from qmail.protocols import handover
+from qmail.protocols import localjobs
 from qmail.services import local_zygote
 from qmail.stores import home as homes
 
@@ -61,7 +61,7 @@ class Lookups:
         while self._waiting and size < MOST_ASKED:
             delivery = self._waiting.popleft()
             self._asked[delivery.number] = delivery
-            questions.append(handover.question(delivery.number, delivery.local))
+            questions.append(localjobs.question(delivery.number, delivery.local))
             size += len(questions[-1])
         try:
             self._link.send(b"".join(questions), wait=False)
@@ -73,10 +73,10 @@ class Lookups:
         if link is None:
             return
         try:
-            answers = handover.parse_reports(link.receive_bare())
+            answers = localjobs.parse_reports(link.receive_bare())
             if not answers or {number for number, _, _ in answers} != self._asked.keys():
-                raise handover.Broken("answers to other questions")
-        except (OSError, handover.Broken):
+                raise localjobs.Broken("answers to other questions")
+        except (OSError, localjobs.Broken):
             self._lost(link)
             return
         for number, code, text in answers:

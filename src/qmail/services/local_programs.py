@@ -36,20 +36,20 @@ class Programs:
 
     def deliver(self, delivery: Delivery) -> None:
         """Start qmail-local as the user who answers for the recipient."""
-        opened = self._spawner.open_message(delivery)
-        if opened is None:
+        if not self._spawner.open_message(delivery):
             return
+        message = delivery.order.message
         output = self._spawner.open_output(delivery)
         try:
             if output is not None:
                 pid = os.fork()
                 if not pid:
-                    _become_local(self._spawner, delivery, opened[0], output)
+                    _become_local(self._spawner, delivery, message, output)
                 self._children[pid] = delivery
         except OSError:
             self._spawner.report(delivery, NO_FORK)
         finally:
-            os.close(opened[0])
+            os.close(message)
             if output is not None:
                 os.close(output)
 

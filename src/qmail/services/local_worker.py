@@ -14,7 +14,7 @@ from qmail.formats.verdict import Ending, Temporary
 from qmail.host import program, title
 from qmail.programs.deliver import qmail_local
 from qmail.programs.deliver.qmail_local import Address
-from qmail.protocols import handover
+from qmail.protocols import localjobs
 from qmail.stores import userhome
 from qmail.stores.message import Message
 
@@ -35,7 +35,7 @@ class Letter:
 
     __slots__ = ("job", "message")
 
-    def __init__(self, job: handover.Job, message: Message) -> None:
+    def __init__(self, job: localjobs.Job, message: Message) -> None:
         self.job, self.message = job, message
 
 
@@ -54,10 +54,10 @@ class Worker:
             packet, descriptors = self._link.receive()
             if not packet:
                 return 0
-            jobs = handover.parse_jobs(packet)
+            jobs = localjobs.parse_jobs(packet)
             self._open.update(job.number for job in jobs)
             self._show(jobs[0])
-            if packet[:1] == handover.ALONE:
+            if packet[:1] == localjobs.ALONE:
                 self._alone(jobs[0], *descriptors)
             else:
                 letters = [Letter(job, Message(fd, job.size)) for job, fd in zip(jobs, descriptors, strict=True)]
@@ -66,7 +66,7 @@ class Worker:
                     os.close(descriptor)
             os.chdir("/")
 
-    def _alone(self, job: handover.Job, message: int, output: int) -> None:
+    def _alone(self, job: localjobs.Job, message: int, output: int) -> None:
         for source, target in ((message, 0), (output, 1), (output, 2)):
             os.dup2(source, target)
         os.close(message)
@@ -78,7 +78,7 @@ class Worker:
         for target in (0, 1, 2):
             os.dup2(self._null, target)
         self._open.clear()
-        self._link.send(handover.report(job.number, code, b""))
+        self._link.send(localjobs.report(job.number, code, b""))
 
     def _together(self, letters: list[Letter]) -> None:
         # Jobs for the same address are of one moment: they follow one reading of its .qmail file.
@@ -106,7 +106,7 @@ class Worker:
             return
         answer = userhome.answer(address.dash, address.ext, address.default)
         if not qmail_local.only_files(answer):
-            self._report(group, handover.GIVE_BACK)
+            self._report(group, localjobs.GIVE_BACK)
             return
         done = qmail_local.did(len(answer.instructions))
         for part in _parts(group):
@@ -128,13 +128,11 @@ class Worker:
         numbers = [letter.job.number for letter in letters]
         self._open.difference_update(numbers)
         if numbers:
-            self._link.send(b"".join(handover.report(number, code, text) for number in numbers))
+            self._link.send(b"".join(localjobs.report(number, code, text) for number in numbers))
 
-    def _show(self, job: handover.Job) -> None:
+    def _show(self, job: localjobs.Job) -> None:
         who = self._who
-        title.arguments(
-            NAME, b"--", who.user, who.home, job.local, job.dash, job.ext, job.host, job.sender, self._default
-        )
+        title.show(NAME, b"--", who.user, who.home, job.local, job.dash, job.ext, job.host, job.sender, self._default)
 
 
 def _parts(letters: list[Letter]) -> Iterator[list[Letter]]:

@@ -13,7 +13,7 @@ from qmail.formats import report
 from qmail.formats.usersassign import record
 from qmail.formats.verdict import TEMPORARY
 from qmail.host import fds, identity, passing, program, signals, title
-from qmail.protocols import handover
+from qmail.protocols import localjobs
 from qmail.stores import users
 
 TYPE_CHECKING = False
@@ -58,10 +58,10 @@ def zygote(link: Link, default: bytes, home: Home, environ: dict[bytes, bytes]) 
         packet, descriptors = link.receive()
         if not packet:
             return 0
-        serial, who = handover.parse_worker(packet)
+        serial, who = localjobs.parse_worker(packet)
         try:
             handle = os.pidfd_open(make(descriptors[0], who))
-            link.send(handover.started(serial), [handle])
+            link.send(localjobs.started(serial), [handle])
             os.close(handle)
         except OSError:
             pass  # qmail-lspawn sees that the other end is gone
@@ -75,7 +75,9 @@ def looker(link: Link, home: Home) -> int:
     if not home.single:
         identity.become(*account)
     while packet := link.receive_bare():
-        answers = [handover.report(number, *_answer(home, local)) for number, local in handover.parse_questions(packet)]
+        answers = [
+            localjobs.report(number, *_answer(home, local)) for number, local in localjobs.parse_questions(packet)
+        ]
         link.send(b"".join(answers))
     return 0
 

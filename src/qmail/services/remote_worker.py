@@ -46,6 +46,7 @@ def _become(where: Home, environ: Mapping[bytes, bytes], socket: _socket.socket)
     try:
         signals.restore()
         signals.ignore(signals.PIPE, signals.XFSZ)
+        title.forget()
         # Nothing of the spawner's: while we hold its pipes or sockets, nobody sees that it has ended.
         fds.close_from(3, keep=(socket.fileno(),))
         null = os.open("/dev/null", os.O_RDWR)

@@ -25,12 +25,16 @@ _NAME = frozenset(b"/0123456789")
 
 
 class Delivery:
-    """One delivery to make. `message` is a descriptor; who takes the delivery closes it."""
+    """One delivery to make. `message` is a descriptor, -1 until it is opened; who takes the delivery closes it.
 
-    __slots__ = ("message", "number", "recipient", "sender")
+    `name` is the message's file below queue/mess/, `size` its bytes once it is opened.
+    """
 
-    def __init__(self, number: int, message: int, sender: bytes, recipient: bytes) -> None:
-        self.number, self.message, self.sender, self.recipient = number, message, sender, recipient
+    __slots__ = ("message", "name", "number", "recipient", "sender", "size")
+
+    def __init__(self, number: int, name: bytes, sender: bytes, recipient: bytes) -> None:
+        self.number, self.name, self.sender, self.recipient = number, name, sender, recipient
+        self.message, self.size = -1, 0
 
     @property
     def host(self) -> bytes:
@@ -57,8 +61,11 @@ class Deliveries:
         """Say how many deliveries at once we take."""
         _tell(spawn.announcement(self.limit, self._wide))
 
-    def take(self) -> list[Delivery]:
-        """Read once from descriptor 0: the deliveries to start. What is wrong with an order is reported at once."""
+    def take(self, *, opened: bool = True) -> list[Delivery]:
+        """Read once from descriptor 0: the deliveries to start, their messages `opened` or not yet.
+
+        What is wrong with an order or a message is reported at once.
+        """
         try:
             data = os.read(0, CHUNK)
             orders = self._orders.feed(data)
@@ -66,7 +73,8 @@ class Deliveries:
             data, orders = b"", []
         if not data:
             self.reading = False
-        return [delivery for order in orders if (delivery := self._opened(order)) is not None]
+        taken = [delivery for order in orders if (delivery := self._looked_over(order)) is not None]
+        return [delivery for delivery in taken if self.open(delivery)] if opened else taken
 
     def report(self, number: int, text: bytes) -> None:
         """A delivery is over; written with the next `flush`."""
@@ -79,30 +87,31 @@ class Deliveries:
             reports, self._reports = b"".join(self._reports), []
             _tell(reports)
 
-    def _opened(self, order: spawn.Order) -> Delivery | None:
-        complaint, message = self._complaint(order), -1
-        if not complaint:
-            complaint, message = self._open(order.message)
+    def open(self, delivery: Delivery) -> bool:
+        """Open the delivery's message; False where that cannot be done, which is then its report."""
+        try:
+            # A fifo in the message's place must not hold us up.
+            message = os.open(delivery.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            self.report(delivery.number, b"Zqmail-spawn unable to open message. (#4.3.0)\n")
+            return False
+        status = os.fstat(message)
+        if stat.S_ISREG(status.st_mode) and status.st_uid == self._owner:
+            delivery.message, delivery.size = message, status.st_size
+            return True
+        os.close(message)
+        kind = b"owner" if stat.S_ISREG(status.st_mode) else b"type"
+        self.report(delivery.number, b"ZSorry, message has wrong " + kind + b". (#4.3.5)\n")
+        return False
+
+    def _looked_over(self, order: spawn.Order) -> Delivery | None:
+        complaint = self._complaint(order)
         if complaint:
             # Not by `report`: a number that is in use stays in use.
             self._reports.append(spawn.report(order.number, complaint, self._wide))
             return None
         self.running.add(order.number)
-        return Delivery(order.number, message, order.sender, order.recipient)
-
-    def _open(self, name: bytes) -> tuple[bytes, int]:
-        """A complaint, or an empty one and the message's descriptor."""
-        try:
-            # A fifo in the message's place must not hold us up.
-            message = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return b"Zqmail-spawn unable to open message. (#4.3.0)\n", -1
-        status = os.fstat(message)
-        if stat.S_ISREG(status.st_mode) and status.st_uid == self._owner:
-            return b"", message
-        os.close(message)
-        kind = b"owner" if stat.S_ISREG(status.st_mode) else b"type"
-        return b"ZSorry, message has wrong " + kind + b". (#4.3.5)\n", -1
+        return Delivery(order.number, order.message, order.sender, order.recipient)
 
     def _complaint(self, order: spawn.Order) -> bytes:
         if order.number >= self.limit:

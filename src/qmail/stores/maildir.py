@@ -54,7 +54,7 @@ def deliver(directory: bytes, messages: Sequence[tuple[bytes, Message]]) -> list
             answers[index] = failure
         except OSError:
             answers[index] = _failure(directory)
-    _sync_files([descriptor for descriptor, _ in files.values()], failed := set())
+    failed = _sync_files([descriptor for descriptor, _ in files.values()])
     linked = []
     for index, (descriptor, name) in files.items():
         try:
@@ -90,9 +90,10 @@ def _write_file(directory: bytes, lines: bytes, message: Message) -> tuple[int, 
     return descriptor, name
 
 
-def _sync_files(descriptors: list[int], failed: set[int]) -> None:
-    # Makes the files durable and closes them; adds those to `failed` that may not be on the disk.
+def _sync_files(descriptors: list[int]) -> set[int]:
+    # Makes the files durable and closes them; returns those that may not be on the disk.
     global _no_syncfs_before
+    failed: set[int] = set()
     try:
         if len(descriptors) >= FEW and _syncfs and (begin := time.monotonic()) >= _no_syncfs_before:
             # The first of them was open before any of them was written, and so hears of every error.
@@ -110,6 +111,7 @@ def _sync_files(descriptors: list[int], failed: set[int]) -> None:
     finally:
         for descriptor in descriptors:
             os.close(descriptor)
+    return failed
 
 
 def _create(place: bytes) -> tuple[int, bytes]:

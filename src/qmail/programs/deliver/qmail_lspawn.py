@@ -21,7 +21,6 @@ Exit codes: 0 when descriptor 0 ends and all deliveries are reported; 100 usage;
 from __future__ import annotations
 
 import os
-import stat
 
 from qmail.formats import report
 from qmail.formats.verdict import PERMANENT, Temporary
@@ -31,6 +30,7 @@ from qmail.host.loop import Loop
 from qmail.host.reasons import reason
 from qmail.protocols import spawn
 from qmail.stores import home as homes
+from qmail.stores.deliveries import Deliveries
 from qmail.stores.users import Assignments, Trouble
 
 TYPE_CHECKING = False
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from qmail.formats.usersassign import Account
+    from qmail.stores.deliveries import Delivery as Order
     from qmail.stores.home import Home
 
     class Agents(Protocol):
@@ -60,19 +61,17 @@ if TYPE_CHECKING:
             """Hand out what came in; returns how many seconds the loop may wait."""
 
 
-NARROW_LIMIT, WIDE_LIMIT = 120, 1000  # deliveries at once
-AT_ONCE = 16384  # bytes of orders
 PATIENCE = 600.0  # seconds for what a program has left behind to close its output
-LONGEST_NAME = 100  # bytes of a message's file name
 
 
 class Delivery:
     """One order on its way."""
 
-    __slots__ = ("account", "code", "ended", "host", "local", "message", "number", "output", "pipe", "sender")
+    __slots__ = ("account", "code", "ended", "host", "local", "number", "order", "output", "pipe", "sender")
 
-    def __init__(self, order: spawn.Order) -> None:
-        self.number, self.message, self.sender = order.number, order.message, order.sender
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self.number, self.sender = order.number, order.sender
         self.local, _, self.host = order.recipient.rpartition(b"@")
         self.account: Account | None = None
         self.output = bytearray()
@@ -95,17 +94,12 @@ class Spawner:
     def __init__(self, home: Home, default: bytes, environ: dict[bytes, bytes]) -> None:
         self.home, self.default = home, default
         self.environ = {name: value for name, value in environ.items() if name != spawn.WIDE_VARIABLE}
-        self.wide = environ.get(spawn.WIDE_VARIABLE) == spawn.WIDE_VALUE
-        self.limit = WIDE_LIMIT if self.wide else NARROW_LIMIT
         self.loop = Loop()
-        self.deliveries: dict[int, Delivery] = {}
+        self._orders = Deliveries(home, environ)
         self._assignments = Assignments(home)
-        self._orders = spawn.Orders(self.wide)
-        self._reports: list[bytes] = []
+        self._deliveries: dict[int, Delivery] = {}
         self._leftover: dict[int, float] = {}  # delivery number to when we stop waiting for its output
-        self._reading = True
         try:
-            self._owner = os.stat(home.queue).st_uid
             os.chdir(home.queue + b"/mess")
         except OSError as error:
             raise Temporary(b"unable to switch to " + home.queue + b"/mess: " + reason(error)) from error
@@ -113,21 +107,19 @@ class Spawner:
     def serve(self, agents: Agents) -> int:
         """Work until there is nothing more to do."""
         self._agents = agents
-        fds.write_all(1, spawn.announcement(self.limit, self.wide))
+        self._orders.announce()
         self._signals = signals.catch((signals.HUP, signals.CHLD))
         self.loop.watch(self._signals, self._signalled)
         self.loop.watch(0, self._ordered)
-        while self._reading or self.deliveries:
-            wait = agents.round()
-            self._flush()
-            if not (self._reading or self.deliveries):
-                break
+        while True:
+            wait = self._agents.round()
+            self._orders.flush()
+            if not (self._orders.reading or self._deliveries):
+                return 0
             if self._leftover:
                 wait = 1.0 if wait is None else min(wait, 1.0)
             self.loop.round(wait)
             self._forget_leftover()
-        self._flush()
-        return 0
 
     def found(self, delivery: Delivery, account: Account) -> None:
         """This account answers for the recipient."""
@@ -140,22 +132,12 @@ class Spawner:
         else:
             self._agents.deliver(delivery)
 
-    def open_message(self, delivery: Delivery) -> tuple[int, int] | None:
-        """A new description of the message, and its size; None where it cannot be had, and that is reported."""
-        try:
-            descriptor = os.open(delivery.message, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            self.report(delivery, b"Zqmail-spawn unable to open message. (#4.3.0)\n")
-            return None
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            self.report(delivery, b"ZSorry, message has wrong type. (#4.3.5)\n")
-        elif status.st_uid != self._owner:
-            self.report(delivery, b"ZSorry, message has wrong owner. (#4.3.5)\n")
-        else:
-            return descriptor, status.st_size
-        os.close(descriptor)
-        return None
+    def open_message(self, delivery: Delivery) -> bool:
+        """Open `delivery.order.message`; False where that cannot be done, and is reported."""
+        if self._orders.open(delivery.order):
+            return True
+        self._forget(delivery)
+        return False
 
     def open_output(self, delivery: Delivery) -> int | None:
         """Where programs of this delivery write; None where that cannot be had, and that is reported."""
@@ -179,53 +161,32 @@ class Spawner:
 
     def report(self, delivery: Delivery, text: bytes) -> None:
         """The last word on this delivery."""
+        self._forget(delivery)
+        self._orders.report(delivery.number, text)
+
+    def _forget(self, delivery: Delivery) -> None:
         self._close_output(delivery)
         self._leftover.pop(delivery.number, None)
-        self.deliveries.pop(delivery.number, None)
-        self._reports.append(spawn.report(delivery.number, text, self.wide))
+        self._deliveries.pop(delivery.number, None)
 
     def _ordered(self, _events: int) -> None:
-        data = os.read(0, AT_ONCE)
-        if not data:
-            self._reading = False
+        orders = self._orders.take(opened=False)
+        if not self._orders.reading:
             self.loop.forget(0)
-            return
         trouble = False
         try:
             if self._assignments.changed():
                 self._agents.dismiss()
         except Trouble:
             trouble = True
-        for order in self._orders.feed(data):
-            refusal = self._refusal(order)
-            if refusal:
-                self._reports.append(spawn.report(order.number, refusal, self.wide))
-                continue
-            delivery = self.deliveries[order.number] = Delivery(order)
+        for order in orders:
+            delivery = self._deliveries[order.number] = Delivery(order)
             if not delivery.local:
                 self.report(delivery, b"K")
             elif trouble:
                 self.report(delivery, report.NO_CDB)
             else:
                 self._look_up(delivery)
-
-    def _refusal(self, order: spawn.Order) -> bytes:
-        if order.number >= self.limit:
-            return b"ZInternal error: delnum too big. (#4.3.5)\n"
-        if order.number in self.deliveries:
-            return b"ZInternal error: delnum in use. (#4.3.5)\n"
-        name = order.message
-        if name.startswith(b"/") or name.strip(b"0123456789/"):
-            return b"DInternal error: messid has nonnumerics. (#5.3.5)\n"
-        if name.replace(b"/", b"").strip(b"0123456789"):
-            return b"DInternal error: messid has nonnumerics. (#5.3.5)\n"
-        if len(name) > LONGEST_NAME:
-            return b"DInternal error: messid too long. (#5.3.5)\n"
-        if not name:
-            return b"DInternal error: messid too short. (#5.3.5)\n"
-        if b"@" not in order.recipient:
-            return b"DSorry, address must include host name. (#5.1.3)\n"
-        return b""
 
     def _look_up(self, delivery: Delivery) -> None:
         try:
@@ -255,7 +216,7 @@ class Spawner:
 
     def _forget_leftover(self) -> None:
         for number in [number for number, end in self._leftover.items() if end < monotonic()]:
-            delivery = self.deliveries[number]
+            delivery = self._deliveries[number]
             self.report(delivery, report.local(delivery.code, bytes(delivery.output)))
 
     def _signalled(self, _events: int) -> None:
@@ -269,8 +230,3 @@ class Spawner:
             if not pid:
                 return
             self._agents.ended(pid, status)
-
-    def _flush(self) -> None:
-        if self._reports:
-            fds.write_all(1, b"".join(self._reports))
-            self._reports.clear()
