@@ -23,7 +23,7 @@ test: $(VENV)/.tests
 	@$(TEST) pytest -m "not prove" -n 2
 
 prove: $(VENV)/.tests
-	@$(TEST) pytest -m prove
+	@$(TEST) pytest -m prove -n 2 --dist loadgroup
 
 lint: $(VENV)/.tests
 	@$(TEST) ruff check src tests setup bench
