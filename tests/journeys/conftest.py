@@ -20,11 +20,11 @@ PATIENCE = 30.0  # seconds until something that must happen has happened
 FIRST_UID = 4242  # users of these tests, who need no entry in the account list
 
 
-def eventually(what: str, ask: Callable[[], object]) -> object:
+def eventually(what: str, ask: Callable[[], object], else_say: Callable[[], str] = str) -> object:
     """Ask until the answer is true, and return it; fail after PATIENCE."""
     deadline = time.monotonic() + PATIENCE
     while not (answer := ask()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE:.0f} s"
+        assert time.monotonic() < deadline, f"{what} did not happen within {PATIENCE:.0f} s: {else_say()}"
         time.sleep(0.02)
     return answer
 
@@ -65,7 +65,9 @@ class User:
 
     def wait_for_mail(self, count: int = 1) -> list[bytes]:
         """The mail, when there is so much of it."""
-        eventually(f"mail {count} for {self.name}", lambda: len(self.mail()) >= count)
+        eventually(
+            f"mail {count} for {self.name}", lambda: len(self.mail()) >= count, lambda: f"only {len(self.mail())} came"
+        )
         return self.mail()
 
 
@@ -206,6 +208,8 @@ def make_host(tmp_path: Path) -> Iterator[Callable[..., Host]]:
     yield make
     for host in hosts:
         host.stop()
+        for log in sorted(host.home.glob("*.log")):
+            print(f"--- {host.name} {log.name}\n{log.read_text('latin-1')[-3000:]}")
 
 
 @pytest.fixture
