@@ -283,8 +283,8 @@ def send(subject: str) -> list[str] | None:
                     stream.flush()
                     talk += ["> " + line for line in command.decode().split("\r\n")]
                 reply = stream.readline().decode("ascii", "replace").rstrip()
-                if not reply:
-                    return None
+                if not reply or reply.startswith("4"):
+                    return None  # the services come up in no order; what is not there yet is temporary
                 talk.append(reply)
                 if reply[:1] not in "23":
                     raise Trouble(f"the server said: {reply}")
