@@ -221,7 +221,7 @@ class Server:
 
     def _launch(self, descriptor: int, client: bytes, connection: Connection, environ: dict[bytes, bytes]) -> None:
         try:
-            pid = execute.launch(self.program, environ, {0: descriptor, 1: descriptor}, self.environ)
+            pid = execute.launch(self.program, environ, descriptor, self.environ)
         except OSError as error:
             self._say_client(b"%d" % self.number, connection, b"ok")
             self._drop(descriptor, client, b"unable to run " + self.program[0] + b": " + reason(error))
