@@ -124,6 +124,12 @@ def keys(address: bytes, host: bytes | None, info: bytes | None, lengths: Callab
     yield b""
 
 
+def client(address: bytes) -> bytes:
+    """Who counts as one client: an IPv4 address, or an IPv6 /64, which one machine may use as it likes."""
+    number = ip.v6(address) if b":" in address else None
+    return address if number is None else _network_key(number >> 64 << 64, 64)
+
+
 def overruled(compiled: Iterable[Rule]) -> Iterator[tuple[Rule, Rule]]:
     """(earlier, later) lines of which a reader from top to bottom expects the earlier one to decide.
 

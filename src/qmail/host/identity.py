@@ -19,3 +19,14 @@ def become(uid: int, gid: int, groups: Sequence[int] | None = None) -> None:
     os.setresuid(uid, uid, uid)
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
         raise PermissionError("unable to change identity")
+
+
+def take_group(gid: int) -> None:
+    """Become a group, its only one, and keep the user for now. Raises OSError."""
+    os.setgroups([gid])
+    os.setresgid(gid, gid, gid)
+
+
+def take_user(uid: int) -> None:
+    """Become a user for good, and keep the groups (`take_group` comes first). Raises OSError."""
+    os.setresuid(uid, uid, uid)

@@ -32,6 +32,7 @@ else:
 STREAM = _socket.SOCK_STREAM
 _CREDENTIALS = Struct("3i")
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+_MOST_INHERITED = 1000
 _LONGEST_BACKLOG = 65535  # the kernel cuts it further (listen(2))
 _ADDRESS_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
 
@@ -39,6 +40,16 @@ _ADDRESS_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPO
 def family(address: bytes) -> int:
     """AF_INET6 for an address with a colon, else AF_INET."""
     return _socket.AF_INET6 if b":" in address else _socket.AF_INET
+
+
+def port(text: bytes) -> int | None:
+    """A port as a number, or by its name in services(5); None where there is no such name."""
+    if text.isdigit():
+        return int(text[-18:]) & 0xFFFF
+    try:
+        return _socket.getservbyname(os.fsdecode(text), "tcp")
+    except (OSError, UnicodeError, ValueError):
+        return None
 
 
 def tcp_socket(address: bytes) -> Listener:
@@ -89,13 +100,17 @@ def listen(addresses: Sequence[bytes], port: int, backlog: int) -> list[Listener
     return listeners
 
 
-def inherited() -> list[Listener]:
-    """The listening sockets that systemd hands over (sd_listen_fds(3)), LISTEN_PID checked by the caller."""
-    count = os.environb.get(b"LISTEN_FDS", b"")
-    numbers = range(3, 3 + (int(count) if count.isdigit() and len(count) < 4 else 0))
-    for number in numbers:
+def inherited(count: int) -> list[Listener]:
+    """The descriptors from 3 on, `count` of them, as listening TCP sockets (sd_listen_fds(3)). Raises OSError."""
+    listeners = []
+    for number in range(3, 3 + min(count, _MOST_INHERITED)):
+        listener = Listener(fileno=number)
+        listeners.append(listener)
         os.set_inheritable(number, False)
-    return [Listener(fileno=number) for number in numbers]
+        listening = listener.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN)
+        if not listening or listener.family not in (_socket.AF_INET, _socket.AF_INET6):
+            raise OSError(errno.EINVAL, "no listening TCP socket")
+    return listeners
 
 
 def accept(listener: Listener) -> tuple[int, Address] | None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import errno
 import os
+from itertools import islice
 
 from qmail.formats import cdb, tcprules
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 LARGEST = 1 << 28  # bytes of one file; a larger one is unreadable
+LOOKED_AT = 100_000  # records looked at for rules that never apply
 REMEMBERED = 4096  # decisions kept for one state of the file
 
 
@@ -47,14 +45,21 @@ class RulesFile:
         """The record that says which IPv6 prefix lengths the file has."""
         return self._find(tcprules.LENGTHS) or b""
 
-    def keys(self) -> Iterator[bytes]:
-        """Every key, in the order of the file. Raises OSError as `decide` does."""
-        self._read()
+    def dead(self, asks_host: bool, asks_info: bool) -> list[bytes]:
+        """What is to be said of rules that can never apply, since host names or users are not asked for."""
         try:
-            for key, _ in cdb.records(self._data):
-                yield key
-        except cdb.Corrupt as error:
-            raise OSError(errno.EPROTO, "not a cdb, or cut short") from error
+            self._read()
+            keys = [key for key, _ in islice(cdb.records(self._data), LOOKED_AT)]
+        except (OSError, cdb.Corrupt):
+            return []  # it will be said at each connection
+        found = []
+        hosts = [key for key in keys if key.startswith(b"=") or b"@=" in key]
+        if hosts and not asks_host:
+            found.append(self.path + b": rules for host names never apply with -H: " + _some(hosts))
+        users = [key for key in keys if b"@" in key]
+        if users and not asks_info:
+            found.append(self.path + b": rules for users never apply without -r: " + _some(users))
+        return found
 
     def _find(self, key: bytes) -> bytes | None:
         return cdb.find(self._data, key)
@@ -79,3 +84,7 @@ class RulesFile:
             self._state = state
         finally:
             os.close(descriptor)
+
+
+def _some(keys: list[bytes]) -> bytes:
+    return b", ".join(keys[:3]) + (b" and %d more" % (len(keys) - 3) if len(keys) > 3 else b"")

@@ -4,12 +4,15 @@
 
 PROGRAM gets the connection as descriptors 0 and 1, and who is calling as variables (tcp-environ(5)):
 PROTO, TCPLOCALHOST, TCPLOCALIP, TCPLOCALPORT, TCPREMOTEHOST, TCPREMOTEINFO, TCPREMOTEIP, TCPREMOTEPORT.
-HOST `0` or empty listens on every address, IPv4 and IPv6; PORT is a number or a name from services(5).
+HOST `0` or empty listens on every address, IPv4 and IPv6; PORT is a number or a name from services(5). Where
+systemd hands listening sockets over (LISTEN_FDS), these are used instead.
 
 Usage: tcpserver [OPTION...] HOST PORT PROGRAM [ARGUMENT...]
 
     -c N      at most N connections at a time (40); more have to wait
     -C N      at most N of them from one address (IPv6: one /64); more are refused
+    -y PEERS  connections from these addresses and networks (commas between) begin with the PROXY header,
+              version 1 or 2, of a proxy in front, and what it says of the client counts
     -x CDB    follow the rules that tcprules compiled; the file is opened anew for each connection
     -X        with -x: a missing CDB allows instead of refusing
     -B TEXT   send TEXT at once, before anything is looked up
@@ -35,36 +38,30 @@ Exit codes: 100 usage; 111 the port or the identity is not to be had; 0 after TE
 
 from __future__ import annotations
 
-import gc
 import os
 
 from qmail.formats import tcpoptions
 from qmail.formats.options import Wrong
-from qmail.formats.tcpenviron import Connection, environment, summary
 from qmail.formats.verdict import Permanent, Temporary, Usage
-from qmail.host import execute, fds, signals, sockets
-from qmail.host.acceptor import Acceptor
-from qmail.host.journal import Journal
-from qmail.host.loop import Loop
-from qmail.host.program import say
+from qmail.host import fds, identity, signals, sockets
+from qmail.host.program import line, say
 from qmail.host.reasons import reason
+from qmail.stores import home, hosts
+from qmail.stores.lookups import Lookups
 from qmail.stores.rules import RulesFile
+from qmail.stores.tcpservice import Service
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from qmail.formats.tcpoptions import Settings
-    from qmail.host.resident import Factory, Resident
-    from qmail.host.sockets import Address, Listener
+    from qmail.host.resident import Factory
+    from qmail.host.sockets import Listener
 
 USAGE = (
     b"tcpserver: usage: tcpserver [ -1UXpPhHrRoOdDqQv ] [ -c limit ] [ -x rules.cdb ] [ -B banner ] [ -g gid ] "
     b"[ -u uid ] [ -b backlog ] [ -l localname ] [ -t timeout ] host port program"
 )
-DROPPING = b"tcpserver: warning: dropping connection, "
-FIRST_NUMBER = 1 << 22 | 1  # above every pid of Linux
-DENIED, FAILED = 100 << 8, 111 << 8  # raw wait statuses
+WARNING = b"tcpserver: warning: "
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes], resident: Factory | None = None) -> int:
@@ -78,20 +75,30 @@ def main(argv: list[bytes], environ: dict[bytes, bytes], resident: Factory | Non
     if len(rest) < 3:
         raise Usage(USAGE if settings.verbosity else b"")
     try:
-        return _serve(settings, rest, environ, resident)
+        return _serve(settings, rest, argv[0], environ, resident)
     except (Temporary, Permanent) as end:
         if settings.verbosity:
             raise
         raise Temporary(code=end.code) from None
 
 
-def _serve(settings: Settings, rest: list[bytes], environ: dict[bytes, bytes], resident: Factory | None) -> int:
+def _serve(
+    settings: Settings, rest: list[bytes], argv0: bytes, environ: dict[bytes, bytes], resident: Factory | None
+) -> int:
     arrivals = signals.catch((signals.CHLD, signals.TERM))
     signals.ignore(signals.PIPE)
-    listeners = _listen(rest[0], _port(rest[1]), settings)
-    _become(settings.uid, settings.gid)
+    port = sockets.port(rest[1])
+    if port is None:
+        raise Temporary(b"unable to figure out port number for " + rest[1])
+    listeners = _inherited(environ) or _listen(_addresses(rest[0], argv0, environ), port, settings)
+    lookups = None
+    if settings.asks_names:
+        lookups = Lookups(home.find(argv0, environ), environ)
+        lookups.open(lambda: _become(settings))
+    _become(settings)
     if settings.prints_port:
         say(1, b"%d\n" % sockets.plain(listeners[0].getsockname())[1])
+    _warn(settings)
     null = os.open(b"/dev/null", os.O_RDWR | os.O_CLOEXEC)
     fds.copy(null, 0)
     fds.copy(null, 1)
@@ -99,22 +106,39 @@ def _serve(settings: Settings, rest: list[bytes], environ: dict[bytes, bytes], r
     warm = resident(rest[2:], environ) if resident is not None else None
     if warm is not None:
         warm.begin([listener.fileno() for listener in listeners])
-    return Server(settings, rest[2:], environ, listeners, warm).run(arrivals)
+    return Service(settings, rest[2:], environ, listeners, warm, lookups).run(arrivals)
 
 
-def _port(text: bytes) -> int:
-    if text.isdigit():
-        return int(text) & 0xFFFF
-    import _socket
-
+def _inherited(environ: dict[bytes, bytes]) -> list[Listener]:
+    """The listening sockets of sd_listen_fds(3), if they are for us; the program shall not take them for its own."""
+    told = [environ.pop(name, b"") for name in (b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES")]
+    if told[0] != b"%d" % os.getpid():
+        return []
     try:
-        return _socket.getservbyname(os.fsdecode(text), "tcp")
-    except (OSError, UnicodeError):
-        raise Temporary(b"unable to figure out port number for " + text) from None
+        return sockets.inherited(tcpoptions.number(told[1]))
+    except OSError as error:
+        raise Temporary(b"unable to use the sockets of LISTEN_FDS: " + reason(error)) from error
 
 
-def _listen(host: bytes, port: int, settings: Settings) -> list[Listener]:
-    addresses = [b"0.0.0.0", b"::"] if host in (b"", b"0") else [host.removeprefix(b"[").removesuffix(b"]")]
+def _warn(settings: Settings) -> None:
+    warnings = [b"-%b %b is no number and counts as 0" % (letter, value) for letter, value in settings.odd]
+    if settings.rules is not None:
+        warnings += RulesFile(settings.rules).dead(settings.asks_host, settings.asks_info)
+    if settings.verbosity:
+        for warning in warnings:
+            say(2, line(WARNING + warning))
+
+
+def _addresses(host: bytes, argv0: bytes, environ: dict[bytes, bytes]) -> list[bytes]:
+    if host in (b"", b"0"):
+        return [b"0.0.0.0", b"::"]
+    found = hosts.addresses(host, hosts.asker(argv0, environ), environ)
+    if not found:
+        raise Temporary(b"no IP address for " + host)
+    return found[:1]
+
+
+def _listen(addresses: list[bytes], port: int, settings: Settings) -> list[Listener]:
     try:
         listeners = sockets.listen(addresses, port, settings.backlog)
         if not settings.delays:
@@ -125,192 +149,13 @@ def _listen(host: bytes, port: int, settings: Settings) -> list[Listener]:
     return listeners
 
 
-def _become(uid: int, gid: int) -> None:
+def _become(settings: Settings) -> None:
+    step = b"gid"
     try:
-        if gid:
-            os.setgroups([gid])
-            os.setgid(gid)
+        if settings.gid:
+            identity.take_group(settings.gid)
+        step = b"uid"
+        if settings.uid:
+            identity.take_user(settings.uid)
     except OSError as error:
-        raise Temporary(b"unable to set gid: " + reason(error)) from error
-    try:
-        if uid:
-            os.setuid(uid)
-    except OSError as error:
-        raise Temporary(b"unable to set uid: " + reason(error)) from error
-
-
-class Server:
-    """Accepts, asks the rules, hands over, counts, logs."""
-
-    def __init__(
-        self,
-        settings: Settings,
-        program: list[bytes],
-        environ: dict[bytes, bytes],
-        listeners: list[Listener],
-        warm: Resident | None,
-    ) -> None:
-        self.settings, self.program, self.environ, self.warm = settings, program, environ, warm
-        self.rules = RulesFile(settings.rules) if settings.rules is not None else None
-        self.loop = Loop()
-        self.acceptor = Acceptor(self.loop, listeners, settings.limit, self._arrived, self._short)
-        self.local = {listener: _fixed(listener) for listener in listeners}
-        self.serving: dict[int, bytes] = {}  # pid or number of each connection: its client
-        self.clients: dict[bytes, int] = {}  # client: its connections
-        self.number = FIRST_NUMBER
-        self.watched: list[int] = []
-        self.log = Journal(open=settings.verbosity > 0)
-        self.ending = False
-
-    def run(self, arrivals: int) -> int:
-        """Serve until TERM."""
-        gc.collect()
-        gc.freeze()
-        self.loop.watch(arrivals, lambda _: self._signalled(arrivals))
-        self._watch_warm()
-        self._status()
-        while not self.ending:
-            longest = self.acceptor.adjust()
-            self.log.flush()
-            self.loop.round(longest)
-        if self.warm is not None:
-            self.warm.close()
-        return 0
-
-    def _arrived(self, descriptor: int, remote: Address, listener: Listener) -> None:
-        self._status()
-        client = _client(remote[0])
-        self.clients[client] = self.clients.get(client, 0) + 1
-        try:
-            local = self.local[listener] or sockets.local(descriptor)
-            if not self.settings.keeps_route:
-                sockets.forget_route(descriptor)
-            if self.settings.banner:
-                say(descriptor, self.settings.banner)
-        except OSError as error:
-            self._drop(descriptor, client, b"unable to get local address: " + reason(error))
-            return
-        self._decide(descriptor, client, Connection(local, remote, self.settings.local_host))
-
-    def _decide(self, descriptor: int, client: bytes, connection: Connection) -> None:
-        variables: list[bytes] = []
-        denied = bool(self.settings.per_client and self.clients[client] > self.settings.per_client)
-        if self.rules is not None:
-            try:
-                decision = self.rules.decide(connection.remote[0], connection.remote_host, connection.info)
-                variables, denied = decision.variables, denied or decision.denied
-            except OSError as error:
-                if not self.settings.may_lack_rules or not isinstance(error, FileNotFoundError):
-                    self._say_client(b"%d" % self.number, connection)
-                    self._drop(descriptor, client, b"unable to read " + self.rules.path + b": " + reason(error))
-                    return
-        environ = environment(self.environ, connection)
-        for variable in variables:
-            name, _, value = variable.partition(b"=")
-            environ[name] = value
-        if denied:
-            self._say_client(b"%d" % self.number, connection, b"deny")
-            self._finish(descriptor, client, DENIED)
-        elif self.warm is not None and self.warm.serve(descriptor, environ, self.number):
-            self._say_client(b"%d" % self.number, connection, b"ok")
-            self.serving[self.number] = client
-            self.number += 1
-            os.close(descriptor)
-        else:
-            self._launch(descriptor, client, connection, environ)
-
-    def _launch(self, descriptor: int, client: bytes, connection: Connection, environ: dict[bytes, bytes]) -> None:
-        try:
-            pid = execute.launch(self.program, environ, descriptor, self.environ)
-        except OSError as error:
-            self._say_client(b"%d" % self.number, connection, b"ok")
-            self._drop(descriptor, client, b"unable to run " + self.program[0] + b": " + reason(error))
-        else:
-            self._say_client(b"%d" % pid, connection, b"ok")
-            # Said now, before the program's own words.
-            self.log.flush()
-            self.serving[pid] = client
-            os.close(descriptor)
-
-    def _drop(self, descriptor: int, client: bytes, text: bytes) -> None:
-        self.log.add(DROPPING + text)
-        self._finish(descriptor, client, FAILED)
-
-    def _finish(self, descriptor: int, client: bytes, status: int) -> None:
-        os.close(descriptor)
-        self.serving[self.number] = client
-        self._ended(self.number, status)
-        self.number += 1
-
-    def _ended(self, number: int, status: int) -> None:
-        client = self.serving.pop(number, None)
-        if client is not None:
-            if self.settings.verbosity > 1:
-                self.log.add(b"tcpserver: end %d status %d" % (number, status))
-            self._forget(client)
-
-    def _forget(self, client: bytes) -> None:
-        self.acceptor.running -= 1
-        left = self.clients[client] - 1
-        if left:
-            self.clients[client] = left
-        else:
-            del self.clients[client]
-        self._status()
-
-    def _signalled(self, arrivals: int) -> None:
-        came = signals.arrived(arrivals)
-        self.ending = signals.TERM in came
-        if signals.CHLD not in came:
-            return
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            told = self.warm.reaped(pid, status) if self.warm is not None else None
-            if told is None:
-                self._ended(pid, status)
-            else:
-                self._told(told)
-
-    def _watch_warm(self) -> None:
-        if self.warm is None:
-            return
-        now = list(self.warm.descriptors())
-        for gone in set(self.watched).difference(now):
-            self.loop.forget(gone)
-        for new in set(now).difference(self.watched):
-            self.loop.watch(new, lambda _, each=new: self._told(self.warm.ended(each)))  # type: ignore
-        self.watched = now
-
-    def _told(self, sessions: Sequence[tuple[int, int]]) -> None:
-        for number, status in sessions:
-            self._ended(number, status)
-        self._watch_warm()
-
-    def _short(self, error: OSError) -> None:
-        self.log.add(DROPPING + b"unable to accept: " + reason(error))
-
-    def _status(self) -> None:
-        if self.settings.verbosity > 1:
-            self.log.add(b"tcpserver: status: %d/%d" % (self.acceptor.running, self.settings.limit))
-
-    def _say_client(self, number: bytes, connection: Connection, verdict: bytes = b"") -> None:
-        if self.settings.verbosity > 1:
-            self.log.add(b"tcpserver: pid %b from %b" % (number, connection.remote[0]))
-            if verdict:
-                self.log.add(b"tcpserver: %b %b %b" % (verdict, number, summary(connection)))
-
-
-def _fixed(listener: Listener) -> Address | None:
-    # The local address of every connection, where it is one.
-    address = sockets.plain(listener.getsockname())
-    return None if address[0] in (b"0.0.0.0", b"::") else address
-
-
-def _client(address: bytes) -> bytes:
-    # Who counts as one client for -C.
-    return address
+        raise Temporary(b"unable to set " + step + b": " + reason(error)) from error
