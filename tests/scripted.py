@@ -24,7 +24,12 @@ class Peer:
         self.scripts = [list(script) for script in scripts]
         self.got: list[bytes] = []
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        self.listener = socket.create_server((address, port), family=family, backlog=64)
+        self.listener = socket.socket(family)
+        self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            self.listener.setsockopt(socket.IPPROTO_IPV6, 78, 1)  # IPV6_FREEBIND: a route is enough
+        self.listener.bind((address, port))
+        self.listener.listen(64)
         self.port = self.listener.getsockname()[1]
         self._threads: list[threading.Thread] = []
         self._acceptor = threading.Thread(target=self._accept, daemon=True)

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from conftest import BIN
+from nameserver import NameServer
 from scripted import Peer, Step, taking
 from sender import Sender
 
@@ -218,3 +220,43 @@ def test_a_real_sink_takes_many_messages_at_once(sender: Sender) -> None:
     finally:
         sink.terminate()
         sink.wait()
+
+
+def test_the_first_name_starts_qmail_dns_and_the_end_ends_it(home: Path) -> None:
+    (home / "control/me").write_text("client.example\n")
+    zone = {("relay.example", "AAAA"): ["::1"], ("relay.example", "A"): ["127.0.0.1"]}
+    with NameServer(zone) as server, Peer([*START, *(ENVELOPE * 3)]) as peer:
+        sender = Sender(home, **server.environ)
+        (home / "control/smtproutes").write_text(f"h:relay.example:{peer.port}\nnone:none.example\n")
+        assert not services(sender)
+        assert deliver(sender) == K
+        (service,) = services(sender)
+        assert deliver(sender, b"r@none") == b"DSorry, I couldn't find any host named none.example. (#5.1.2)\n"
+        # One that dies is replaced at the next question.
+        os.kill(service, signal.SIGKILL)
+        eventually(lambda: not services(sender))
+        assert deliver(sender, b"r@none").startswith(b"DSorry, I couldn't find any host")
+        eventually(lambda: services(sender))
+        (service,) = services(sender)
+        assert sender.end() == 0
+        eventually(lambda: not Path(f"/proc/{service}/cmdline").exists())
+
+
+def services(sender: Sender) -> list[int]:
+    """The qmail-dns that the spawner has started."""
+    return [pid for pid in children(sender.process.pid) if b"qmail-dns" in title(pid)]
+
+
+def test_a_qmail_dns_that_runs_already_is_used(home: Path) -> None:
+    (home / "control/me").write_text("client.example\n")
+    with NameServer({("relay.example", "A"): ["127.0.0.1"]}) as server, Peer([*START, *ENVELOPE]) as peer:
+        environ = {"QMAIL_HOME": str(home), "PATH": "/usr/bin:/bin", **server.environ}
+        service = subprocess.Popen([str(BIN / "qmail-dns")], env=environ)
+        eventually((home / "qr/dns").is_socket)
+        sender = Sender(home)
+        (home / "control/smtproutes").write_text(f":relay.example:{peer.port}\n")
+        assert deliver(sender) == K
+        assert not services(sender)
+        assert sender.end() == 0
+        service.terminate()
+        service.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _socket
 import os
+import stat
 import struct
 
 from qmail.host import durable
@@ -50,6 +51,19 @@ class Listener:
         except OSError:
             self._socket.close()
             raise
+
+    @classmethod
+    def inherited(cls, descriptor: int) -> Listener | None:
+        """The listening socket that we were started with on this descriptor, which it takes over; None: it is none."""
+        if not stat.S_ISSOCK(os.fstat(descriptor).st_mode):
+            return None
+        listener = cls.__new__(cls)
+        listener._socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM, 0, os.dup(descriptor))
+        if not listener._socket.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
+            listener._socket.close()
+            return None
+        os.set_blocking(listener.fileno(), False)
+        return listener
 
     def fileno(self) -> int:
         """The descriptor, for a loop."""

@@ -17,6 +17,7 @@ from qmail.programs.deliver import qmail_rspawn
 from qmail.protocols import handover
 from qmail.rules import smtproutes
 from qmail.services import remote_worker
+from qmail.services.name_service import NameService
 from qmail.stores.control import Control
 from qmail.stores.home import is_own
 
@@ -67,6 +68,8 @@ class Workers:
         self._home, self._environ, self._loop, self._finished = where, environ, loop, finished
         self._control = Control(where.path)
         self._idle: dict[_Worker, None] = {}  # the one that was used last is the last
+        self._names = NameService(where, environ, loop)
+        self._names.attend()
         self._looked = 0.0
         self._ours = False
         self._routes: Mapping[bytes, bytes] = {}
@@ -93,14 +96,20 @@ class Workers:
 
     def rest(self) -> float | None:
         """Let go what has been idle too long; after how many seconds to look again."""
-        if not self._idle:
-            return None
+        soon = self._names.rest()
+        if soon == 0:
+            self._names.attend()
         now = monotonic()
         for worker in list(self._idle):
             if worker.since + IDLE > now:
-                return worker.since + IDLE - now
+                left = worker.since + IDLE - now
+                return left if soon is None else min(left, soon)
             self._dismiss(worker)
-        return None
+        return soon
+
+    def end(self) -> None:
+        """There will be no more deliveries."""
+        self._names.end()
 
     def _pick(self, key: Key) -> _Worker | None:
         """An idle worker that is taken out of the idle ones, or a new one; None where none can be had."""
@@ -177,6 +186,7 @@ class Workers:
         if self._looked and now < self._looked + LOOKED:
             return
         self._looked = now
+        self._names.attend()
         replaced = self._environ.get(b"QMAILREMOTE")
         self._ours = not replaced and is_own(self._home.program(b"qmail-remote"), b"qmail-remote")
         try:

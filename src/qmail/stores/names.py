@@ -6,10 +6,9 @@ first time that a name must be looked up.
 
 from __future__ import annotations
 
-import _socket
 import os
 
-from qmail.host import connect
+from qmail.host import connect, fds, localsocket
 from qmail.protocols import dnsquery
 from qmail.protocols.dnsquery import ADDRESSES4, ADDRESSES6, EXCHANGERS, NAMELESS, TROUBLE, Answer
 from qmail.rules.mx import Exchanger, is_null, ordered
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     from qmail.stores.home import Home
 
 SOCKET = b"qr/dns"
-PATIENCE = 60  # seconds for qmail-dns to answer; it gives up earlier itself
+LOCK = b"qr/lock"  # held by the qmail-dns that answers there
+PATIENCE = 60  # seconds for qmail-dns to answer; it gives up earlier by itself
 LONGEST_NAME = 255  # bytes
 
 
@@ -38,28 +38,42 @@ class Refusing(Exception):
 
 
 class Names:
-    """Looks names up. Answers are those of protocols/dnsquery."""
+    """Looks names up. Answers are those of protocols/dnsquery.
 
-    def __init__(self, home: Home, environ: Mapping[bytes, bytes]) -> None:
-        self._path, self._environ = home.file(SOCKET), environ
+    `alone`: never ask qmail-dns; where $DNSCACHEIP is set for one program it means the servers that
+    this program wants asked.
+    """
+
+    def __init__(self, home: Home, environ: Mapping[bytes, bytes], *, alone: bool = False) -> None:
+        self._path, self._environ, self._alone = home.file(SOCKET), environ, alone
         self._door: _Door | None = None
 
     def ask(self, questions: Sequence[tuple[bytes, bytes]]) -> list[Answer]:
         """The answers to these (kind, name), in their order. Whatever goes wrong is a TROUBLE answer."""
-        for fresh in (False, True):
-            # A kept connection may have been closed by a qmail-dns that went away: once more, on a new one.
-            if self._door is None or fresh:
-                self._door = _opened(self._path)
-            if self._door is None:
-                break
+        for fresh in () if self._alone else (False, True):
             try:
+                if self._door is None:
+                    self._door = _Door(self._path)
                 return self._door.ask(questions)
-            except (OSError, dnsquery.Broken):
-                self._door.close()
-                self._door = None
+            except (BlockingIOError, dnsquery.Broken):
+                # It is there and does not answer: asking the servers ourselves would not be better.
+                self.close()
+                return [Answer(TROUBLE)] * len(questions)
+            except OSError:
+                # A kept connection may have been closed by a qmail-dns that went away: once more, on a new one.
+                if self._door is None or fresh:
+                    break
+                self.close()
+        self.close()
         from qmail.stores.resolver import ask
 
         return ask(questions, self._environ)
+
+    def close(self) -> None:
+        """Let the connection to qmail-dns go."""
+        if self._door is not None:
+            self._door.close()
+            self._door = None
 
     def addresses(self, host: bytes) -> list[bytes]:
         """The packed addresses of a host, IPv6 first, or the one it names itself, with or without brackets.
@@ -118,38 +132,26 @@ def literal(host: bytes) -> bytes | None:
 
 
 class _Door:
-    """A connection to qmail-dns, kept for later questions."""
+    """A connection to qmail-dns, kept for later questions. Raises OSError or dnsquery.Broken."""
 
-    def __init__(self, socket: _socket.socket) -> None:
-        self._socket, self._tag = socket, 0
+    def __init__(self, path: bytes) -> None:
+        self._descriptor, self._tag = localsocket.connect(path, patience=PATIENCE), 0
 
     def ask(self, questions: Sequence[tuple[bytes, bytes]]) -> list[Answer]:
-        first = self._tag
-        self._tag = (first + len(questions)) & 0xFFFF
-        tags = [first + i & 0xFFFF for i in range(len(questions))]
+        tags = [self._tag + i & 0xFFFF for i in range(len(questions))]
+        self._tag = self._tag + len(questions) & 0xFFFF
         asked = zip(tags, questions, strict=True)
-        self._socket.sendall(b"".join(dnsquery.question(tag, kind, name) for tag, (kind, name) in asked))
+        fds.write_all(self._descriptor, b"".join(dnsquery.question(tag, kind, name) for tag, (kind, name) in asked))
         reader, found = dnsquery.Answers(), dict[int, Answer]()
         while any(tag not in found for tag in tags):
-            data = self._socket.recv(65536)
+            data = os.read(self._descriptor, fds.CHUNK)
             if not data:
                 raise ConnectionResetError
             found.update(reader.feed(data))
         return [found[tag] for tag in tags]
 
     def close(self) -> None:
-        self._socket.close()
-
-
-def _opened(path: bytes) -> _Door | None:
-    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
-    try:
-        socket.settimeout(PATIENCE)
-        socket.connect(path)
-    except OSError:
-        socket.close()
-        return None
-    return _Door(socket)
+        os.close(self._descriptor)
 
 
 def _fits(host: bytes) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 import time
+from functools import partial
 
 from qmail.host import connect
 from qmail.host.loop import GONE, READ, WRITE, Loop
@@ -80,15 +81,15 @@ def ask(questions: Sequence[tuple[bytes, bytes]], environ: Mapping[bytes, bytes]
     resolver = Resolver(loop, servers(environ))
     found: dict[int, Answer] = {}
     for i, (kind, name) in enumerate(questions):
-        resolver.ask(kind, name, _keeper(found, i))
+        resolver.ask(kind, name, partial(_keep, found, i))
     while len(found) < len(questions):
         loop.round(resolver.tick())
     loop.close()
     return [found[i] for i in range(len(questions))]
 
 
-def _keeper(found: dict[int, Answer], i: int) -> Done:
-    return lambda answer, _seconds: found.update({i: answer})
+def _keep(found: dict[int, Answer], i: int, answer: Answer, _seconds: int) -> None:
+    found[i] = answer
 
 
 class Resolver:

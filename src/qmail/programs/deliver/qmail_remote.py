@@ -109,7 +109,9 @@ class Remote:
 
     def __init__(self, where: Home, environ: Mapping[bytes, bytes], *, extended: bool) -> None:
         self._home, self._extended = where, extended
-        self._names, self._timeouts = names.Names(where, environ), Timeouts(where)
+        # A program of its own asks the servers that its environment names; a worker's is that of qmail-dns too.
+        self._names = names.Names(where, environ, alone=not extended and b"DNSCACHEIP" in environ)
+        self._timeouts = Timeouts(where)
         self._settings: Settings | None = None
         self._kept: tuple[smtproutes.Route, Session] | None = None
         self._looked = 0.0
@@ -147,7 +149,8 @@ class Remote:
         return self._kept[1].fileno() if self._kept and self._kept[1].reusable else None
 
     def leave(self) -> None:
-        """Take leave of the server."""
+        """Take leave of the server, and of qmail-dns."""
+        self._names.close()
         if self._kept is not None:
             self._kept[1].close()
             self._kept = None

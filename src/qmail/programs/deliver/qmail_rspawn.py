@@ -43,6 +43,9 @@ if TYPE_CHECKING:
         def rest(self) -> float | None:
             """Let go what has been idle too long; after how many seconds to look again."""
 
+        def end(self) -> None:
+            """There will be no more deliveries."""
+
     Makers = Callable[[Home, Mapping[bytes, bytes], Loop, Callable[[int, int | None, bytes], None]], Workers]
 
 LONGEST = 1024 * 1024  # bytes of what one qmail-remote may say
@@ -81,6 +84,8 @@ class Spawner:
         while deliveries.reading or deliveries.running:
             loop.round(self._workers.rest() if self._workers else None)
             deliveries.flush()
+        if self._workers:
+            self._workers.end()
 
     def _orders(self) -> None:
         for delivery in self._deliveries.take():
