@@ -103,7 +103,7 @@ def test_fault_068_a_line_break_in_an_address_never_reaches_the_wire(remote: Rem
         ([b"HTTP/1.1 400\r\n"], b"greeting failed.\nRemote host said: HTTP/1.1 400\n"),
         ([b"220-\xff\r\n" * 5000, "line"], b"connection died. (#4.4.2)"),
         ([b"2" * 1_000_000, "line"], b"connection died. (#4.4.2)"),
-        (["reset"], b"connection died. (#4.4.2)"),
+        ([b"220 mx\r\n", "line", "reset"], b"connection died. (#4.4.2)"),
         (taking(mail=b"\0\0\0\0\r\n"), b"sender was rejected.\nRemote host said: ????\n"),
     ],
     ids=["short", "code 999", "not SMTP", "no end of lines", "no end of line", "reset", "NULs"],
@@ -233,5 +233,5 @@ def test_starting_loads_no_library_that_is_not_needed(remote: Remote) -> None:
         capture_output=True, env={"PATH": "/usr/bin:/bin", "QMAIL_HOME": str(remote.home)},
     )  # fmt: skip
     assert b"qmail_remote" in done.stdout
-    for heavy in (b"typing", b"enum", b"dataclasses", b"/re/", b"socket.", b"subprocess", b"/dns/"):
+    for heavy in (b"typing", b"enum", b"dataclasses", b"/re/", b"/socket.", b"subprocess", b"/dns/"):
         assert heavy not in done.stdout
