@@ -69,6 +69,16 @@ def show(*words: bytes) -> None:
         pass  # a name is no reason to stop
 
 
+def show_last(text: bytes) -> None:
+    """Overwrite the end of the argument line: with as many bytes as the last argument has, that one. Never fails."""
+    try:
+        prepare()
+        assert _room is not None
+        _write(_room, text, _room.arguments - 1 - len(text))
+    except (OSError, ValueError, ImportError):
+        pass
+
+
 def _call_it(name: bytes) -> None:
     try:
         with open("/proc/self/comm", "wb", buffering=0) as file:
@@ -79,13 +89,13 @@ def _call_it(name: bytes) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_NAME, name, 0, 0, 0)
 
 
-def _write(room: _Room, text: bytes) -> None:
+def _write(room: _Room, text: bytes, place: int = 0) -> None:
     if room.memory >= 0:
-        os.pwrite(room.memory, text, room.start)
+        os.pwrite(room.memory, text, room.start + place)
     else:
         import ctypes
 
-        ctypes.memmove(room.start, text, len(text))
+        ctypes.memmove(room.start + place, text, len(text))
 
 
 def _close(descriptor: int) -> None:

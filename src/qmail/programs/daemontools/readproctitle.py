@@ -1,0 +1,37 @@
+"""readproctitle: keep the last words of other programs where ps shows them.
+
+Usage: readproctitle WORD... DOTS
+
+    svscan /service 2>&1 | readproctitle service errors: ................
+
+DOTS is one argument of at least five bytes. What is read from descriptor 0 appears at its end, pushing what
+was there to the left; three dots always stay.
+
+Runs as: anybody, usually root.
+Exit codes: 0 the end of the input; 100 DOTS is missing or too short; 111 reading failed.
+"""
+
+from __future__ import annotations
+
+from qmail.formats.verdict import Permanent, Temporary
+from qmail.host import fds, title
+
+SHORTEST = 5  # bytes of the last argument
+KEPT = b"..."
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    length = len(argv[-1])
+    if len(argv) < 2 or length < SHORTEST:
+        raise Permanent
+    room = length - len(KEPT)
+    shown = b"." * room
+    title.show_last(KEPT + shown)
+    try:
+        for chunk in fds.chunks(0):
+            shown = (shown + chunk.replace(b"\0", b""))[-room:]
+            title.show_last(KEPT + shown)
+    except OSError:
+        raise Temporary from None
+    return 0

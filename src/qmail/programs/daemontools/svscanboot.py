@@ -1,0 +1,56 @@
+"""svscanboot: svscan as a machine starts it, its last words visible in ps.
+
+Usage: svscanboot [DIRECTORY]
+
+Ends what an earlier svscan may have left running in DIRECTORY (default /service), then runs
+
+    svscan DIRECTORY 2>&1 | readproctitle service errors: ....
+
+with 400 dots, and a PATH of /command, the directory that svscanboot stands in, and the usual ones as the
+whole environment. svscan takes the place of svscanboot, so that init starts all again when svscan ends.
+
+Runs as: root, by init: `SV:123456:respawn:/command/svscanboot`.
+Exit codes: 111 a program cannot be run; else those of svscan.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats.verdict import Temporary
+from qmail.host import execute, fds
+from qmail.host.reasons import reason
+
+SERVICE = b"/service"
+PATH = b"/command:%b:/usr/local/bin:/usr/local/sbin:/bin:/sbin:/usr/bin:/usr/sbin:/usr/X11R6/bin"
+DOTS = 400
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    directory = argv[1] if len(argv) > 1 else SERVICE
+    environment = {b"PATH": PATH % os.path.dirname(os.path.abspath(argv[0]))}
+    try:
+        fds.standard_open()
+        nothing = os.open(b"/dev/null", os.O_RDWR)
+        for descriptor in (0, 1, 2):
+            fds.copy(nothing, descriptor)
+        left = [b"%b/%b" % (directory, name) for name in _services(directory)]
+        if left:
+            words = [b"svc", b"-dx", *left, *(path + b"/log" for path in left)]
+            os.waitpid(execute.spawn(words, environment, {}), 0)
+        reader, writer = os.pipe()
+        words = [b"readproctitle", b"service", b"errors:", b"." * DOTS]
+        execute.spawn(words, environment, {0: reader, 1: nothing, 2: nothing})
+        fds.copy(writer, 1)
+        fds.copy(writer, 2)
+        execute.replace([b"svscan", directory], environment)
+    except OSError as error:
+        raise Temporary(b"unable to start svscan in " + directory + b": " + reason(error)) from None
+
+
+def _services(directory: bytes) -> list[bytes]:
+    try:
+        return sorted(name for name in os.listdir(directory) if not name.startswith(b"."))
+    except OSError:
+        return []  # svscan will say so
