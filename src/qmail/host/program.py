@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     Main = Callable[[list[bytes], dict[bytes, bytes]], int]
 
 
+COERCED = (b"C.UTF-8", b"C.utf8", b"UTF-8")
+
+
 def run(main: Main) -> NoReturn:
     """Run `main` as this process and exit with its code. `--help` alone prints the program's manual text."""
     argv = [os.fsencode(word) for word in sys.argv]
@@ -28,7 +31,7 @@ def run(main: Main) -> NoReturn:
         say(1, _manual(main))
         os._exit(0)
     signals.defaults()
-    os._exit(ended(argv[0], lambda: main(argv, dict(os.environb))))
+    os._exit(ended(argv[0], lambda: main(argv, _environment())))
 
 
 def ended(name: bytes, body: Callable[[], int]) -> int:
@@ -67,6 +70,23 @@ def say(descriptor: int, text: bytes) -> None:
             text = text[os.write(descriptor, text) :]
     except OSError:
         pass
+
+
+def _environment() -> dict[bytes, bytes]:
+    """The environment as it was given to us. The interpreter sets LC_CTYPE where the locale is C (PEP 538)."""
+    environ = dict(os.environb)
+    if environ.get(b"LC_CTYPE") in COERCED:
+        try:
+            with open("/proc/self/environ", "rb", buffering=0) as file:
+                given = b"\0" + file.read()
+        except OSError:
+            return environ
+        place = given.find(b"\0LC_CTYPE=")
+        if place < 0:
+            del environ[b"LC_CTYPE"]
+        else:
+            environ[b"LC_CTYPE"] = given[place + 10 :].partition(b"\0")[0]
+    return environ
 
 
 def _manual(main: Main) -> bytes:

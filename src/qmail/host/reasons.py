@@ -7,6 +7,7 @@ does not change with the locale or the C library.
 from __future__ import annotations
 
 import errno
+import os
 
 _WORDS = {
     errno.EINTR: b"interrupted system call",
@@ -81,5 +82,7 @@ _WORDS = {
 
 
 def reason(error: OSError) -> bytes:
-    """The words for an error, lower case, without a full stop."""
+    """The words for an error, lower case, without a full stop. Errors of our own, number 0, bring theirs."""
+    if error.errno == 0:
+        return os.fsencode(error.strerror or "")
     return _WORDS.get(error.errno or 0, b"unknown error")

@@ -37,12 +37,12 @@ def lock() -> int:
 
 
 def open_fifo(path: bytes, *, writing: bool) -> int:
-    """Open a fifo without waiting. Raises OSError: ENXIO where nobody reads it, ESPIPE where it is none."""
+    """Open a fifo without waiting. Raises OSError: ENXIO where nobody reads it, 0 where it is none."""
     flags = (os.O_WRONLY if writing else os.O_RDONLY) | os.O_NONBLOCK | os.O_CLOEXEC
     descriptor = os.open(path, flags)
     if not stat.S_ISFIFO(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(errno.ESPIPE, "not a fifo")
+        raise OSError(0, "not a fifo")
     return descriptor
 
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 USAGE = b"supervise: usage: supervise dir"
 PAUSE = 1  # seconds after each start
+LETTERS = 256  # commands read at once
 LONG_PAUSE = 60  # seconds where no process can be made
 
 SIGNALS = {
@@ -64,6 +65,7 @@ class _Supervisor:
         self.control = self._fifo(servicedir.CONTROL, b"unable to read ", writing=False)
         # With a writer of our own there is no end of file when svc closes.
         self.writer = self._fifo(servicedir.CONTROL, b"unable to write ", writing=True)
+        self.letters = b""  # commands that are to be carried out
         self.ended: int | None = None  # tells when the program has ended
         self.poll = select.poll()
         self.poll.register(self.control, select.POLLIN)
@@ -74,8 +76,10 @@ class _Supervisor:
         """Until told to exit, and the service is down."""
         title.show(b"supervise", self.name)
         machine = self.machine
+        if machine.due:
+            self._start()
         while not machine.over:
-            self.poll.poll(0 if machine.due else None)
+            self.poll.poll(0 if machine.due or self.letters else None)
             if self._has_ended():
                 machine.ended()
                 self._changed()
@@ -86,17 +90,20 @@ class _Supervisor:
         self._announce()
 
     def _obey(self) -> None:
-        # One letter a turn: what the program does of the first is seen before the second.
+        """Carry out the commands that have come; a start takes its time, and what follows is for the next turn."""
         try:
-            letter = os.read(self.control, 1)
+            self.letters = self.letters or os.read(self.control, LETTERS)
         except BlockingIOError:
             return
-        numbers, starts = self.machine.obey(letter)
-        for number in numbers:
-            os.kill(self.machine.pid, SIGNALS[number])
-        if starts:
-            self._start()
-        self._announce()
+        starts = False
+        while self.letters and not starts:
+            letter, self.letters = self.letters[:1], self.letters[1:]
+            numbers, starts = self.machine.obey(letter)
+            for number in numbers:
+                os.kill(self.machine.pid, SIGNALS[number])
+            if starts:
+                self._start()
+            self._announce()
 
     def _start(self) -> None:
         try:

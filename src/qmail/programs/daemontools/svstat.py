@@ -16,7 +16,7 @@ import time
 
 from qmail.formats import svstatus
 from qmail.formats.verdict import Temporary
-from qmail.host import fds
+from qmail.host import program
 from qmail.host.reasons import reason
 from qmail.stores import servicedir
 
@@ -44,7 +44,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
             os.fchdir(start)
         except OSError as error:
             raise Temporary(b"unable to set directory: " + reason(error)) from None
-    fds.write_all(1, b"".join(lines))
+    program.say(1, b"".join(lines))
     return 0
 
 
@@ -57,8 +57,10 @@ def _answer(directory: bytes, describe: Callable[[svstatus.Status, int, bool], b
         step = b"open supervise/ok: "
         if not servicedir.supervised():
             return b"supervise not running"
-        step = b"open supervise/status: "
+        step = b"read supervise/status: "
         status = servicedir.status()
+    except FileNotFoundError as error:
+        return b"unable to " + step.replace(b"read", b"open") + reason(error)
     except OSError as error:
         return b"unable to " + step + reason(error)
     if status is None:
