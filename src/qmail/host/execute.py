@@ -32,6 +32,8 @@ def replace(
     It is searched in the PATH of `search`, else of its own `environ`. Returns only by raising OSError: what
     the last fitting candidate said.
     """
+    if not argv[0]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), argv[0])  # a directory, wherever it is searched
     signals.restore()
     denied: OSError | None = None
     for path in candidates(argv[0] if name is None else name, environ if search is None else search):
@@ -44,9 +46,9 @@ def replace(
 
 def _worth_saying(error: OSError, denied: OSError | None) -> OSError | None:
     # One candidate failed: what to say if all do. Raises where looking further makes no sense.
-    if error.errno in (errno.EACCES, errno.EPERM):
-        return denied or error
-    if error.errno not in (errno.ENOENT, errno.ENOTDIR):
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EISDIR):
+        return error
+    if error.errno != errno.ENOENT:
         raise error
     return denied
 

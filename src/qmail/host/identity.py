@@ -12,11 +12,17 @@ if TYPE_CHECKING:
 def become(uid: int, gid: int, groups: Sequence[int] | None = None) -> None:
     """Give up this identity for good: groups (default: just `gid`), then gid, then uid.
 
-    Raises OSError where the kernel refuses, and PermissionError where it quietly did not obey.
+    Raises OSError where the kernel refuses, its `filename` the step: setgid (groups included) or setuid; and
+    PermissionError where it quietly did not obey.
     """
-    os.setgroups(list(groups) if groups is not None else [gid])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    step = "setgid"
+    try:
+        os.setgroups(list(groups) if groups is not None else [gid])
+        os.setresgid(gid, gid, gid)
+        step = "setuid"
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, step) from None
     if os.getresuid() != (uid, uid, uid) or os.getresgid() != (gid, gid, gid):
         raise PermissionError("unable to change identity")
 

@@ -119,8 +119,11 @@ class LogDirectory:
             self._demand(b"set mode of " + name + b"/current", os.fchmod, self._current, GROWING)
             self.size = status.st_size
             return
-        durable.remove(b"state")
-        durable.remove(b"newstate")
+        for file in (b"state", b"newstate"):
+            try:
+                durable.remove(file)
+            except OSError:
+                pass  # making it anew will tell
         processed = self._demand(b"stat " + name + b"/processed", _status, b"processed")
         if processed is not None and processed.st_mode & 0o100:
             self._remove(b"previous")

@@ -34,21 +34,27 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
 
 def _changed(environ: dict[bytes, bytes], directory: bytes) -> dict[bytes, bytes]:
     changed = dict(environ)
+    step = b"switch to directory "
     try:
+        os.stat(directory)
+        os.stat(directory + b"/.")  # may it be entered?
+        step = b"read directory "
         names = os.listdir(directory)
     except OSError as error:
-        raise Temporary(b"unable to switch to directory " + directory + b": " + reason(error)) from None
+        raise Temporary(b"unable to " + step + directory + b": " + reason(error)) from None
     for name in names:
         if not name.startswith(b"."):
             text = _text(directory, name)
-            if text:
-                changed[name] = text.partition(b"\n")[0].rstrip(b" \t").replace(b"\0", b"\n")
-            elif name in changed:
-                del changed[name]
+            value = text.partition(b"\n")[0].rstrip(b" \t").replace(b"\0", b"\n")
+            # A name may have a = in it: what follows that is part of the value.
+            variable, _, value = (name + b"=" + value).partition(b"=")
+            changed.pop(variable, None)
+            if text and variable:
+                changed[variable] = value
     return changed
 
 
-def _text(directory: bytes, name: bytes) -> bytes | None:
+def _text(directory: bytes, name: bytes) -> bytes:
     path = directory + b"/" + name
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)

@@ -31,8 +31,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         entry = pwd.getpwnam(os.fsdecode(argv[1]))
     except KeyError:
         raise Temporary(b"unknown account " + argv[1]) from None
-    identity = {b"UID": b"%d" % entry.pw_uid, b"GID": b"%d" % entry.pw_gid}
+    kept = {name: value for name, value in environ.items() if name not in (b"GID", b"UID")}
     try:
-        execute.replace(argv[2:], environ | identity)
+        execute.replace(argv[2:], kept | {b"GID": b"%d" % entry.pw_gid, b"UID": b"%d" % entry.pw_uid})
     except OSError as error:
         raise Temporary(b"unable to run " + argv[2] + b": " + reason(error)) from None

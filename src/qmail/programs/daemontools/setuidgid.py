@@ -35,7 +35,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     try:
         identity.become(entry.pw_uid, entry.pw_gid)
     except OSError as error:
-        raise Temporary(b"unable to become " + argv[1] + b": " + reason(error)) from None
+        step = os.fsencode(error.filename or "become " + os.fsdecode(argv[1]))
+        raise Temporary(b"unable to " + step + b": " + reason(error)) from None
     try:
         execute.replace(argv[2:], environ)
     except OSError as error:

@@ -41,7 +41,7 @@ LIMITS = {
     b"s": (resource.RLIMIT_STACK,),
     b"t": (resource.RLIMIT_CPU,),
 }
-LARGEST = (1 << 63) - 1
+LARGEST = (1 << 63) - 1  # the kernel knows no larger number but infinity
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -59,7 +59,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         try:
             hard = resource.getrlimit(limit)[1]
             most = LARGEST if hard == resource.RLIM_INFINITY else hard
-            soft = hard if number is None else min(number, most)
+            soft = hard if number is None or number > most else number
             resource.setrlimit(limit, (soft, hard))
         except (OSError, ValueError) as error:
             raise Temporary(b"setrlimit failed: " + str(error).encode()) from None
@@ -73,6 +73,6 @@ def _number(argument: bytes) -> int | None:
     # None: the hard limit.
     if argument == b"=":
         return None
-    if not argument.isdigit():
+    if argument.strip(b"0123456789"):
         raise Usage(USAGE)
-    return min(int(argument[:20]), LARGEST)
+    return int(argument[:40] or b"0")
