@@ -45,11 +45,14 @@ def insist(what: bytes, act: Callable[P, T], *args: P.args, **kwargs: P.kwargs) 
 
 
 class LogDirectory:
-    """One open log. Raises Temporary where it cannot be opened, or another multilog has it."""
+    """One open log. Raises Temporary where it cannot be opened, or another multilog has it.
 
-    def __init__(self, log: Log, environ: dict[bytes, bytes]) -> None:
+    `start`: the directory that its name is relative to.
+    """
+
+    def __init__(self, log: Log, start: int, environ: dict[bytes, bytes]) -> None:
         self.name, self.limit, self.number, self.processor = log.directory, log.size, log.number, log.processor
-        self.environ = environ
+        self.start, self.environ = start, environ
         self._held = bytearray()  # not yet counted
         self._ready: list[bytes] = []  # counted, not yet in the file
         self._open()
@@ -80,10 +83,25 @@ class LogDirectory:
             self._count_held()
 
     def write(self) -> None:
-        """Everything that counts as written is in the file when this returns."""
+        """Everything that counts as written is in the file when this returns, and the file has a name."""
         data, self._ready = b"".join(self._ready), []
+        self._write(data)
+        while data and not os.fstat(self._current).st_nlink:
+            self._begin_again()
+            self.size += len(data)
+            self._write(data)
+
+    def _write(self, data: bytes) -> None:
         while data:
-            data = data[insist(b"write to " + self.name + b"/current", os.write, self._current, data) :]
+            written = insist(b"write to " + self.name + b"/current", os.write, self._current, data)
+            data = data[written:]
+
+    def _begin_again(self) -> None:
+        # Somebody has removed `current`, or the directory: what is written now would be gone with it.
+        program.say(2, program.line(b"multilog: warning: " + self.name + b"/current has gone, making a new one"))
+        for descriptor in (self._current, self._lock, self._directory):
+            os.close(descriptor)
+        self._open()
 
     def _count_held(self) -> None:
         held, self._held = bytes(self._held), bytearray()
@@ -105,6 +123,7 @@ class LogDirectory:
 
     def _open(self) -> None:
         name = self.name
+        self._demand(b"switch to starting directory", os.fchdir, self.start)
         try:
             os.mkdir(name, 0o700)
         except OSError:

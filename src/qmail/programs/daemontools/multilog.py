@@ -14,7 +14,8 @@ The actions are carried out in order for each line of descriptor 0:
                  99999), number of files (at least 2, default 10), what old files are fed through
     ./DIR /DIR   write it to DIR/current
 
-A line is never lost: a full disk makes multilog wait, and what feeds it. At the end of the input, and on
+A line is never lost: a full disk makes multilog wait, and what feeds it; killed, it leaves in the pipe what
+is not in a log, and the next one may write some lines twice, but none is missing. At the end of the input, and on
 TERM at the end of a line, `current` is put to disk and gets mode 744. ALRM turns the logs at once.
 
 Runs as: the owner of the logs, such as qmaill.
@@ -24,13 +25,13 @@ Exit codes: 0 the end of the input, or TERM; 111 a log cannot be opened, or anot
 from __future__ import annotations
 
 import os
-import select
 import time
 
 from qmail.formats import logscript, tai64n
 from qmail.formats.verdict import Temporary
-from qmail.host import program, signals, title
+from qmail.host import fds, program, signals, title
 from qmail.host.reasons import reason
+from qmail.host.sources import source
 from qmail.rules import logselect
 from qmail.stores.logdir import LogDirectory, insist
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     Step: TypeAlias = "logscript.Select | logscript.Alert | LogDirectory | _StatusFile"
 
-CHUNK = 65536  # bytes read at once
+CHUNK = 8192  # bytes read at once; killed in the middle of them, we shall read them again
 PIECE = 1024  # bytes after which what was put into a log counts as written
 ALERT = 200  # bytes of a line that are printed
 STATUS = 1001  # bytes of a status file
@@ -49,6 +50,7 @@ STATUS = 1001  # bytes of a status file
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     os.umask(0o022)
+    fds.standard_open()
     title.show(b"multilog", *argv[1:])
     stamped, actions = logscript.parse(argv[1:])
     try:
@@ -60,25 +62,21 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
 
 
 def _opened(action: logscript.Action, start: int, environ: dict[bytes, bytes]) -> Step:
-    # Names are relative to where we were started, not to the log opened before.
-    try:
-        os.fchdir(start)
-    except OSError as error:
-        raise Temporary(b"unable to switch to starting directory: " + reason(error)) from None
     if isinstance(action, logscript.Log):
-        return LogDirectory(action, environ)
+        return LogDirectory(action, start, environ)
     if isinstance(action, logscript.StatusFile):
-        return _StatusFile(action.path)
+        return _StatusFile(action.path, start)
     return action
 
 
 class _StatusFile:
     """The file that shows the latest line."""
 
-    def __init__(self, path: bytes) -> None:
+    def __init__(self, path: bytes, start: int) -> None:
         self.path = path
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            self.descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+            self.descriptor = os.open(path, flags, 0o600, dir_fd=start)
         except OSError as error:
             raise Temporary(b"unable to create " + path + b": " + reason(error)) from None
 
@@ -94,19 +92,16 @@ class _Multilog:
         self.stamped, self.steps = stamped, steps
         self.logs = [step for step in steps if isinstance(step, LogDirectory)]
         self.selective = len(self.logs) < len(steps)
-        self.line = b""  # what there is of a line, its stamp included
+        self.line = self.stamp = b""  # what there is of a line, its stamp included
         self.rest: list[LogDirectory] | None = None  # who takes what follows the first 1000 bytes of a line
 
     def run(self) -> None:
         """To the end of the input, or TERM."""
         caught = signals.catch((signals.TERM, signals.ALRM))
-        poll = select.poll()
-        poll.register(caught, select.POLLIN)
-        poll.register(0, select.POLLIN)
+        incoming = source(0, caught)
         ending = False
         while True:
-            ready = [descriptor for descriptor, _ in poll.poll()]
-            if caught in ready:
+            if incoming.wait():
                 numbers = signals.arrived(caught)
                 ending |= signals.TERM in numbers
                 if signals.ALRM in numbers:
@@ -115,8 +110,12 @@ class _Multilog:
             if ending and not self.unfinished:
                 break
             # What follows the line that we have begun is left for the next reader.
-            if 0 in ready and not self.read(1 if ending else CHUNK):
+            data = incoming.read(1 if ending else CHUNK)
+            if data == b"":
                 break
+            if data is not None:
+                self.write(data)
+                incoming.keep(self.unwritten)
         if self.unfinished:
             self.take(b"\n")
         for log in self.logs:
@@ -126,21 +125,19 @@ class _Multilog:
     def unfinished(self) -> bool:
         return bool(self.line) or self.rest is not None
 
-    def read(self, most: int) -> bool:
-        """Read once, and write what can be written. False at the end."""
-        try:
-            data = os.read(0, most)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
+    @property
+    def unwritten(self) -> int:
+        """Bytes of the input that are in no log yet: the start of a line."""
+        return max(len(self.line) - len(self.stamp), 0)
+
+    def write(self, data: bytes) -> None:
+        """Take it, and write what can be written."""
         for start in range(0, len(data), PIECE):
             self.take(data[start : start + PIECE])
             for log in self.logs:
                 log.settle()
         for log in self.logs:
             log.write()
-        return bool(data)
 
     def take(self, data: bytes) -> None:
         """Cut into lines, and put each where it belongs."""
@@ -155,7 +152,7 @@ class _Multilog:
                 at, self.rest = end, None
                 continue
             if self.stamped and not self.line:
-                self.line = tai64n.label(time.time_ns()) + b" "
+                self.line = self.stamp = tai64n.label(time.time_ns()) + b" "
             room = logselect.CHECKED - len(self.line)
             end = data.find(b"\n", at, at + room)
             if end < 0 and len(data) - at < room:
