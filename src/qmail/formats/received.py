@@ -1,6 +1,6 @@
 """Received lines, and the dates in them: what each program that takes a message puts in front of it.
 
-Dates are those of RFC 5322 3.3 in UTC with the zone -0000, without a day of the week.
+Dates are those of RFC 5322 3.3, without a day of the week; in UTC the zone is -0000.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.@%+/
 _SAFE = bytes(byte if byte in _LETTERS else ord("?") for byte in range(256))
 
 
-def date(seconds: int) -> bytes:
-    """Seconds since 1970 as `7 Sep 2020 05:06:07 -0000`."""
+def date(seconds: int, offset: int | None = None) -> bytes:
+    """Seconds since 1970 as `7 Sep 2020 05:06:07 -0000`, or as local time that is `offset` seconds ahead of UTC."""
+    zone = b"-0000"
+    if offset is not None:
+        hours, minutes = divmod(abs(offset) // 60, 60)
+        zone = b"%b%02d%02d" % (b"-" if offset < 0 else b"+", hours, minutes)
+        seconds += offset
     days, second = divmod(seconds, 86400)
     year, month, day = _civil(days)
-    return b"%d %b %d %02d:%02d:%02d -0000" % (
-        day, _MONTHS[month - 1], year, second // 3600, second // 60 % 60, second % 60,
+    return b"%d %b %d %02d:%02d:%02d %b" % (
+        day, _MONTHS[month - 1], year, second // 3600, second // 60 % 60, second % 60, zone,
     )  # fmt: skip
 
 

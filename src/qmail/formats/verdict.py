@@ -40,3 +40,15 @@ class Usage(Permanent):
 
     def __init__(self, text: bytes, *, code: int = PERMANENT) -> None:
         super().__init__(text, code=code, plain=True)
+
+
+def agrees(code: int | None) -> bool:
+    """What a program that was asked says by its exit code: 0 yes, 111 not now, anything else no.
+
+    None is a program that a signal ended. Raises Temporary.
+    """
+    if code is None:
+        raise Temporary(b"child crashed")
+    if code == TEMPORARY:
+        raise Temporary(b"temporary child error")
+    return code == SUCCESS

@@ -9,8 +9,11 @@ import os
 
 # Programs that a service composes with warm processes: name to module.
 COMPOSED: dict[str, str] = {
+    "mailq": "qmail.services.sendmail",
+    "newaliases": "qmail.services.sendmail",
     "qmail-lspawn": "qmail.services.local_delivery",
     "qmail-rspawn": "qmail.services.remote_delivery",
+    "sendmail": "qmail.services.sendmail",
     "svscan": "qmail.services.svscan",
     "tcpserver": "qmail.services.tcpserver",
 }
@@ -18,7 +21,6 @@ COMPOSED: dict[str, str] = {
 # Names that are no module names, or second names of a program.
 SPELLED = {
     "except": "qmail.programs.commands.except_",
-    "mailq": "qmail.programs.inject.sendmail",
 }
 
 

@@ -41,7 +41,7 @@ from qmail.host.reasons import reason
 from qmail.rules import injection
 from qmail.rules.injection import Injection
 from qmail.rules.rewriting import Hosts, Unparsable
-from qmail.stores import home, submission
+from qmail.stores import completion, home, submission
 from qmail.stores.control import Control
 
 TYPE_CHECKING = False
@@ -106,15 +106,10 @@ class _Inject:
     def _controls(self) -> Hosts:
         control = Control(self.home.path)
         try:
-            names = (b"defaulthost", b"defaultdomain", b"plusdomain", b"idhost")
-            values = [control.line_or_me(name) for name in names]
+            self.id_host = completion.name(control, self.environ, b"idhost")
+            return completion.hosts(control, self.environ)
         except Temporary:
             raise Temporary(b"read error") from None
-        host, domain, plus, self.id_host = (
-            self.environ.get(b"QMAIL" + name.upper(), name if value is None else value)
-            for name, value in zip(names, values, strict=True)
-        )
-        return Hosts(host, domain, plus)
 
     def _recipient(self, text: bytes) -> bytes:
         try:

@@ -1,0 +1,23 @@
+"""except: the opposite of what a program says, in a line of a .qmail file.
+
+Usage: except PROGRAM [ARGUMENT...]
+
+    |bouncesaying 'Not from here.' except grep -q '^From: .*@example.org'
+
+Runs as: the recipient.
+Exit codes: 100 PROGRAM exited 0, or usage; 111 it exited 111, or crashed; 0 it exited anything else.
+"""
+
+from __future__ import annotations
+
+from qmail.formats.verdict import PERMANENT, SUCCESS, Usage
+from qmail.stores import children
+
+USAGE = b"except: usage: except program [ arg ... ]"
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    if len(argv) < 2:
+        raise Usage(USAGE)
+    return PERMANENT if children.ask(argv[1:], environ) else SUCCESS
