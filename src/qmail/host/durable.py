@@ -105,12 +105,21 @@ def remove(path: bytes) -> bool:
 
 def replace_file(path: bytes, temporary: bytes, data: bytes, mode: int = 0o644) -> None:
     """Write `data` under `path` so that every reader, and every crash, sees the old or the new file, whole."""
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
-    try:
-        os.fchmod(descriptor, mode)
+
+    def write(descriptor: int) -> None:
         view = memoryview(data)
         while view:
             view = view[os.write(descriptor, view) :]
+
+    replace_with(path, temporary, write, mode)
+
+
+def replace_with(path: bytes, temporary: bytes, write: Callable[[int], None], mode: int = 0o600) -> None:
+    """The same for a file that `write` writes, given the descriptor; what it raises leaves the old file."""
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        os.fchmod(descriptor, mode)
+        write(descriptor)
         sync(descriptor)
     finally:
         os.close(descriptor)

@@ -13,6 +13,7 @@ from collections import deque
 
 from qmail.host import passing, signals
 from qmail.host.clock import monotonic
+from qmail.host.program import say
 from qmail.protocols import localjobs
 from qmail.services import local_zygote
 from qmail.services.local_programs import NO_FORK
@@ -305,8 +306,8 @@ class Crews:
         passing.close_all(handles)
 
     def _lose_zygote(self) -> None:
-        # From now on by programs.
         if self._zygote is not None:
+            say(2, b"qmail-lspawn: warning: no more workers can be made, deliveries go by programs\n")
             self._spawner.loop.forget(self._zygote.fileno())
             self._zygote.close()
             self._zygote = None

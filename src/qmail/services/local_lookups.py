@@ -10,6 +10,7 @@ from collections import deque
 from qmail.formats import report
 from qmail.formats.usersassign import Account, Bad, account
 from qmail.host.clock import monotonic
+from qmail.host.program import say
 from qmail.protocols import localjobs
 from qmail.services import local_zygote
 from qmail.stores import home as homes
@@ -99,7 +100,7 @@ class Lookups:
         self._known[local] = (monotonic() + KNOWN_FOR, found)
 
     def _lost(self, link: Link) -> None:
-        # From now on by programs.
+        say(2, b"qmail-lspawn: warning: the look-up process is gone, accounts are looked up by programs\n")
         self._spawner.loop.forget(link.fileno())
         link.close()
         self._link = None

@@ -65,6 +65,7 @@ class Worker:
                 for descriptor in descriptors:
                     os.close(descriptor)
             os.chdir("/")
+            title.show(NAME, self._who.user, self._who.home)
 
     def _alone(self, job: localjobs.Job, message: int, output: int) -> None:
         for source, target in ((message, 0), (output, 1), (output, 2)):

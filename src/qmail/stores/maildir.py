@@ -152,3 +152,13 @@ def _failure(directory: bytes) -> Temporary:
     except OSError:
         return Temporary(NO_MAILDIR, plain=True)
     return Temporary(FAILED, plain=True)
+
+
+def waiting(directory: bytes) -> list[tuple[bytes, float]]:
+    """(path, time of last change) of every message in new/ and cur/, the oldest first. Raises OSError."""
+    found = []
+    for place in (b"new/", b"cur/"):
+        for entry in os.scandir(directory + place):
+            if not entry.name.startswith(b".") and entry.is_file():
+                found.append((directory + place + entry.name, entry.stat().st_mtime))
+    return sorted(found, key=lambda each: (each[1], os.path.basename(each[0])))

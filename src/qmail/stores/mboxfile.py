@@ -29,7 +29,7 @@ def append(path: bytes, messages: Sequence[tuple[bytes, Message]]) -> list[Tempo
     file gets its old length back.
     """
     try:
-        descriptor = _open_locked(path)
+        descriptor = open_locked(path)
     except Temporary as failure:
         return [failure] * len(messages)
     except OSError as error:
@@ -41,7 +41,8 @@ def append(path: bytes, messages: Sequence[tuple[bytes, Message]]) -> list[Tempo
         os.close(descriptor)
 
 
-def _open_locked(path: bytes) -> int:
+def open_locked(path: bytes) -> int:
+    """The mbox, made where it is missing, for reading and appending, and its lock held. Raises OSError, Temporary."""
     # A maildir2mbox, or a mail reader, may put another file in this one's place while we wait for the lock.
     for _ in range(10):
         descriptor = durable.open_mailbox(path)
@@ -68,7 +69,7 @@ def _append_all(descriptor: int, path: bytes, messages: Sequence[tuple[bytes, Me
         if begin == 0:
             # The name must be durable before any message in the file is.
             durable.sync_directory(os.path.dirname(path) or b".")
-        missing = _missing_end(descriptor, begin)
+        missing = missing_end(descriptor)
         for index, (lines, message) in enumerate(messages):
             try:
                 end += _append_one(descriptor, missing + lines, message)
@@ -88,10 +89,11 @@ def _append_all(descriptor: int, path: bytes, messages: Sequence[tuple[bytes, Me
     return answers
 
 
-def _missing_end(descriptor: int, size: int) -> bytes:
-    # What a delivery that a crash cut short did not write any more.
-    tail = os.pread(descriptor, 2, max(size - 2, 0)) if size else b"\n\n"
-    if tail in (b"\n\n", b"\n"):
+def missing_end(descriptor: int) -> bytes:
+    """What a delivery that a crash cut short did not write any more: the end of a line, the empty line behind it."""
+    size = os.fstat(descriptor).st_size
+    tail = os.pread(descriptor, 2, max(size - 2, 0))
+    if tail in (b"", b"\n", b"\n\n"):
         return b""
     return b"\n" if tail.endswith(b"\n") else b"\n\n"
 
