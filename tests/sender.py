@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import subprocess
 from pathlib import Path
@@ -14,16 +15,22 @@ from qmail.protocols import spawn
 class Sender:
     """qmail-send's part: gives orders, reads reports."""
 
-    def __init__(self, home: Path, *, wide: bool = False, **environ: str) -> None:
+    def __init__(self, home: Path, *argv: str, wide: bool = False, user: int | None = None, **environ: str) -> None:
+        """Start `argv` (default: qmail-rspawn as its user), as `user`."""
         self.home, self.wide = home, wide
+        as_root = os.geteuid() == 0
+        argv = argv or ("qmail-rspawn",)
+        whom: str | int | None = user
+        if as_root and argv[0] == "qmail-rspawn":
+            whom = "qmailr"
         environment = {"PATH": f"{BIN}:/usr/bin:/bin", "QMAIL_HOME": str(home), **environ}
         if wide:
             environment["QMAILSPAWN"] = "wide"
         self.process = subprocess.Popen(
-            [str(BIN / "qmail-rspawn")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
-            user="qmailr" if os.geteuid() == 0 else None, group="qmail" if os.geteuid() == 0 else None,
-            extra_groups=[] if os.geteuid() == 0 else None,
+            [str(home / "bin" / argv[0]), *argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment,
+            user=whom, group="qmail" if whom == "qmailr" else user, extra_groups=[] if as_root else None,
         )  # fmt: skip
+        self.user = user
         self.reader = spawn.Reports()
 
     def message(self, number: int, text: bytes = b"Subject: t\n\nhello\n") -> bytes:
@@ -32,7 +39,7 @@ class Sender:
         path = self.home / "queue/mess" / name
         path.write_bytes(text)
         if os.geteuid() == 0 and have_users():
-            shutil.chown(path, "qmailq", "qmail")
+            shutil.chown(path, self.user or "qmailq", self.user or "qmail")
         return name.encode()
 
     def order(self, *orders: tuple[int, bytes, bytes, bytes]) -> None:
@@ -46,6 +53,7 @@ class Sender:
         assert self.process.stdout is not None
         found: dict[int, bytes] = {}
         while len(found) < count:
+            assert select.select([self.process.stdout], [], [], 30)[0], f"no report in time; so far {found}"
             data = os.read(self.process.stdout.fileno(), 65536)
             assert data, "the spawner has ended"
             found.update(self.reader.feed(data))
