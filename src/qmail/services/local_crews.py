@@ -228,8 +228,9 @@ class Crews:
         try:
             packet = worker.link.receive_bare()
             reports = localjobs.parse_reports(packet)
-            if not packet or any(number not in worker.jobs for number, _, _ in reports):
-                raise localjobs.Broken("a report on somebody else's job")
+            numbers = {number for number, _, _ in reports}
+            if not packet or len(numbers) < len(reports) or not numbers <= worker.jobs.keys():
+                raise localjobs.Broken("a report on what it was not given")
         except (OSError, localjobs.Broken):
             self._lose(worker)
             return

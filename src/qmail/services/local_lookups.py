@@ -75,7 +75,11 @@ class Lookups:
             return
         try:
             answers = localjobs.parse_reports(link.receive_bare())
-            if not answers or {number for number, _, _ in answers} != self._asked.keys():
+            if (
+                not answers
+                or len(answers) != len(self._asked)
+                or {number for number, _, _ in answers} != self._asked.keys()
+            ):
                 raise localjobs.Broken("answers to other questions")
         except (OSError, localjobs.Broken):
             self._lost(link)
