@@ -271,7 +271,7 @@ def test_a_replaced_qmail_local_is_run_from_when_it_is_there(home: Path, users: 
     words = f"-- joe {place} joe-Ext - Ext h s@a.example |echo ours"
     assert deliver(sender, b"joe-Ext@h") == [f"K{words}\nSubject: t\n\nhello\n{home}\nunset\n".encode()]
     (programs / "qmail-local").unlink()
-    assert deliver(sender, b"joe@h") == [b"DUnable to run qmail-local.\n"]
+    assert deliver(sender, b"joe@h") == [b"ZUnable to run qmail-local.\n"]
     (programs / "qmail-local").symlink_to(BIN / "qmail-local")
     assert deliver(sender, b"joe@h") == [b"Kours\ndid 0+0+1\n"]
 

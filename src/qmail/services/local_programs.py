@@ -12,7 +12,6 @@ from qmail.formats import report
 from qmail.formats.usersassign import Account, Bad, account
 from qmail.formats.verdict import TEMPORARY
 from qmail.host import execute, fds, identity
-from qmail.stores.users import PASSING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -83,12 +82,11 @@ def _become_local(spawner: Spawner, delivery: Delivery, message: int, output: in
             os._exit(report.EXIT_ROOT)
         words = (b"--", who.user, who.home, delivery.local, who.dash, who.ext, delivery.host, delivery.sender)
         execute.replace([spawner.home.program(b"qmail-local"), *words, spawner.default], spawner.environ)
-    except (Bad, IndexError):
+    except Bad:
         os._exit(report.EXIT_USAGE)
-    except PermissionError:
-        os._exit(report.EXIT_EXEC_HARD)
-    except OSError as error:
-        os._exit(report.EXIT_EXEC_SOFT if error.errno in PASSING else report.EXIT_EXEC_HARD)
+    except OSError:
+        # Also where there is no such program: it may be just being replaced, and must not return mail.
+        os._exit(report.EXIT_EXEC_SOFT)
     except BaseException:
         os._exit(TEMPORARY)
 
