@@ -36,7 +36,7 @@ class LogWriter:
             try:
                 if not self._plain and not self._poll.poll(0):
                     return False
-                piece = self._rest if self._plain else self._rest[:_SAFE_WRITE]
+                piece = self._rest if self._plain else self._whole_lines()
                 self._rest = self._rest[os.write(self.descriptor, piece) :]
             except BlockingIOError:
                 return False
@@ -47,6 +47,11 @@ class LogWriter:
             self._lost = 0
             return self.flush()
         return True
+
+    def _whole_lines(self) -> bytes:
+        # Other writers of the same pipe shall not come between the parts of a line.
+        end = self._rest.rfind(b"\n", 0, _SAFE_WRITE) + 1
+        return self._rest[: end or _SAFE_WRITE]
 
     def _gather(self) -> None:
         text = b"".join(self.lines)

@@ -10,7 +10,6 @@ import _socket
 import errno
 import os
 import select
-from struct import Struct
 
 from qmail.host import clock
 
@@ -30,7 +29,6 @@ else:
     Listener = _socket.socket
 
 STREAM = _socket.SOCK_STREAM
-_CREDENTIALS = Struct("3i")
 _OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 _MOST_INHERITED = 1000
 _LONGEST_BACKLOG = 65535  # the kernel cuts it further (listen(2))
@@ -237,9 +235,3 @@ def wait(descriptor: int, events: int, seconds: float) -> bool:
         if poll.poll(left * 1000):
             return True
     return False
-
-
-def credentials(end: _socket.socket) -> tuple[int, int, int]:
-    """(pid, uid, gid) of the process that connected this unix socket (unix(7), SO_PEERCRED). Raises OSError."""
-    pid, uid, gid = _CREDENTIALS.unpack(end.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, _CREDENTIALS.size))
-    return pid, uid, gid

@@ -13,9 +13,9 @@ from qmail.formats import tcprules
 from qmail.formats.tcpenviron import Connection, environment, summary
 from qmail.host import execute, signals, sockets
 from qmail.host.acceptor import Acceptor
-from qmail.host.journal import Journal
+from qmail.host.logwriter import LogWriter
 from qmail.host.loop import Loop
-from qmail.host.program import say
+from qmail.host.program import line, say
 from qmail.host.reasons import reason
 from qmail.stores.callers import Callers
 from qmail.stores.rules import RulesFile
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 DROPPING = b"tcpserver: warning: dropping connection, "
 FIRST_NUMBER = 1 << 22 | 1  # above every pid of Linux
+BLOCKED = 0.5  # seconds until a log that takes nothing is tried again
 DENIED, FAILED = 100 << 8, 111 << 8  # raw wait statuses
 
 
@@ -58,7 +59,7 @@ class Service:
         self.clients: dict[bytes, int] = {}  # client: its connections
         self.number = FIRST_NUMBER
         self.watched: list[int] = []
-        self.log = Journal(open=settings.verbosity > 0)
+        self.log = LogWriter(2)
         self.ending = False
 
     def run(self, arrivals: int) -> int:
@@ -70,10 +71,13 @@ class Service:
         self._status()
         while not self.ending:
             times = self.acceptor.adjust(), self.callers.tick() if self.callers is not None else None
-            self.log.flush()
-            self.loop.round(min((each for each in times if each is not None), default=None))
+            longest = min((each for each in times if each is not None), default=None)
+            if not self.log.flush():
+                longest = BLOCKED if longest is None else min(longest, BLOCKED)
+            self.loop.round(longest)
         if self.warm is not None:
             self.warm.close()
+        self.log.flush()
         return 0
 
     def _arrived(self, descriptor: int, remote: Address, listener: Listener) -> None:
@@ -144,7 +148,7 @@ class Service:
             os.close(descriptor)
 
     def _drop(self, descriptor: int, text: bytes, client: bytes = b"") -> None:
-        self.log.add(DROPPING + text)
+        self._say(DROPPING + text)
         self._finish(descriptor, client, FAILED)
 
     def _finish(self, descriptor: int, client: bytes, status: int) -> None:
@@ -158,7 +162,7 @@ class Service:
         if client is None:
             return
         if self.settings.verbosity > 1:
-            self.log.add(b"tcpserver: end %d status %d" % (number, status))
+            self._say(b"tcpserver: end %d status %d" % (number, status))
         self.acceptor.running -= 1
         left = self.clients.get(client, 1) - 1
         if left:
@@ -200,18 +204,22 @@ class Service:
             self._ended(number, status)
         self._watch_warm()
 
+    def _say(self, text: bytes) -> None:
+        if self.settings.verbosity:
+            self.log.lines.append(line(text))
+
     def _short(self, error: OSError) -> None:
-        self.log.add(DROPPING + b"unable to accept: " + reason(error))
+        self._say(DROPPING + b"unable to accept: " + reason(error))
 
     def _status(self) -> None:
         if self.settings.verbosity > 1:
-            self.log.add(b"tcpserver: status: %d/%d" % (self.acceptor.running, self.settings.limit))
+            self._say(b"tcpserver: status: %d/%d" % (self.acceptor.running, self.settings.limit))
 
     def _say_client(self, number: bytes, connection: Connection, verdict: bytes = b"") -> None:
         if self.settings.verbosity > 1:
-            self.log.add(b"tcpserver: pid %b from %b" % (number, connection.remote[0]))
+            self._say(b"tcpserver: pid %b from %b" % (number, connection.remote[0]))
             if verdict:
-                self.log.add(b"tcpserver: %b %b %b" % (verdict, number, summary(connection)))
+                self._say(b"tcpserver: %b %b %b" % (verdict, number, summary(connection)))
 
 
 def _fixed(listener: Listener) -> Address | None:
