@@ -226,6 +226,11 @@ def _finished(end: _socket.socket, seconds: float) -> int:
     return end.getsockopt(_socket.SOL_SOCKET, _socket.SO_ERROR)
 
 
+def readable(descriptor: int, seconds: float) -> bool:
+    """Wait until there is something to read, or the end; False after `seconds`."""
+    return wait(descriptor, select.POLLIN, seconds)
+
+
 def wait(descriptor: int, events: int, seconds: float) -> bool:
     """Wait until one of `events` (select.POLLIN, POLLOUT) or an error shows; False after `seconds`."""
     poll = select.poll()

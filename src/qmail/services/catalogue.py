@@ -20,7 +20,11 @@ COMPOSED: dict[str, str] = {
 
 # Names that are no module names, or second names of a program.
 SPELLED = {
+    "date@": "qmail.programs.ucspi.date_",
     "except": "qmail.programs.commands.except_",
+    "finger@": "qmail.programs.ucspi.finger_",
+    "http@": "qmail.programs.ucspi.http_",
+    "who@": "qmail.programs.ucspi.who_",
 }
 
 
@@ -36,8 +40,7 @@ def programs() -> dict[str, str]:
                 stem, _, ending = file.rpartition(".")
                 if ending == "py" and not stem.startswith("_") and not stem.endswith("_"):
                     found[stem.replace("_", "-")] = f"qmail.programs.{folder}.{stem}"
-    present = set(found.values()) | {"qmail.programs.commands.except_"}
     for name, module in SPELLED.items():
-        if module in present and os.path.exists(os.path.join(top, *module.split(".")[2:]) + ".py"):
+        if os.path.exists(os.path.join(top, *module.split(".")[2:]) + ".py"):
             found[name] = module
     return found | COMPOSED

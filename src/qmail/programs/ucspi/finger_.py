@@ -1,0 +1,31 @@
+"""finger@: show what a host says of a user.
+
+    finger@ example.org joe
+
+What the server sends is shown with its control and eight-bit characters made visible (cat -v).
+
+Usage: finger@ [HOST [USER]]
+
+HOST is this machine where none is given, USER is all of them; the port is 79 (finger).
+
+Runs as: whoever started it.
+Faces: the network.
+Exit codes: 0, also where no connection was to be had; that is said on descriptor 2.
+"""
+
+from __future__ import annotations
+
+from qmail.formats.carriage import visible
+from qmail.host import fds
+from qmail.host.program import say
+from qmail.stores import dialing
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    fds.standard_open()
+    host = argv[1] if len(argv) > 1 else b"0"
+    user = argv[2] if len(argv) > 2 else b""
+    for piece in dialing.fetch(host, b"79", argv[0], environ, user + b"\n"):
+        say(1, visible(piece))
+    return 0

@@ -1,0 +1,140 @@
+"""rblsmtpd: refuse mail from listed clients, else run the SMTP server.
+
+    tcpserver 0 smtp rblsmtpd -r zen.example.org qmail-smtpd
+
+A client is refused where $RBLSMTPD is set and not empty: its text is the answer to every attempt to send
+mail, code 451, or 553 where it begins with a hyphen (which goes). An empty $RBLSMTPD means no questions.
+Where it is not set the lists are asked about $TCPREMOTEIP, one after the other, until one knows it. IPv6
+addresses are asked for digit by digit (RFC 5782 2.4). The conversation of a refused client is carried on
+here, shown in one line on descriptor 2, and ends after a minute.
+
+Usage: rblsmtpd [OPTION...] PROGRAM [ARGUMENT...]
+
+    -r BASE   a list: its TXT record for the address is the reason for refusing
+    -a BASE   a list of the good: an A record there ends the questions
+    -B -b     from here on answer 451 (default), 553 to clients that a list names
+    -C -c     from here on a list that cannot be asked lists nobody, and a list of the good everybody (default);
+              or the other way round, with code 451
+    -t N      end the conversation after N seconds (60)
+
+Runs as: the user of PROGRAM.
+Faces: the network.
+Exit codes: 100 usage; 111 PROGRAM cannot be run; 0 after a refused conversation; else those of PROGRAM.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats import ip
+from qmail.formats.options import Wrong, options
+from qmail.formats.tcpoptions import number
+from qmail.formats.verdict import Temporary, Usage
+from qmail.host import clock, execute, fds, sockets
+from qmail.host.program import line, say
+from qmail.host.reasons import reason
+from qmail.protocols.dnsquery import ADDRESSES4, TEXTS
+from qmail.stores import hosts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from qmail.stores.hosts import Ask
+
+USAGE = b"rblsmtpd: usage: rblsmtpd [ -b ] [ -R ] [ -t timeout ] [ -r base ] [ -a base ] smtpd [ arg ... ]"
+LONGEST_TEXT = 200  # bytes of the reason
+LONGEST_LINE = 65536  # bytes of a client's line
+NAME = b"rblsmtpd.local"
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    fds.standard_open()
+    try:
+        found, program = options(argv[1:], b"bBcCt:r:a:")
+    except Wrong as wrong:
+        say(2, b"rblsmtpd: " + wrong.text + b"\n")
+        raise Usage(USAGE) from None
+    if not program:
+        raise Usage(USAGE)
+    reply = _told(environ[b"RBLSMTPD"]) if b"RBLSMTPD" in environ else _listed(found, argv[0], environ)
+    if reply:
+        seconds = [number(value) for letter, value in found if letter == b"t"]
+        _refuse(reply, environ.get(b"TCPREMOTEIP", b""), seconds[-1] if seconds else 60)
+        return 0
+    try:
+        execute.replace(program, environ)
+    except OSError as error:
+        raise Temporary(b"unable to run " + program[0] + b": " + reason(error)) from error
+
+
+def _told(text: bytes) -> bytes:
+    # What $RBLSMTPD says; empty: the client is welcome.
+    if text.startswith(b"-"):
+        return b"553 " + text[1:]
+    return b"451 " + text if text else b""
+
+
+def _listed(found: Sequence[tuple[bytes, bytes]], argv0: bytes, environ: dict[bytes, bytes]) -> bytes:
+    # What the lists say. The letters count in their order.
+    question = _reversed(environ.get(b"TCPREMOTEIP", b""))
+    ask = hosts.asker(argv0, environ)
+    bounces = closed = doubtful = False
+    for letter, base in found:
+        if letter in b"bB":
+            bounces = letter == b"b"
+        elif letter in b"cC":
+            closed = letter == b"c"
+        elif letter in b"ra" and question:
+            text, good, trouble = _asked(letter, question + base, ask)
+            doubtful = doubtful or trouble
+            if good or (trouble and letter == b"a" and not closed):
+                return b""
+            if trouble and letter == b"r" and closed:
+                text = b"temporary RBL lookup error"
+            if text:
+                # After a list that could not be asked nobody is refused for good.
+                return (b"553 " if bounces and not doubtful else b"451 ") + text
+    return b""
+
+
+def _asked(letter: bytes, name: bytes, ask: Ask) -> tuple[bytes, bool, bool]:
+    # (reason for refusing, is it a good one?, could nobody say?)
+    answer = ask([(TEXTS if letter == b"r" else ADDRESSES4, name)])[0]
+    if letter == b"r":
+        return b"".join(answer.records), False, answer.trouble
+    return b"", bool(answer.records), answer.trouble
+
+
+def _reversed(address: bytes) -> bytes:
+    # The address as the lists name it, least part first; empty for what is no address.
+    if ip.v4(address) is not None:
+        return b".".join(reversed(address.split(b"."))) + b"."
+    six = ip.v6(address)
+    if six is None:
+        return b""
+    return b".".join(b"%x" % (six >> shift & 15) for shift in range(0, 128, 4)) + b"."
+
+
+def _refuse(reply: bytes, address: bytes, seconds: int) -> None:
+    reply = bytes(byte if 32 <= byte <= 126 else 63 for byte in reply[: 4 + LONGEST_TEXT])
+    say(2, line(b"rblsmtpd: " + address + b" pid %d: " % os.getpid() + reply))
+    until = clock.monotonic() + seconds
+    answers = {
+        b"quit": b"221 " + NAME, **dict.fromkeys((b"helo", b"ehlo", b"mail", b"rset", b"noop"), b"250 " + NAME),
+    }  # fmt: skip
+    say(1, b"220 " + NAME + b"\r\n")
+    rest = b""
+    try:
+        while sockets.readable(0, until - clock.monotonic()) and (piece := os.read(0, fds.CHUNK)):
+            *lines, rest = (rest + piece).split(b"\n")
+            for command in lines:
+                verb = command.removesuffix(b"\r").partition(b" ")[0].lower()
+                fds.write_all(1, answers.get(verb, reply) + b"\r\n")
+                if verb == b"quit":
+                    return
+            if len(rest) > LONGEST_LINE:
+                return
+    except OSError:
+        pass  # the client is gone

@@ -1,0 +1,78 @@
+"""tcpclient: connect to a TCP server, and run a program with the connection.
+
+    tcpclient -RHl0 mx.example.org smtp sh -c 'head -n 1 <&6'
+
+PROGRAM gets the connection as descriptor 6, for reading, and 7, for writing, and both ends as variables
+(tcp-environ(5)). HOST `0` or empty is this machine; PORT is a number or a name from services(5). All
+addresses of HOST are tried, in a chance order, IPv4 before IPv6.
+
+Usage: tcpclient [OPTION...] HOST PORT PROGRAM [ARGUMENT...]
+
+    -i IP -p PORT   our own end of the connection
+    -T X+Y    give each address X seconds, then those that gave no answer Y more (2+58)
+    -l NAME   the local name, instead of looking it up
+    -h -H     do (default), do not look up the name of the server's address
+    -r -R     do, do not (default) ask the server's machine for the user (ident); -t N: for at most N seconds (26)
+    -d -D     do (default), do not delay small packets
+    -v -Q -q  say everything; only what goes wrong (default); nothing
+
+Runs as: whoever started it.
+Faces: the network.
+Exit codes: 100 usage; 111 no connection, or PROGRAM cannot be run; else those of PROGRAM.
+"""
+
+from __future__ import annotations
+
+from qmail.formats import ip
+from qmail.formats.options import Wrong, options
+from qmail.formats.tcpenviron import environment
+from qmail.formats.tcpoptions import number
+from qmail.formats.verdict import Usage
+from qmail.host import execute, fds, sockets
+from qmail.host.program import say
+from qmail.host.reasons import reason
+from qmail.stores import dialing, hosts
+
+USAGE = (
+    b"tcpclient: usage: tcpclient [ -hHrRdDqQv ] [ -i localip ] [ -p localport ] [ -T timeoutconn ] "
+    b"[ -l localname ] [ -t timeoutinfo ] host port program"
+)
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    fds.standard_open()
+    try:
+        found, rest = options(argv[1:], b"dDvqQhHrRi:p:t:T:l:")
+    except Wrong as wrong:
+        say(2, b"tcpclient: " + wrong.text + b"\n")
+        raise Usage(USAGE) from None
+    call = dialing.Call()
+    given: dict[bytes, bytes] = {}
+    for letter, value in found:
+        # Of two opposite letters the later one counts: it takes the other's place.
+        given[{b"H": b"h", b"R": b"r", b"D": b"d", b"Q": b"v", b"q": b"v"}.get(letter, letter)] = value or letter
+    call.verbosity = {b"q": 0, b"Q": 1, b"v": 2}[given.get(b"v", b"Q")]
+    if b"T" in given:
+        call.patience = dialing.patience(given[b"T"])
+    source = given.get(b"i", b"")
+    if source and ip.network(source) is None:
+        raise Usage(USAGE if call.verbosity else b"")
+    call.source = source, number(given.get(b"p", b"")) & 0xFFFF
+    if len(rest) < 3:
+        raise Usage(USAGE if call.verbosity else b"")
+    ask = hosts.asker(argv[0], environ)
+    end, connection = call.dial(rest[0], rest[1], ask, environ)
+    if given.get(b"d") == b"D":
+        sockets.undelayed(end)
+    connection.local_host = given[b"l"] if b"l" in given else hosts.name(connection.local[0], ask)
+    if given.get(b"h") != b"H":
+        connection.remote_host = hosts.name(connection.remote[0], ask)
+    if given.get(b"r") == b"r":
+        connection.info = dialing.user(connection, number(given.get(b"t", b"26")))
+    fds.move(end.detach(), 6)
+    fds.copy(6, 7)
+    try:
+        execute.replace(rest[2:], environment(environ, connection), search=environ)
+    except OSError as error:
+        raise call.fatal(b"unable to run " + rest[2] + b": " + reason(error)) from error

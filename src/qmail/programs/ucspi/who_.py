@@ -1,0 +1,30 @@
+"""who@: show who is logged in at a host.
+
+    who@ example.org
+
+What the server sends is shown with its control and eight-bit characters made visible (cat -v).
+
+Usage: who@ [HOST]
+
+HOST is this machine where none is given; the port is 11 (systat).
+
+Runs as: whoever started it.
+Faces: the network.
+Exit codes: 0, also where no connection was to be had; that is said on descriptor 2.
+"""
+
+from __future__ import annotations
+
+from qmail.formats.carriage import visible
+from qmail.host import fds
+from qmail.host.program import say
+from qmail.stores import dialing
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    fds.standard_open()
+    host = argv[1] if len(argv) > 1 else b"0"
+    for piece in dialing.fetch(host, b"11", argv[0], environ):
+        say(1, visible(piece))
+    return 0
