@@ -164,7 +164,7 @@ def test_a_second_one_says_so_and_touches_nothing(home: Path, queued: Queued) ->
 
 def test_one_of_another_version_gives_way_to_the_one_that_asks(home: Path) -> None:
     first = start_queued(home)
-    again = [str(BIN / "qmail-queued"), "-r"]
+    again = [str(BIN / "qmail-queued"), "-s"]
     assert subprocess.run(again, env={"QMAIL_HOME": str(home)}, stderr=subprocess.PIPE, timeout=20).returncode == 111
     (home / "qq/lock").write_text(f"{first.pid} 0.0.1\n")
     second = subprocess.Popen(again, env={"QMAIL_HOME": str(home)})
@@ -172,6 +172,19 @@ def test_one_of_another_version_gives_way_to_the_one_that_asks(home: Path) -> No
     wait_until(lambda: (home / "qq/lock").read_text().startswith(f"{second.pid} "))
     second.terminate()
     assert second.wait(20) == 0
+
+
+def test_a_stand_in_gives_way_to_a_service_and_not_the_other_way_round(home: Path) -> None:
+    environment = {"QMAIL_HOME": str(home)}
+    stand_in = subprocess.Popen([str(BIN / "qmail-queued"), "-s"], env=environment)
+    wait_until(lambda: (home / "qq/lock").exists() and "stand-in" in (home / "qq/lock").read_text())
+    service = start_queued(home)
+    assert stand_in.wait(20) == 0
+    late = subprocess.run([str(BIN / "qmail-queued"), "-s"], env=environment, stderr=subprocess.PIPE, timeout=20)
+    assert late.returncode == 111
+    assert service.poll() is None
+    service.terminate()
+    assert service.wait(20) == 0
 
 
 def test_after_a_kill_the_next_one_starts(home: Path) -> None:

@@ -1,4 +1,7 @@
-"""qq/lock: which qmail-queued runs. It holds the lock, and says in the file who it is and of which version."""
+"""qq/lock: which qmail-queued runs. It holds the lock, and says in the file who it is and of which version.
+
+pid, version, and `stand-in` where qmail-start began it for want of a service
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ if TYPE_CHECKING:
 PATIENCE = 15.0  # seconds for one of another version to end what it has under way
 
 
-def take(home: Home, *, replace: bool) -> int | None:
+def take(home: Home, *, stand_in: bool) -> int | None:
     """Become the one that runs: the descriptor that holds the lock, or None where another one runs. Raises OSError.
 
-    `replace`: one of another version is asked to end first.
+    A stand-in asks one of another version to end first, and everybody else a stand-in.
     """
     path = home.file(b"qq/lock")
     lock = locks.take(path, 0o644)
-    if lock is None and replace:
-        pid, version = _told(path)
-        if pid and version != _version():
+    if lock is None:
+        pid, version, other_stands_in = _told(path)
+        if pid and (version != _version() if stand_in else other_stands_in):
             os.kill(pid, signals.TERM)
             end = clock.monotonic() + PATIENCE
             while lock is None and clock.monotonic() < end:
@@ -31,14 +34,16 @@ def take(home: Home, *, replace: bool) -> int | None:
                 lock = locks.take(path, 0o644)
     if lock is not None:
         os.ftruncate(lock, 0)
-        os.write(lock, b"%d %b\n" % (os.getpid(), _version()))
+        os.write(lock, b"%d %b%b\n" % (os.getpid(), _version(), b" stand-in" if stand_in else b""))
     return lock
 
 
-def _told(path: bytes) -> tuple[int, bytes]:
+def _told(path: bytes) -> tuple[int, bytes, bool]:
     with open(path, "rb", buffering=0) as file:
-        pid, _, version = file.read(200).strip().partition(b" ")
-    return (int(pid), version) if pid.isdigit() and version else (0, b"")
+        words = file.read(200).split()
+    if len(words) < 2 or not words[0].isdigit():
+        return 0, b"", False
+    return int(words[0]), words[1], words[2:] == [b"stand-in"]
 
 
 def _version() -> bytes:

@@ -1,6 +1,6 @@
 """qmail-queued: the only writer of new messages.
 
-Usage: qmail-queued [-r]
+Usage: qmail-queued [-s]
 
 Programs that hand over a message (qmail-queue, and those that stand in its place) speak to the
 socket QMAIL_HOME/qq/socket. Any local user may; the kernel says who it is, and that is written into
@@ -11,8 +11,10 @@ A user who is not qmail's own has a share of the connections, and all those user
 A message may take 24 hours to arrive. At most 64 KiB of one are held in memory.
 
 Started by root it becomes qmailq. It stays in the foreground. TERM: it takes no new messages, ends
-those under way within 10 seconds, and exits. HUP: the same, and then it starts itself anew. There is
-only one; with -r, one of another version that is running is asked to end first.
+those under way within 10 seconds, and exits. HUP: the same, and then it starts itself anew.
+
+There is only one. qmail-start begins a stand-in (-s) where none runs; it asks one of another version to
+end first, and itself ends for one that is started without -s, such as a service that came up later.
 
 Runs as: qmailq.
 Faces: every local user.
@@ -59,8 +61,8 @@ TIMEOUT, BUSY = 52, 71  # qmail-queue's exit codes
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
-    if argv[1:] not in ([], [b"-r"]):
-        raise Usage(b"qmail-queued: usage: qmail-queued [ -r ]")
+    if argv[1:] not in ([], [b"-s"]):
+        raise Usage(b"qmail-queued: usage: qmail-queued [ -s ]")
     home = homes.find(argv[0], environ)
     fds.standard_open()
     title.show(b"qmail-queued")
@@ -72,7 +74,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     again = server.run()
     if again:
         os.close(lock)
-        execute.replace([home.program(b"qmail-queued")], environ)
+        execute.replace([home.program(b"qmail-queued"), *argv[1:]], environ)
     return 0
 
 
@@ -86,7 +88,7 @@ def _become(home: Home) -> None:
 
 def _lock(home: Home, options: list[bytes]) -> int:
     try:
-        lock = queuedlock.take(home, replace=options == [b"-r"])
+        lock = queuedlock.take(home, stand_in=options == [b"-s"])
     except OSError as error:
         raise Temporary(b"unable to lock qq/lock: " + os.fsencode(error.strerror or str(error))) from error
     if lock is None:

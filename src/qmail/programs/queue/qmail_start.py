@@ -102,8 +102,8 @@ def _as(home: Home, user: bytes | None) -> Callable[[], None] | None:
 
 
 def _queued(home: Home, null: int, environ: Mapping[bytes, bytes]) -> None:
-    """Have a qmail-queued: one that finds another at work ends at once."""
-    execute.spawn([home.program(b"qmail-queued")], environ, {0: null, 1: null, 2: null}, session=True)
+    """Have a qmail-queued: a stand-in that finds another at work ends at once."""
+    execute.spawn([home.program(b"qmail-queued"), b"-s"], environ, {0: null, 1: null, 2: null}, session=True)
 
 
 def _make_trigger(home: Home) -> None:
