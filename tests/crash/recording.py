@@ -1,0 +1,294 @@
+"""What real programs did to the disk: their system calls, recorded by strace, as a list of events.
+
+Only what happens below the watched directory is kept, and what is sent to other processes, since an
+acknowledgement is something sent. Calls of several processes stand in the order in which they ended;
+a sending stands where it began, because whoever is told may act on it at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+CALLS = (
+    "openat,creat,open,close,dup,dup2,dup3,fcntl,clone,clone3,fork,vfork,write,writev,pwrite64,pwritev,ftruncate,"
+    "lseek,truncate,link,linkat,symlink,symlinkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,fsync,"
+    "fdatasync,syncfs,sendto,sendmsg,execve"
+)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A file was opened for writing; `file` is the number under which its writes are told."""
+
+    path: bytes
+    file: int
+    created: bool
+    emptied: bool
+    appending: bool
+
+
+@dataclass(frozen=True)
+class Moved:
+    """The next write without an offset goes here."""
+
+    file: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Wrote:
+    """Bytes went into a file, at `offset`, or behind what was written last (None)."""
+
+    file: int
+    data: bytes
+    offset: int | None = None
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A file was cut or made longer."""
+
+    file: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Linked:
+    """A file got a second name."""
+
+    source: bytes
+    target: bytes
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """A file, or a directory, has another name."""
+
+    source: bytes
+    target: bytes
+
+
+@dataclass(frozen=True)
+class Removed:
+    """A name went."""
+
+    path: bytes
+
+
+@dataclass(frozen=True)
+class MadeDirectory:
+    """A directory came."""
+
+    path: bytes
+
+
+@dataclass(frozen=True)
+class Synced:
+    """fsync or fdatasync of a file, returned."""
+
+    file: int
+
+
+@dataclass(frozen=True)
+class SyncedDirectory:
+    """fsync of a directory, returned."""
+
+    path: bytes
+
+
+@dataclass(frozen=True)
+class SyncedAll:
+    """syncfs, returned."""
+
+
+@dataclass(frozen=True)
+class Sent:
+    """Bytes went to another process, through a pipe or a socket."""
+
+    pid: int
+    data: bytes
+
+
+Event = (
+    Opened
+    | Moved
+    | Wrote
+    | Resized
+    | Linked
+    | Renamed
+    | Removed
+    | MadeDirectory
+    | Synced
+    | SyncedDirectory
+    | SyncedAll
+    | Sent
+)
+
+
+def strace(output: Path) -> list[str]:
+    """The words in front of a command that is to be recorded, with all its children."""
+    return ["strace", "-f", "-qq", "-o", str(output), "-xx", "-y", "-s", "1000000", "-e", f"trace={CALLS}"]
+
+
+_STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
+_FD = r"(-?\d+|AT_FDCWD)(?:<([^>]*)>)?(?:\(deleted\))?"
+_CALL = re.compile(r"^(\w+)\((.*)\)\s+= (-?\d+|\?)(?:<([^>]*)>)?(?:\(deleted\))?", re.DOTALL)
+_FIRST_FD = re.compile(_FD)
+_RESUMED = re.compile(r"^<\.\.\. \w+ resumed>(.*)$", re.DOTALL)
+_SENDING = {"write", "writev", "sendto", "sendmsg"}
+
+
+def events(output: Path, watched: Path) -> list[Event]:
+    """Read a recording."""
+    return list(_Reader(os.fsencode(watched)).read(output))
+
+
+class _Reader:
+    def __init__(self, top: bytes) -> None:
+        self.top = top
+        self.files: dict[tuple[int, int], int] = {}  # (pid, descriptor) to our number of an open file
+        self.known: dict[bytes, int] = {}  # path, as first opened, to our number
+        self.count = 0
+
+    def read(self, output: Path) -> Iterator[Event]:
+        begun: dict[int, str] = {}
+        told: set[int] = set()
+        for line in output.read_text().splitlines():
+            number, _, text = line.partition(" ")
+            pid, text = int(number), text.strip()
+            if text.endswith("<unfinished ...>"):
+                begun[pid] = text.removesuffix("<unfinished ...>").rstrip()
+                if begun[pid].partition("(")[0] in _SENDING and not self.below(_annotated(begun[pid])):
+                    told.add(pid)
+                    yield Sent(pid, _bytes(begun[pid]))
+                continue
+            if resumed := _RESUMED.match(text):
+                text = begun.pop(pid, "") + resumed[1]
+            call = _CALL.match(text)
+            if call is None or call[3] in ("-1", "?"):
+                told.discard(pid)
+                continue
+            if pid in told:
+                told.discard(pid)
+                continue
+            yield from self.event(pid, call[1], call[2], int(call[3]), call[4])
+
+    def below(self, path: bytes) -> bool:
+        return path == self.top or path.startswith(self.top + b"/")
+
+    def event(self, pid: int, name: str, words: str, result: int, annotation: str | None) -> Iterator[Event]:
+        if name in ("clone", "clone3", "fork", "vfork"):
+            for (owner, descriptor), file in list(self.files.items()):
+                if owner == pid:
+                    self.files[result, descriptor] = file
+        elif name in ("openat", "open", "creat"):
+            yield from self.opened(pid, words, result, _hex(annotation or ""))
+        elif name in ("dup", "dup2", "dup3") or (name == "fcntl" and "F_DUPFD" in words):
+            source = _FIRST_FD.match(words)
+            assert source
+            self.files.pop((pid, result), None)
+            if (pid, int(source[1])) in self.files:
+                self.files[pid, result] = self.files[pid, int(source[1])]
+        elif name == "lseek":
+            if (pid, _descriptor(words)) in self.files:
+                yield Moved(self.files[pid, _descriptor(words)], result)
+        elif name == "close":
+            self.files.pop((pid, _descriptor(words)), None)
+        elif name in ("write", "writev", "pwrite64", "pwritev", "sendto", "sendmsg"):
+            yield from self.wrote(pid, name, words, result)
+        elif name in ("fsync", "fdatasync", "syncfs", "ftruncate"):
+            yield from self.synced(pid, name, words)
+        else:
+            yield from self.named(name, words)
+
+    def opened(self, pid: int, words: str, descriptor: int, path: bytes) -> Iterator[Event]:
+        self.files.pop((pid, descriptor), None)
+        if not self.below(path) or ("O_WRONLY" not in words and "O_RDWR" not in words):
+            return
+        flags = words.rsplit('"', 1)[1]
+        created = "O_CREAT" in flags
+        self.count += 1
+        self.files[pid, descriptor] = self.count
+        yield Opened(path, self.count, created, "O_TRUNC" in flags, "O_APPEND" in flags)
+
+    def wrote(self, pid: int, name: str, words: str, result: int) -> Iterator[Event]:
+        path = _annotated(words)
+        data = _bytes(words)
+        if not self.below(path):
+            yield Sent(pid, data)
+            return
+        file = self.files.get((pid, _descriptor(words)))
+        if file is None:
+            return  # a fifo or a socket below the directory
+        offset = int(words.rpartition(",")[2]) if name.startswith("pw") else None
+        yield Wrote(file, data[:result], offset)
+
+    def synced(self, pid: int, name: str, words: str) -> Iterator[Event]:
+        path = _annotated(words)
+        if name == "syncfs":
+            yield SyncedAll()
+        elif self.below(path):
+            file = self.files.get((pid, _descriptor(words)))
+            if name == "ftruncate":
+                if file is not None:
+                    yield Resized(file, int(words.rpartition(",")[2]))
+            elif file is not None:
+                yield Synced(file)
+            else:
+                yield SyncedDirectory(path)
+
+    def named(self, name: str, words: str) -> Iterator[Event]:
+        paths = _paths(words)
+        if not paths or not any(self.below(path) for path in paths):
+            return
+        if name in ("link", "linkat"):
+            yield Linked(paths[0], paths[1])
+        elif name in ("rename", "renameat", "renameat2"):
+            yield Renamed(paths[0], paths[1])
+        elif name in ("unlink", "unlinkat", "rmdir"):
+            yield Removed(paths[0])
+        elif name in ("mkdir", "mkdirat"):
+            yield MadeDirectory(paths[0])
+        elif name != "execve":
+            raise AssertionError(f"{name} is not in the model: {words}")
+
+
+def _hex(text: str) -> bytes:
+    return bytes.fromhex(text.replace("\\x", ""))
+
+
+def _descriptor(words: str) -> int:
+    match = re.match(r"-?\d+", words)
+    assert match
+    return int(match[0])
+
+
+def _annotated(text: str) -> bytes:
+    """The path that strace wrote behind the first descriptor."""
+    match = re.search(r"\d<([^>]*)>", text)
+    return _hex(match[1]) if match and re.fullmatch(r"(\\x[0-9a-f]{2})*", match[1]) else b""
+
+
+def _bytes(words: str) -> bytes:
+    """All strings of a call, one after the other: the bytes of a write or of a vector of them."""
+    assert '"...' not in words, "strace cut a string"
+    return b"".join(_hex(text) for text in _STRING.findall(words))
+
+
+def _paths(words: str) -> list[bytes]:
+    """The paths of a call, each absolute."""
+    found = []
+    for directory, text in re.findall(r'(?:(?:AT_FDCWD|\d+)<([^>]*)>, )?"((?:\\x[0-9a-f]{2})*)"', words):
+        path = _hex(text)
+        found.append(os.path.normpath(os.path.join(_hex(directory), path)) if directory else path)
+    return found
+
+
+def check_available() -> None:
+    """The recorder is a Debian package; where it is missing this is no proof."""
+    assert subprocess.run(["strace", "-V"], capture_output=True).returncode == 0, "apt-get install strace"
