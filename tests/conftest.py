@@ -55,9 +55,13 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory of this test, which other users may enter."""
-    path = tmp_path_factory.mktemp("t")
+    return open_to_others(tmp_path_factory.mktemp("t"))
+
+
+def open_to_others(path: Path) -> Path:
+    """Let every user reach a directory that pytest made."""
     for directory in (path, *path.parents):
-        if directory.name.startswith("pytest-of-") or "pytest-of-" in str(directory.parent):
+        if "pytest-of-" in str(directory):
             directory.chmod(0o755)
     return path
 

@@ -22,7 +22,7 @@ from accept_driver import WORKLOADS
 from disk import Disk, Tree, rebuild, snapshot
 from recording import Event, Sent, Synced, SyncedAll, SyncedDirectory, Wrote
 
-from conftest import BIN, start_queued
+from conftest import BIN, open_to_others, start_queued
 from submitting import Talk, files, message
 
 SEED = 20
@@ -150,9 +150,7 @@ def reusing(tmp_path: Path, output: Path) -> tuple[Path, tuple[str, ...]]:
 @pytest.fixture(scope="module", params=sorted(WORKLOADS))
 def record(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Record:
     recording.check_available()
-    tmp_path = tmp_path_factory.mktemp("crash")
-    for directory in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        directory.chmod(0o755)
+    tmp_path = open_to_others(tmp_path_factory.mktemp("crash"))
     output = tmp_path / "strace"
     if request.param == "reuse":
         if os.geteuid():
