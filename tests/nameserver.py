@@ -39,11 +39,8 @@ class NameServer:
         self.asked: dict[tuple[str, str], int] = {}
         self.over_tcp = 0
         self.ports: set[int] = set()
-        self._tcp = tcp
-        self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.datagrams.bind((address, port))
+        self.datagrams, self.stream = _sockets(address, port, tcp)
         self.port = self.datagrams.getsockname()[1]
-        self.stream = socket.create_server((address, self.port)) if tcp else None
         self._threads = [threading.Thread(target=self._by_udp, daemon=True)]
         if self.stream:
             self._threads.append(threading.Thread(target=self._by_tcp, daemon=True))
@@ -134,3 +131,15 @@ class NameServer:
                     peer.sendall(wire[100:])
                 except (OSError, struct.error):
                     pass
+
+
+def _sockets(address: str, port: int, tcp: bool) -> tuple[socket.socket, socket.socket | None]:
+    """A socket for datagrams, and one for connections on the same port."""
+    for _ in range(50):
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind((address, port))
+        try:
+            return datagrams, socket.create_server((address, datagrams.getsockname()[1])) if tcp else None
+        except OSError:
+            datagrams.close()  # taken for TCP
+    raise OSError("no port is free for both")

@@ -207,10 +207,12 @@ def test_fault_011_a_worker_reads_a_large_message_in_pieces(sender: Sender) -> N
 
 
 def test_a_real_sink_takes_many_messages_at_once(sender: Sender) -> None:
-    sink = subprocess.Popen(["/usr/sbin/smtp-sink", "-u", "nobody", "127.0.0.1:2593", "1000"])
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    sink = subprocess.Popen(["/usr/sbin/smtp-sink", "-u", "nobody", f"127.0.0.1:{port}", "1000"])
     try:
-        eventually(lambda: socket.socket().connect_ex(("127.0.0.1", 2593)) == 0)
-        route(sender, 2593)
+        eventually(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0)
+        route(sender, port)
         name = sender.message(1)
         for _ in range(5):
             sender.order(*((i, name, b"s@a", b"r@h") for i in range(100)))

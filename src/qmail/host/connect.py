@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HEAD_START = 1.0  # seconds an address has before the next one is tried beside it
-CHUNK = 65536
+CHUNK = 4096  # bytes taken at once; what servers say is short
 
 
 class Attempt:

@@ -17,17 +17,16 @@ SMTP = 25
 
 
 class Route:
-    """A host to send to, and its port. `relay`: it was named by a line, so its own addresses count, not its MX."""
+    """A host to send to, and its port. `relay`: it was named by a line, so its own addresses count, not its MX.
 
-    __slots__ = ("host", "port", "relay")
+    `key` is equal for routes that lead to the same servers.
+    """
+
+    __slots__ = ("host", "key", "port", "relay")
 
     def __init__(self, host: bytes, port: int = SMTP, relay: bool = False) -> None:
         self.host, self.port, self.relay = host, port, relay
-
-    @property
-    def key(self) -> tuple[bytes, int, bool]:
-        """Equal for routes that lead to the same servers."""
-        return self.host.lower(), self.port, self.relay
+        self.key = (host.lower(), port, relay)
 
 
 def table(lines: Iterable[bytes]) -> dict[bytes, bytes]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import _socket
 import array
 import os
+import resource
+from collections import deque
 
 from qmail.formats.verdict import Temporary
 from qmail.host.clock import monotonic
@@ -35,24 +37,48 @@ __doc__ = qmail_rspawn.__doc__  # what --help prints
 
 IDLE = 6.0  # seconds until an idle worker is let go
 LOOKED = 1.0  # seconds between looks at what may have changed on disk
+QUICK = 0.0015  # seconds; where a delivery takes no more, a few workers at a time carry most
+FEW = 2
+MOMENT = 0.003  # seconds that a delivery waits for one of them before it gets one of its own
+MOST_PLACES = 2000  # hosts remembered
+NO_WORKER = b"Zqmail-spawn unable to fork. (#4.3.0)\n\0"
 SPARE = 20  # idle workers that may keep their connections to other hosts before one is taken for a new host
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run qmail-rspawn."""
+    # Each delivery may take two descriptors.
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return qmail_rspawn.main(argv, environ, Workers)
 
 
 class _Worker:
     """One worker as the spawner sees it."""
 
-    __slots__ = ("key", "number", "pid", "since", "socket")
+    __slots__ = ("number", "pid", "place", "since", "socket")
 
     def __init__(self, pid: int, socket: _socket.socket) -> None:
         self.pid, self.socket = pid, socket
         self.number = -1  # of the delivery it makes
-        self.key: Key | None = None  # where its connection leads
-        self.since = 0.0  # idle since
+        self.place: _Place | None = None  # where its connection leads
+        self.since = 0.0  # when it got its delivery, or became idle
+
+
+class _Place:
+    """Where deliveries lead: how many run, how long one takes at best lately, and who waits for a worker."""
+
+    __slots__ = ("busy", "floor", "waiting")
+
+    def __init__(self) -> None:
+        self.busy = 0
+        self.floor = 1e9  # seconds
+        self.waiting: deque[tuple[float, bytes, Delivery]] = deque()  # until when, job, delivery
+
+    def took(self, seconds: float) -> None:
+        """A delivery is over."""
+        self.busy -= 1
+        self.floor = min(seconds, self.floor * 1.02)
 
 
 class Workers:
@@ -68,6 +94,9 @@ class Workers:
         self._home, self._environ, self._loop, self._finished = where, environ, loop, finished
         self._control = Control(where.path)
         self._idle: dict[_Worker, None] = {}  # the one that was used last is the last
+        self._places: dict[Key, _Place] = {}
+        self._leads: dict[bytes, _Place] = {}  # of hosts
+        self._waiting: set[_Place] = set()
         self._names = NameService(where, environ, loop)
         self._names.attend()
         self._looked = 0.0
@@ -77,44 +106,75 @@ class Workers:
     def start(self, delivery: Delivery) -> bool:
         """Take the delivery over, or say that it must be started the long way."""
         self._look()
-        job = handover.job(delivery.host, delivery.sender, delivery.recipient)
+        job = handover.job(delivery.size, delivery.host, delivery.sender, delivery.recipient)
         if not self._ours or len(job) > handover.LARGEST:
             return False
-        key = smtproutes.route(self._routes, delivery.host).key
-        worker = self._pick(key)
-        if worker is None:
-            return False
-        worker.number, worker.key = delivery.number, key
-        descriptors = array.array("i", (delivery.message,))
-        try:
-            worker.socket.sendmsg([job], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
-        except OSError:
-            worker.number = -1  # it has just died, which `_heard` will find out
-            return False
-        os.close(delivery.message)
-        return True
+        place = self._leads.get(delivery.host) or self._found(delivery.host)
+        if place.busy >= FEW and place.floor < QUICK:
+            place.waiting.append((monotonic() + MOMENT, job, delivery))
+            self._waiting.add(place)
+            return True
+        return self._hand_over(place, job, delivery)
 
     def rest(self) -> float | None:
-        """Let go what has been idle too long; after how many seconds to look again."""
-        soon = self._names.rest()
-        if soon == 0:
-            self._names.attend()
+        """Start what has waited long enough, let go what has been idle too long; seconds until the next time."""
         now = monotonic()
-        for worker in list(self._idle):
+        times = [self._patience(place, now) for place in self._waiting] if self._waiting else []
+        names = self._names.rest()
+        if names == 0:
+            self._names.attend()
+        elif names is not None:
+            times.append(names)
+        while (worker := next(iter(self._idle), None)) is not None:
             if worker.since + IDLE > now:
-                left = worker.since + IDLE - now
-                return left if soon is None else min(left, soon)
+                times.append(worker.since + IDLE - now)
+                break
             self._dismiss(worker)
-        return soon
+        return min(times, default=None)
 
     def end(self) -> None:
         """There will be no more deliveries."""
         self._names.end()
 
-    def _pick(self, key: Key) -> _Worker | None:
+    def _found(self, host: bytes) -> _Place:
+        """Where deliveries for a host lead."""
+        key = smtproutes.route(self._routes, host).key
+        place = self._places.get(key)
+        if place is None:
+            place = self._places[key] = _Place()
+        self._leads[host] = place
+        return place
+
+    def _patience(self, place: _Place, now: float) -> float:
+        while place.waiting and place.waiting[0][0] <= now:
+            _, job, delivery = place.waiting.popleft()
+            if not self._hand_over(place, job, delivery):
+                os.close(delivery.message)
+                self._finished(delivery.number, 0, NO_WORKER)
+        return place.waiting[0][0] - now if place.waiting else MOMENT
+
+    def _hand_over(self, place: _Place, job: bytes, delivery: Delivery) -> bool:
+        """Give the delivery to the worker that suits it best; False where none can be had."""
+        while (worker := self._pick(place)) is not None:
+            if self._give(worker, place, job, delivery):
+                return True
+        return False
+
+    def _give(self, worker: _Worker, place: _Place, job: bytes, delivery: Delivery) -> bool:
+        descriptors = array.array("i", (delivery.message,))
+        try:
+            worker.socket.sendmsg([job], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
+        except OSError:
+            return False  # it has just died, which `_heard` will find out
+        os.close(delivery.message)
+        worker.number, worker.place, worker.since = delivery.number, place, monotonic()
+        place.busy += 1
+        return True
+
+    def _pick(self, place: _Place) -> _Worker | None:
         """An idle worker that is taken out of the idle ones, or a new one; None where none can be had."""
         for worker in reversed(self._idle):
-            if worker.key == key:
+            if worker.place is place:
                 break
         else:
             if len(self._idle) <= SPARE:
@@ -125,7 +185,7 @@ class Workers:
         return self._taken(worker)
 
     def _keeps(self, worker: _Worker) -> bool:
-        return worker.key is not None and worker.since + remote_worker.KEPT > monotonic()
+        return worker.place is not None and worker.since + remote_worker.KEPT > monotonic()
 
     def _taken(self, worker: _Worker) -> _Worker:
         del self._idle[worker]
@@ -142,18 +202,27 @@ class Workers:
 
     def _heard(self, worker: _Worker) -> None:
         try:
-            records = worker.socket.recv(handover.LARGEST * 4)
+            records = worker.socket.recv(handover.LARGEST_ANSWER)
         except BlockingIOError:
             return
         except OSError:
             records = b""
-        if not records:
+        place, number = worker.place, worker.number
+        if not records or place is None:
             self._lost(worker)
             return
-        number, worker.number = worker.number, -1
-        worker.since = monotonic()
-        self._idle[worker] = None
+        now, worker.number = monotonic(), -1
+        place.took(now - worker.since)
+        worker.since = now
         self._finished(number, 0, records)
+        if place.waiting:
+            _, job, delivery = place.waiting.popleft()
+            if self._give(worker, place, job, delivery):
+                return
+            place.waiting.appendleft((now, job, delivery))
+        else:
+            self._waiting.discard(place)
+        self._idle[worker] = None
 
     def _lost(self, worker: _Worker) -> None:
         """A worker has ended by itself."""
@@ -175,7 +244,8 @@ class Workers:
             self._loop.forget(ending)
             os.close(ending)
             code = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
-            if worker.number >= 0:
+            if worker.number >= 0 and worker.place is not None:
+                worker.place.busy -= 1
                 self._finished(worker.number, code if code >= 0 else None, b"")
 
         self._loop.watch(ending, ended, READ)
@@ -190,6 +260,10 @@ class Workers:
         replaced = self._environ.get(b"QMAILREMOTE")
         self._ours = not replaced and is_own(self._home.program(b"qmail-remote"), b"qmail-remote")
         try:
-            self._routes = smtproutes.table(self._control.lines(b"smtproutes") or ())
+            routes = smtproutes.table(self._control.lines(b"smtproutes") or ())
         except Temporary:
-            self._routes = {}  # the worker says so
+            routes = {}  # the worker says so
+        if routes != self._routes or len(self._leads) > MOST_PLACES:
+            self._routes = routes
+            self._leads.clear()
+            self._places = {key: place for key, place in self._places.items() if place.busy or place.waiting}

@@ -72,15 +72,15 @@ class Worker:
         """Until there are no more jobs to come."""
         remote = self._remote
         while (job := self._job()) is not None:
-            (host, sender, recipient), message = job
+            (size, host, sender, recipient), message = job
             title.show(_NAME, host, sender, recipient)
             remote.refresh(time.monotonic())
-            report = remote.deliver(host, sender, (recipient,), message, 0)
+            report = remote.deliver(host, sender, (recipient,), message, size)
             os.close(message)
             self._socket.send(report)
         remote.leave()
 
-    def _job(self) -> tuple[tuple[bytes, bytes, bytes], int] | None:
+    def _job(self) -> tuple[tuple[int, bytes, bytes, bytes], int] | None:
         """The next job and the descriptor of its message, or None at the end."""
         try:
             packet, ancillary, _, _ = self._socket.recvmsg(handover.LARGEST, 64)

@@ -9,7 +9,7 @@ from qmail.protocols import replyreader, smtpclient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from qmail.host.connect import Connection
 
@@ -48,8 +48,8 @@ class Session:
         """Must the last transaction be tried anew, on a fresh connection, since this one was worn out?"""
         return self._conversation.again
 
-    def transact(self, sender: bytes, recipients: Sequence[bytes], message: int, offset: int | None) -> None:
-        """Carry one transaction to its end: the message is read from `offset`, or (None) from where it stands."""
+    def transact(self, sender: bytes, recipients: Sequence[bytes], message: int, size: int | None) -> None:
+        """Carry one transaction to its end. The message is a file of `size` bytes, or (None) whatever can be read."""
         talk, connection = self._conversation, self._connection
         talk.begin(sender, recipients)
         try:
@@ -58,7 +58,7 @@ class Session:
                     connection.send(output)
                 talk.heard(self._reply())
                 if talk.stage == smtpclient.MESSAGE:
-                    self._send(message, offset)
+                    self._send(message, size)
         except (OSError, replyreader.Broken):
             if talk.stage != smtpclient.OVER:
                 talk.dropped()
@@ -85,13 +85,11 @@ class Session:
                     raise TimeoutError
         return reply
 
-    def _send(self, message: int, offset: int | None) -> None:
+    def _send(self, message: int, size: int | None) -> None:
         """Send the message block by block; the last one together with the dot."""
         talk, block, fresh = self._conversation, b"", True
         try:
-            while chunk := _read(message, offset):
-                if offset is not None:
-                    offset += len(chunk)
+            for chunk in _chunks(message, size):
                 if len(block) + len(chunk) > CHUNK:
                     # A CR goes with what follows it.
                     keep = 1 if block.endswith(b"\r") else 0
@@ -113,8 +111,16 @@ class _Unreadable(Exception):
     """The message cannot be read."""
 
 
-def _read(message: int, offset: int | None) -> bytes:
+def _chunks(message: int, size: int | None) -> Iterator[bytes]:
+    at = 0
     try:
-        return os.read(message, CHUNK) if offset is None else os.pread(message, CHUNK, offset)
+        while size is None or at < size:
+            chunk = os.read(message, CHUNK) if size is None else os.pread(message, CHUNK, at)
+            if not chunk:
+                break
+            yield chunk
+            at += len(chunk)
     except OSError as error:
         raise _Unreadable from error
+    if size is not None and at < size:
+        raise _Unreadable  # a message never becomes shorter by itself

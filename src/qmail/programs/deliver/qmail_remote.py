@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qmail.stores.control import Stamp
     from qmail.stores.home import Home
 
+REMEMBERED = 100  # routes
 LOOKED = 1.0  # seconds between looks at the control files, where this process lives on
 
 
@@ -99,6 +100,16 @@ class Settings:
         if hello is None:
             raise Failure(NO_CONTROL)
         self.hello = hello
+        self._routes: dict[bytes, smtproutes.Route] = {}  # of the last hosts
+
+    def route(self, host: bytes) -> smtproutes.Route:
+        """Where mail for `host` goes."""
+        found = self._routes.get(host)
+        if found is None:
+            if len(self._routes) >= REMEMBERED:
+                self._routes.clear()
+            found = self._routes[host] = smtproutes.route(self.routes, host)
+        return found
 
 
 class Remote:
@@ -117,10 +128,11 @@ class Remote:
         self._looked = 0.0
         self._stamps: list[Stamp] = []
 
-    def deliver(
-        self, host: bytes, sender: bytes, recipients: Sequence[bytes], message: int, offset: int | None
-    ) -> bytes:
-        """Send the message on descriptor `message`, from `offset` or (None) from where it stands; the whole report."""
+    def deliver(self, host: bytes, sender: bytes, recipients: Sequence[bytes], message: int, size: int | None) -> bytes:
+        """Send the message on descriptor `message`, a file of `size` bytes, or (None) whatever can be read.
+
+        Returns the whole report.
+        """
         try:
             if self._settings is None:
                 self._settings = Settings(self._home)
@@ -128,14 +140,14 @@ class Remote:
                 if b"\n" in each or b"\r" in each:
                     raise Failure(BROKEN_ADDRESS)
             sender, recipients = _written(sender), [_written(each) for each in recipients]
-            route = smtproutes.route(self._settings.routes, host)
+            route = self._settings.route(host)
             session = self._kept_for(route)
             if session is not None:
-                session.transact(sender, recipients, message, offset)
+                session.transact(sender, recipients, message, size)
             if session is None or session.again:
                 self.leave()
                 session = self._connected(self._settings, route)
-                session.transact(sender, recipients, message, offset)
+                session.transact(sender, recipients, message, size)
         except Failure as failure:
             return failure.record + b"\0"
         except OSError:
