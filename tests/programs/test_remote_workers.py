@@ -175,12 +175,15 @@ def test_a_changed_control_file_counts_for_the_next_message(sender: Sender) -> N
 
 
 def test_a_program_in_qmail_remotes_place_is_run_instead(sender: Sender, home: Path) -> None:
-    (home / "bin").unlink()
-    (home / "bin").mkdir()
-    program = home / "bin/qmail-remote"
-    program.write_text("#!/bin/sh\nprintf 'r\\0Kreplaced\\n\\0'\n")
-    program.chmod(0o755)
-    assert deliver(sender) == b"Kreplaced\n"
+    with Peer([*START, *(ENVELOPE * 500)]) as peer:
+        route(sender, peer.port)
+        assert deliver(sender) == K
+        (home / "bin").unlink()
+        (home / "bin").mkdir()
+        program = home / "bin/qmail-remote"
+        program.write_text("#!/bin/sh\nprintf 'r\\0Kreplaced\\n\\0'\n")
+        program.chmod(0o755)
+        eventually(lambda: deliver(sender) == b"Kreplaced\n")
 
 
 def test_workers_finish_when_the_spawner_is_killed(sender: Sender) -> None:
