@@ -141,7 +141,8 @@ class _Scan:
             self.reap()
             pause = INTERVAL if self.look() else LONG_PAUSE
             poll.poll(pause * 1000)
-            if patience is not None and signals.arrived(caught) & ends:
+            arrived = signals.arrived(caught)
+            if patience is not None and arrived & ends:
                 self.stop(patience)
                 return 0
 
