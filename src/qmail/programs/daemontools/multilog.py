@@ -52,12 +52,13 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     os.umask(0o022)
     fds.standard_open()
     title.show(b"multilog", *argv[1:])
+    caught = signals.catch((signals.TERM, signals.ALRM))
     stamped, actions = logscript.parse(argv[1:])
     try:
         start = os.open(b".", os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:
         raise Temporary(b"unable to switch to current directory: " + reason(error)) from None
-    _Multilog(stamped, [_opened(action, start, environ) for action in actions]).run()
+    _Multilog(stamped, [_opened(action, start, environ) for action in actions]).run(caught)
     return 0
 
 
@@ -95,9 +96,8 @@ class _Multilog:
         self.line = self.stamp = b""  # what there is of a line, its stamp included
         self.rest: list[LogDirectory] | None = None  # who takes what follows the first 1000 bytes of a line
 
-    def run(self) -> None:
-        """To the end of the input, or TERM."""
-        caught = signals.catch((signals.TERM, signals.ALRM))
+    def run(self, caught: int) -> None:
+        """To the end of the input, or TERM; `caught` tells of the signals."""
         incoming = source(0, caught)
         ending = False
         while True:
