@@ -170,6 +170,7 @@ def test_alrm_turns_a_log_that_is_not_empty(tmp_path: Path) -> None:
     process = start(tmp_path, "./d")
     wait_until(lambda: (tmp_path / "d/current").exists())
     process.send_signal(signal.SIGALRM)
+    time.sleep(0.2)  # it has seen the signal, and has nothing to turn
     feed(process, b"one\n")
     wait_until(has(tmp_path / "d/current", "one"))
     process.send_signal(signal.SIGALRM)
