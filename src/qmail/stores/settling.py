@@ -112,7 +112,9 @@ class Settling:
         self._clearing.ask(b"todo", fresh.number, self._clear_message)
 
     def _clear_message(self, number: int) -> None:
-        self._clearing.ask(b"foop", number, self._first.let_go)
+        # Whatever is called todo/N from now on is a new message: mess/N may be gone long before we hear of it.
+        self._first.let_go(number)
+        self._clearing.ask(b"foop", number, _nothing)
 
     # ---- the first attempt left something to do
 
