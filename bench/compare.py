@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import statistics
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def compare(name: str, servers: list[Ours | Postfix], runs: int) -> None:
         for server in servers:
             try:
                 figures = WORKLOADS[name](server)
-            except RuntimeError as error:
+            except (RuntimeError, subprocess.SubprocessError) as error:
                 print(f"{name:10s} {server.name}: {error}")
                 return
             if number or name == "memory":

@@ -23,7 +23,7 @@ def source(server: Server, recipient: str, count: int, clients: int, size: int, 
     """Run smtp-source to its end. Raises RuntimeError."""
     argv = ["smtp-source", "-4", "-m", str(count), "-s", str(clients), "-l", str(size), "-f", "sender@example.test"]
     argv += ["-t", recipient, *(["-d"] if reuse else []), f"inet:127.0.0.1:{server.port}"]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=300, check=False)
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
     if done.returncode or done.stderr:
         raise RuntimeError((done.stdout + done.stderr).decode("ascii", "replace")[-200:])
 
