@@ -51,6 +51,12 @@ def site(control: Control) -> Site:
     return Site(greeting, door, control.number(b"databytes", 0), timeout)
 
 
+def recipients(control: Control) -> Door:
+    """Whom mail is taken for, by rcpthosts and morercpthosts.cdb alone. Raises Temporary where one cannot be read."""
+    more = _More.open(control.directory + b"/" + MORE)
+    return Door(control.lines(b"rcpthosts"), more=None if more is None else more.lists)
+
+
 def client(environ: Mapping[bytes, bytes]) -> Client:
     """The other end of a connection, as its environment tells it (tcp-environ(5), qmail-smtpd(8))."""
     limit = environ.get(b"DATABYTES")

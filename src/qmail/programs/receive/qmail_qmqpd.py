@@ -1,0 +1,69 @@
+"""qmail-qmqpd: take one message by QMQP, for anybody, and put it into the queue.
+
+Usage: qmail-qmqpd
+
+    tcpserver -u `id -u qmaild` -g `id -g qmaild` -x /etc/tcp.qmqp.cdb 0 628 qmail-qmqpd
+
+Talks QMQP on descriptors 0 and 1: the other side is a host without a queue of its own (qmail-qmqpc), and
+may send anywhere. So who may connect at all is for tcpserver's rules to say: deny by default. The
+environment tells the client's name and address (tcp-environ(5)). The client has an hour.
+
+Runs as: qmaild.
+Faces: the network.
+Exit codes: 0 answered, or the client ended; 100 what it says is no QMQP; 111 something is larger than can
+be, or the system refuses.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats import received
+from qmail.formats.netstring import Broken, Ended, Input, TooLong, netstring
+from qmail.formats.verdict import PERMANENT, SUCCESS, TEMPORARY
+from qmail.host import clock, fds, signals
+from qmail.protocols import qmtp
+from qmail.stores import home, submission
+
+PATIENCE = 3600  # seconds
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    place = home.find(argv[0], environ)
+    signals.default(signals.ALRM)
+    signals.alarm(PATIENCE)
+    source = Input(lambda: os.read(0, fds.CHUNK))
+    try:
+        source.begin()
+        size = source.length()
+        message = submission.begin(place, environ)
+        try:
+            answer = _answer(source, size, message, environ)
+        except BaseException:
+            message.abandon()
+            raise
+        fds.write_all(1, netstring(answer))
+    except Ended:
+        return SUCCESS
+    except Broken:
+        return PERMANENT
+    except (TooLong, OSError):
+        return TEMPORARY
+    return SUCCESS
+
+
+def _answer(source: Input, size: int, message: submission.Submission, environ: dict[bytes, bytes]) -> bytes:
+    message.write(received.line(b"QMQP", received.origin(environ), None, int(clock.now())))
+    for piece in source.pieces(size):
+        message.write(piece)
+    source.comma()
+    sender = qmtp.address(source)
+    recipients = qmtp.recipients(source)
+    source.finish()
+    good = [recipient for recipient in recipients if recipient is not None]
+    if sender is None or len(good) < len(recipients):
+        message.abandon()
+        return qmtp.BAD_ADDRESS
+    outcome = message.finish(sender, good)
+    return submission.words(outcome) or qmtp.accepted(int(clock.now()), outcome.qp)

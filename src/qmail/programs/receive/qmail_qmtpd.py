@@ -1,0 +1,128 @@
+"""qmail-qmtpd: take mail by QMTP and put it into the queue.
+
+Usage: qmail-qmtpd
+
+    tcpserver -u `id -u qmaild` -g `id -g qmaild` -x /etc/tcp.qmtp.cdb 0 209 qmail-qmtpd
+
+Talks QMTP on descriptors 0 and 1 and hands each message to qmail-queue, or to $QMAILQUEUE. Each recipient
+gets an answer of its own. The environment says who the client is (tcp-environ(5)); RELAYCLIENT lets it
+send anywhere and is appended to each recipient, DATABYTES replaces control/databytes.
+
+Control files: rcpthosts, morercpthosts.cdb, databytes. Without rcpthosts no recipient with a host is
+taken, unless RELAYCLIENT is set. A package has an hour.
+
+Runs as: qmaild.
+Faces: the network.
+Exit codes: 0 the client ended; 100 what it says is no QMTP; 111 a control file cannot be read, or
+something is larger than can be.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats import received
+from qmail.formats.netstring import Broken, Ended, Input, TooLong, netstring
+from qmail.formats.verdict import PERMANENT, SUCCESS, TEMPORARY, Temporary
+from qmail.host import clock, fds, signals
+from qmail.protocols import qmtp
+from qmail.protocols.smtpserver import Unreadable
+from qmail.stores import home, reception, submission
+from qmail.stores.control import Control, leading_digits
+
+PATIENCE = 3600  # seconds for one package
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    place = home.find(argv[0], environ)
+    signals.default(signals.ALRM)
+    signals.alarm(PATIENCE)
+    try:
+        return _Server(place, environ).serve()
+    except Ended:
+        return SUCCESS
+    except Broken:
+        return PERMANENT
+    except (TooLong, Temporary, Unreadable, OSError):
+        return TEMPORARY
+
+
+class _Server:
+    """One connection."""
+
+    def __init__(self, place: home.Home, environ: dict[bytes, bytes]) -> None:
+        self._home, self._environ = place, environ
+        control = Control(place.path)
+        self._door = reception.recipients(control)
+        limit = environ.get(b"DATABYTES")
+        self._most = control.number(b"databytes", 0) if limit is None else int(leading_digits(limit) or b"0")
+        self._relay = environ.get(b"RELAYCLIENT")
+        self._answers: list[bytes] = []
+        self._source = Input(self._read)
+
+    def serve(self) -> int:
+        """Package after package. Raises Ended, Broken, TooLong."""
+        while True:
+            size = self._source.length()
+            signals.alarm(PATIENCE)
+            message = submission.begin(self._home, self._environ)
+            try:
+                answers = self._package(size, message)
+            except BaseException:
+                message.abandon()
+                raise
+            self._answers += [netstring(answer) for answer in answers]
+
+    def _package(self, size: int, message: submission.Submission) -> list[bytes]:
+        source = self._source
+        message.write(received.line(b"QMTP", received.origin(self._environ), None, int(clock.now())))
+        room = self._most or size
+        for piece in qmtp.lines(source, size):
+            room -= len(piece)
+            if room >= 0:
+                message.write(piece)
+        source.comma()
+        sender = qmtp.address(source)
+        source.begin()
+        verdicts = [self._verdict(recipient) for recipient in qmtp.recipients(source)]
+        source.finish()
+        taken = [verdict for verdict in verdicts if isinstance(verdict, _Taken)]
+        if room < 0:
+            answer = qmtp.TOO_LARGE
+        elif sender is None:
+            answer = qmtp.BAD_SENDER
+        elif taken:
+            outcome = message.finish(sender, [one.address for one in taken])
+            words = submission.words(outcome)
+            answer = words or qmtp.accepted(int(clock.now()), outcome.qp)
+            return [answer if isinstance(verdict, _Taken) else verdict for verdict in verdicts]
+        else:
+            answer = b""
+        message.abandon()
+        return [answer if isinstance(verdict, _Taken) else verdict for verdict in verdicts]
+
+    def _verdict(self, recipient: bytes | None) -> _Taken | bytes:
+        if recipient is not None and self._relay is not None:
+            recipient += self._relay
+        if recipient is None or len(recipient) > qmtp.LONGEST_ADDRESS:
+            return qmtp.BAD_RECIPIENT
+        if self._relay is None and not self._door.accepts(recipient):
+            return qmtp.NOT_OURS
+        return _Taken(recipient)
+
+    def _read(self) -> bytes:
+        # Before we wait, the client gets what it waits for.
+        if self._answers:
+            fds.write_all(1, b"".join(self._answers))
+            self._answers = []
+        return os.read(0, fds.CHUNK)
+
+
+class _Taken:
+    """A recipient that we take mail for."""
+
+    __slots__ = ("address",)
+
+    def __init__(self, address: bytes) -> None:
+        self.address = address

@@ -1,0 +1,69 @@
+"""QMTP and QMQP, the parts that both sides of a conversation share (http://cr.yp.to/proto/qmtp.txt, qmqp.txt).
+
+QMTP, any number of packages: message, sender, and a netstring of recipients, each a netstring; the
+answer has one netstring for each recipient. The message's first byte tells how lines end: LF as here,
+CR as CR LF. QMQP, one package: a netstring of message, sender and recipients; one answer for all.
+An answer begins with K (taken), Z (not now) or D (never).
+"""
+
+from __future__ import annotations
+
+from qmail.formats.netstring import Broken, Input, TooLong
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONGEST_ADDRESS = 999  # bytes
+MOST_RECIPIENTS = 100_000  # of one package
+
+BAD_SENDER = b"Dunacceptable sender (#5.1.7)"
+BAD_RECIPIENT = b"Dsorry, I can't handle that recipient (#5.1.3)"
+BAD_ADDRESS = b"Dsorry, I can't accept addresses like that (#5.1.3)"
+NOT_OURS = b"Dsorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"
+TOO_LARGE = b"Dsorry, that message size exceeds my databytes limit (#5.3.4)"
+
+
+def accepted(seconds: int, qp: int) -> bytes:
+    """The good answer."""
+    return b"Kok %d qp %d" % (seconds, qp)
+
+
+def lines(source: Input, size: int) -> Iterator[bytes]:
+    """The message of a QMTP package that announced `size` bytes, in pieces, its lines ending in LF. Raises as Input."""
+    if not size:
+        raise Broken("a message without its first byte")
+    first = source.piece(1)
+    if first == b"\n":
+        yield from source.pieces(size - 1)
+    elif first == b"\r":
+        yield from _unfolded(source.pieces(size - 1))
+    else:
+        raise Broken("neither LF nor CR")
+
+
+def _unfolded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    held = b""
+    for piece in pieces:
+        piece = held + piece
+        # A CR at the end of a piece goes with what follows it.
+        held = b"\r" if piece.endswith(b"\r") else b""
+        yield piece[: len(piece) - len(held)].replace(b"\r\n", b"\n")
+    if held:
+        yield held
+
+
+def address(source: Input) -> bytes | None:
+    """An address, or None where it is too long, or no envelope could hold it."""
+    text = source.text(LONGEST_ADDRESS)
+    return None if text is None or b"\0" in text else text
+
+
+def recipients(source: Input) -> list[bytes | None]:
+    """The recipients up to the end of the netstring that we are in, each as `address` says. Raises TooLong."""
+    found: list[bytes | None] = []
+    while source.left:
+        if len(found) == MOST_RECIPIENTS:
+            raise TooLong("too many recipients")
+        found.append(address(source))
+    return found
