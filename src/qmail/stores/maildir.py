@@ -108,9 +108,11 @@ def _sync_files(descriptors: list[int]) -> set[int]:
                     failed.add(descriptor)
     except OSError:
         failed.update(descriptors)
-    finally:
-        for descriptor in descriptors:
+    for descriptor in descriptors:
+        try:
             os.close(descriptor)
+        except OSError:
+            failed.add(descriptor)  # some network file systems say only now that there was no room
     return failed
 
 

@@ -38,7 +38,10 @@ def append(path: bytes, messages: Sequence[tuple[bytes, Message]]) -> list[Tempo
     try:
         return _append_all(descriptor, path, messages)
     finally:
-        os.close(descriptor)
+        try:
+            os.close(descriptor)
+        except OSError:
+            pass  # all that counts is synced
 
 
 def open_locked(path: bytes) -> int:
