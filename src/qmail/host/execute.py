@@ -77,7 +77,10 @@ def spawn(
     file is at fault. `prepare` is the child's last act before it (to become somebody else).
     Raises OSError where fork fails.
     """
-    pid = os.fork()
+    pid = None
+    if directory is None and prepare is None and not session and b"/" in argv[0]:
+        pid = _spawn_at_once(argv, environ, descriptors)
+    pid = os.fork() if pid is None else pid
     if pid:
         return pid
     try:
@@ -93,6 +96,25 @@ def spawn(
         os._exit(exec_failure(error) if unable is None else unable)
     except BaseException:
         os._exit(111)
+
+
+def _spawn_at_once(argv: Sequence[bytes], environ: Mapping[bytes, bytes], descriptors: Mapping[int, int]) -> int | None:
+    # Without copying this process first, which costs more than a small program. None where exec failed.
+    moved: list[int] = []
+    actions = []
+    try:
+        for target, source in descriptors.items():
+            moved.append(fds_above(source, max(descriptors)))
+            actions.append((os.POSIX_SPAWN_DUP2, moved[-1], target))
+        undone = signals.ours()
+        return os.posix_spawn(argv[0], list(argv), dict(environ), file_actions=actions, setsigmask=(), setsigdef=undone)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE):
+            raise
+        return None
+    finally:
+        for descriptor in moved:
+            os.close(descriptor)
 
 
 def launch(argv: Sequence[bytes], environ: Mapping[bytes, bytes], end: int, search: Mapping[bytes, bytes]) -> int:
