@@ -144,7 +144,8 @@ def test_killed_at_any_moment_it_loses_no_line(tmp_path: Path) -> None:
     os.close(reader)
     os.waitpid(talker, 0)
     expected = [b"%06d %b\n" % (number, b"x" * (number % 150)) for number in range(count)]
-    written = lines_of(tmp_path / "d")
+    # A write that a kill has cut short ends a file, and is done again in the next one.
+    written = [line for line in lines_of(tmp_path / "d") if line.endswith(b"\n")]
     assert kills > 0
     assert sorted(set(written)) == expected
     # What is written twice was on its way when the kill came.
