@@ -24,12 +24,14 @@ from qmail.host.reasons import reason
 SERVICE = b"/service"
 PATH = b"/command:%b:/usr/local/bin:/usr/local/sbin:/bin:/sbin:/usr/bin:/usr/sbin:/usr/X11R6/bin"
 DOTS = 400
+PATIENCE = b"5"  # seconds for old supervises to end; svscan tries again every five seconds anyway
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     directory = argv[1] if len(argv) > 1 else SERVICE
-    environment = {b"PATH": PATH % os.path.dirname(os.path.abspath(argv[0]))}
+    here = os.path.dirname(os.path.abspath(argv[0]))
+    environment = {b"PATH": PATH % here}
     try:
         fds.standard_open()
         nothing = os.open(b"/dev/null", os.O_RDWR)
@@ -37,7 +39,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
             fds.copy(nothing, descriptor)
         left = [b"%b/%b" % (directory, name) for name in _services(directory)]
         if left:
-            words = [b"svc", b"-dx", *left, *(path + b"/log" for path in left)]
+            words = [here + b"/svc", b"-dx", b"-w", PATIENCE, *left, *(path + b"/log" for path in left)]
             os.waitpid(execute.spawn(words, environment, {}), 0)
         reader, writer = os.pipe()
         words = [b"readproctitle", b"service", b"errors:", b"." * DOTS]
