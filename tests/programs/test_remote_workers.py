@@ -184,6 +184,7 @@ def test_a_program_in_qmail_remotes_place_is_run_instead(sender: Sender, home: P
         program.write_text("#!/bin/sh\nprintf 'r\\0Kreplaced\\n\\0'\n")
         program.chmod(0o755)
         eventually(lambda: deliver(sender) == b"Kreplaced\n")
+        assert sender.end() == 0
 
 
 def test_workers_finish_when_the_spawner_is_killed(sender: Sender) -> None:
@@ -265,3 +266,33 @@ def test_a_qmail_dns_that_runs_already_is_used(home: Path) -> None:
         assert sender.end() == 0
         service.terminate()
         service.wait()
+
+
+def test_what_waits_behind_a_delivery_that_stalls_is_given_to_others(sender: Sender) -> None:
+    stalling = [*START, *(ENVELOPE * 40), "line", "line", "line", "line"]
+    with Peer([*START, *(ENVELOPE * 40)], stalling, [*START, *(ENVELOPE * 1000)]) as peer:
+        route(sender, peer.port)
+        assert deliver(sender) == K
+        name = sender.message(1)
+        found: dict[int, bytes] = {}
+        # A burst at a time, so that a few workers get most of it; two of their connections go dumb.
+        for first in range(0, 100, 20):
+            sender.order(*((first + i, name, b"s@a", b"r@h") for i in range(20)))
+            found.update(sender.reports(20))
+        assert set(found.values()) == {K}
+        assert sorted(found) == list(range(100))
+        assert sender.end() == 0
+
+
+def test_a_worker_that_dies_takes_only_its_own_delivery_with_it(sender: Sender) -> None:
+    with Peer([*START, *ENVELOPE, *ENVELOPE, "line", "line", "line", "line"], [*START, *(ENVELOPE * 1000)]) as peer:
+        route(sender, peer.port)
+        assert [deliver(sender), deliver(sender)] == [K, K]
+        name = sender.message(1)
+        (pid,) = children(sender.process.pid)
+        sender.order(*((i, name, b"s@a", b"r@h") for i in range(10)))
+        eventually(lambda: peer.got[0].count(b"MAIL FROM") == 3)
+        os.kill(pid, signal.SIGKILL)
+        found = sender.reports(10)
+        assert sorted(found.values()) == [K] * 9 + [b"Zqmail-remote crashed.\n"]
+        assert sender.end() == 0

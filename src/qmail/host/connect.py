@@ -13,9 +13,10 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 HEAD_START = 1.0  # seconds an address has before the next one is tried beside it
+MOMENT = 50_000  # microseconds after which a wait is called slow
 CHUNK = 4096  # bytes taken at once; what servers say is short
 
 
@@ -35,10 +36,17 @@ class Connection:
 
     def __init__(self, socket: _socket.socket, seconds: int) -> None:
         self._socket = socket
-        limit = int.to_bytes(max(seconds, 1), 8, "little") + bytes(8)  # struct timeval
-        socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, limit)
-        socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, limit)
+        self._limit = _timeval(max(seconds, 1), 0)
+        self._slow: Callable[[], None] | None = None
+        socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, self._limit)
+        socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, self._limit)
         socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+
+    def tell_when_slow(self, slow: Callable[[], None]) -> None:
+        """Call `slow` once, when something has not come within a moment."""
+        if self._slow is None:
+            self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, _timeval(0, MOMENT))
+        self._slow = slow
 
     def fileno(self) -> int:
         """The descriptor, for polling."""
@@ -50,7 +58,15 @@ class Connection:
 
     def receive(self) -> bytes:
         """What has come, at least one byte. ConnectionResetError at the end."""
-        data = self._socket.recv(CHUNK)
+        try:
+            data = self._socket.recv(CHUNK)
+        except BlockingIOError:
+            if self._slow is None:
+                raise
+            slow, self._slow = self._slow, None
+            self._socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, self._limit)
+            slow()
+            data = self._socket.recv(CHUNK)
         if not data:
             raise ConnectionResetError(errno.ECONNRESET, "the other side has closed")
         return data
@@ -58,6 +74,10 @@ class Connection:
     def close(self) -> None:
         """Let go; whatever was written is still sent."""
         self._socket.close()
+
+
+def _timeval(seconds: int, microseconds: int) -> bytes:
+    return seconds.to_bytes(8, "little") + microseconds.to_bytes(8, "little")
 
 
 def text(address: bytes) -> bytes:

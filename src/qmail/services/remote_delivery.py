@@ -1,16 +1,17 @@
 """qmail-rspawn with its workers: processes forked from it that have qmail-remote loaded already.
 
-A delivery goes to the worker that has a connection to its host, else to any idle one, else to a new
-one; a worker has one delivery at a time. Idle ones are let go after a few seconds.
+A delivery goes to an idle worker that has a connection to its host, else to any idle one, else to a
+new one. Where a host takes mail as quickly as this machine can send it, a few workers carry all of it,
+with some deliveries each in hand: every process that must be woken costs more than the delivery. What
+waits behind one that turns out slow is taken back at once and given to others.
+
+Idle workers are let go after a few seconds.
 """
 
 from __future__ import annotations
 
-import _socket
-import array
 import os
 import resource
-from collections import deque
 
 from qmail.formats.verdict import Temporary
 from qmail.host.clock import monotonic
@@ -20,6 +21,7 @@ from qmail.protocols import handover
 from qmail.rules import smtproutes
 from qmail.services import remote_worker
 from qmail.services.name_service import NameService
+from qmail.services.remote_pool import Place, Worker
 from qmail.stores.control import Control
 from qmail.stores.home import is_own
 
@@ -31,54 +33,25 @@ if TYPE_CHECKING:
     from qmail.stores.deliveries import Delivery
     from qmail.stores.home import Home
 
-    Key = tuple[bytes, int, bool]
-
 __doc__ = qmail_rspawn.__doc__  # what --help prints
 
 IDLE = 6.0  # seconds until an idle worker is let go
 LOOKED = 1.0  # seconds between looks at what may have changed on disk
-QUICK = 0.0015  # seconds; where a delivery takes no more, a few workers at a time carry most
+QUICK = 0.0015  # seconds that a delivery takes where a few workers carry all
 FEW = 2
-MOMENT = 0.003  # seconds that a delivery waits for one of them before it gets one of its own
+IN_HAND = 6  # deliveries of one worker at such a place
+STALL = 0.02  # seconds after which what waits behind a delivery is taken back
 MOST_PLACES = 2000  # hosts remembered
-NO_WORKER = b"Zqmail-spawn unable to fork. (#4.3.0)\n\0"
 SPARE = 20  # idle workers that may keep their connections to other hosts before one is taken for a new host
+NO_WORKER = b"Zqmail-spawn unable to fork. (#4.3.0)\n\0"
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run qmail-rspawn."""
-    # Each delivery may take two descriptors.
+    # Each delivery may take a few descriptors.
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     return qmail_rspawn.main(argv, environ, Workers)
-
-
-class _Worker:
-    """One worker as the spawner sees it."""
-
-    __slots__ = ("number", "pid", "place", "since", "socket")
-
-    def __init__(self, pid: int, socket: _socket.socket) -> None:
-        self.pid, self.socket = pid, socket
-        self.number = -1  # of the delivery it makes
-        self.place: _Place | None = None  # where its connection leads
-        self.since = 0.0  # when it got its delivery, or became idle
-
-
-class _Place:
-    """Where deliveries lead: how many run, how long one takes at best lately, and who waits for a worker."""
-
-    __slots__ = ("busy", "floor", "waiting")
-
-    def __init__(self) -> None:
-        self.busy = 0
-        self.floor = 1e9  # seconds
-        self.waiting: deque[tuple[float, bytes, Delivery]] = deque()  # until when, job, delivery
-
-    def took(self, seconds: float) -> None:
-        """A delivery is over."""
-        self.busy -= 1
-        self.floor = min(seconds, self.floor * 1.02)
 
 
 class Workers:
@@ -93,10 +66,10 @@ class Workers:
     ) -> None:
         self._home, self._environ, self._loop, self._finished = where, environ, loop, finished
         self._control = Control(where.path)
-        self._idle: dict[_Worker, None] = {}  # the one that was used last is the last
-        self._places: dict[Key, _Place] = {}
-        self._leads: dict[bytes, _Place] = {}  # of hosts
-        self._waiting: set[_Place] = set()
+        self._idle: dict[Worker, None] = {}  # the one that was used last is the last
+        self._laden: dict[Worker, None] = {}  # with more than one delivery in hand
+        self._places: dict[tuple[bytes, int, bool], Place] = {}
+        self._leads: dict[bytes, Place] = {}  # of hosts
         self._names = NameService(where, environ, loop)
         self._names.attend()
         self._looked = 0.0
@@ -106,20 +79,15 @@ class Workers:
     def start(self, delivery: Delivery) -> bool:
         """Take the delivery over, or say that it must be started the long way."""
         self._look()
-        job = handover.job(delivery.size, delivery.host, delivery.sender, delivery.recipient)
-        if not self._ours or len(job) > handover.LARGEST:
+        if not self._ours or len(delivery.sender) + 2 * len(delivery.recipient) > handover.LARGEST // 2:
             return False
         place = self._leads.get(delivery.host) or self._found(delivery.host)
-        if place.busy >= FEW and place.floor < QUICK:
-            place.waiting.append((monotonic() + MOMENT, job, delivery))
-            self._waiting.add(place)
-            return True
-        return self._hand_over(place, job, delivery)
+        return self._added(place, delivery) or self._hand_over(place, delivery)
 
     def rest(self) -> float | None:
-        """Start what has waited long enough, let go what has been idle too long; seconds until the next time."""
+        """Take back what waits too long, let go what has been idle too long; seconds until the next time."""
         now = monotonic()
-        times = [self._patience(place, now) for place in self._waiting] if self._waiting else []
+        times = [self._patience(worker, now) for worker in list(self._laden)] if self._laden else []
         names = self._names.rest()
         if names == 0:
             self._names.attend()
@@ -129,126 +97,109 @@ class Workers:
             if worker.since + IDLE > now:
                 times.append(worker.since + IDLE - now)
                 break
-            self._dismiss(worker)
+            del self._idle[worker]
+            self._loop.forget(worker.ours.fileno())
+            worker.close()
         return min(times, default=None)
 
     def end(self) -> None:
         """There will be no more deliveries."""
         self._names.end()
 
-    def _found(self, host: bytes) -> _Place:
+    def _found(self, host: bytes) -> Place:
         """Where deliveries for a host lead."""
         key = smtproutes.route(self._routes, host).key
         place = self._places.get(key)
         if place is None:
-            place = self._places[key] = _Place()
+            place = self._places[key] = Place()
         self._leads[host] = place
         return place
 
-    def _patience(self, place: _Place, now: float) -> float:
-        while place.waiting and place.waiting[0][0] <= now:
-            _, job, delivery = place.waiting.popleft()
-            if not self._hand_over(place, job, delivery):
+    def _added(self, place: Place, delivery: Delivery) -> bool:
+        """Give it to a worker that is at work at a quick place, behind what that has in hand."""
+        if place.floor > QUICK or len(place.busy) < FEW:
+            return False
+        worker = min(place.busy, key=lambda each: len(each.jobs))
+        if len(worker.jobs) >= IN_HAND or not worker.give(place, delivery):
+            return False
+        self._laden[worker] = None
+        return True
+
+    def _patience(self, worker: Worker, now: float) -> float:
+        if len(worker.jobs) < 2:
+            del self._laden[worker]
+        elif worker.since + STALL <= now:
+            del self._laden[worker]
+            self._distribute(worker)
+        else:
+            return worker.since + STALL - now
+        return STALL
+
+    def _distribute(self, worker: Worker) -> None:
+        """Take back what the worker has not begun, and give each to one that has nothing else to do."""
+        place = worker.place
+        for delivery in worker.recall():
+            if place is None or not self._hand_over(place, delivery):
                 os.close(delivery.message)
                 self._finished(delivery.number, 0, NO_WORKER)
-        return place.waiting[0][0] - now if place.waiting else MOMENT
 
-    def _hand_over(self, place: _Place, job: bytes, delivery: Delivery) -> bool:
-        """Give the delivery to the worker that suits it best; False where none can be had."""
+    def _hand_over(self, place: Place, delivery: Delivery) -> bool:
+        """Give the delivery to the idle worker that suits it best, or a new one; False where none can be had."""
         while (worker := self._pick(place)) is not None:
-            if self._give(worker, place, job, delivery):
+            if worker.give(place, delivery):
                 return True
         return False
 
-    def _give(self, worker: _Worker, place: _Place, job: bytes, delivery: Delivery) -> bool:
-        descriptors = array.array("i", (delivery.message,))
-        try:
-            worker.socket.sendmsg([job], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])
-        except OSError:
-            return False  # it has just died, which `_heard` will find out
-        os.close(delivery.message)
-        worker.number, worker.place, worker.since = delivery.number, place, monotonic()
-        place.busy += 1
-        return True
+    def _pick(self, place: Place) -> Worker | None:
+        """A worker for a place, taken out of the idle ones, or a new one; None where none can be had."""
+        worker = next((each for each in reversed(self._idle) if each.place is place), None)
+        if worker is None and len(self._idle) > SPARE:
+            worker = next(iter(self._idle))
+        if worker is None:
+            worker = next((each for each in reversed(self._idle) if not self._keeps(each)), None)
+        if worker is None:
+            worker = self._forked() or next(iter(self._idle), None)
+        if worker is not None:
+            self._idle.pop(worker, None)
+        return worker
 
-    def _pick(self, place: _Place) -> _Worker | None:
-        """An idle worker that is taken out of the idle ones, or a new one; None where none can be had."""
-        for worker in reversed(self._idle):
-            if worker.place is place:
-                break
-        else:
-            if len(self._idle) <= SPARE:
-                free = next((each for each in reversed(self._idle) if not self._keeps(each)), None)
-            else:
-                free = next(iter(self._idle))
-            return self._taken(free) if free else self._forked()
-        return self._taken(worker)
-
-    def _keeps(self, worker: _Worker) -> bool:
+    def _keeps(self, worker: Worker) -> bool:
         return worker.place is not None and worker.since + remote_worker.KEPT > monotonic()
 
-    def _taken(self, worker: _Worker) -> _Worker:
-        del self._idle[worker]
+    def _forked(self) -> Worker | None:
+        try:
+            worker = Worker(*remote_worker.fork(self._home, self._environ))
+        except OSError:
+            return None
+        self._loop.watch(worker.ours.fileno(), lambda _events: self._heard(worker), READ)
+        self._loop.watch(worker.ending, lambda _events: self._ended(worker), READ)
         return worker
 
-    def _forked(self) -> _Worker | None:
-        try:
-            pid, socket = remote_worker.fork(self._home, self._environ)
-        except OSError:
-            return next(map(self._taken, list(self._idle)), None)
-        worker = _Worker(pid, socket)
-        self._loop.watch(socket.fileno(), lambda _events: self._heard(worker), READ)
-        return worker
+    def _heard(self, worker: Worker) -> None:
+        answer = worker.answer()
+        if answer is not None:
+            self._finished(answer[0], 0, answer[1])
+            if not worker.jobs:
+                self._idle[worker] = None
 
-    def _heard(self, worker: _Worker) -> None:
-        try:
-            records = worker.socket.recv(handover.LARGEST_ANSWER)
-        except BlockingIOError:
+    def _ended(self, worker: Worker) -> None:
+        """The worker has ended: let go, or by an accident that what it had begun shares."""
+        self._loop.forget(worker.ending)
+        os.close(worker.ending)
+        code = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
+        if worker.ours.fileno() < 0:
             return
-        except OSError:
-            records = b""
-        place, number = worker.place, worker.number
-        if not records or place is None:
-            self._lost(worker)
-            return
-        now, worker.number = monotonic(), -1
-        place.took(now - worker.since)
-        worker.since = now
-        self._finished(number, 0, records)
-        if place.waiting:
-            _, job, delivery = place.waiting.popleft()
-            if self._give(worker, place, job, delivery):
-                return
-            place.waiting.appendleft((now, job, delivery))
-        else:
-            self._waiting.discard(place)
-        self._idle[worker] = None
-
-    def _lost(self, worker: _Worker) -> None:
-        """A worker has ended by itself."""
+        while (answer := worker.answer()) is not None:
+            self._finished(answer[0], 0, answer[1])
+        self._loop.forget(worker.ours.fileno())
         self._idle.pop(worker, None)
-        self._bury(worker)
-
-    def _dismiss(self, worker: _Worker) -> None:
-        """Let an idle worker go; it ends when it sees that."""
-        del self._idle[worker]
-        self._bury(worker)
-
-    def _bury(self, worker: _Worker) -> None:
-        """Say no more to a worker, and see how it ended when it has; its delivery, if it had one, has failed."""
-        self._loop.forget(worker.socket.fileno())
-        worker.socket.close()
-        ending = os.pidfd_open(worker.pid)
-
-        def ended(_events: int) -> None:
-            self._loop.forget(ending)
-            os.close(ending)
-            code = os.waitstatus_to_exitcode(os.waitpid(worker.pid, 0)[1])
-            if worker.number >= 0 and worker.place is not None:
-                worker.place.busy -= 1
-                self._finished(worker.number, code if code >= 0 else None, b"")
-
-        self._loop.watch(ending, ended, READ)
+        self._laden.pop(worker, None)
+        self._distribute(worker)
+        for number in worker.jobs:
+            self._finished(number, code if code >= 0 else None, b"")
+        if worker.place is not None:
+            worker.place.busy.pop(worker, None)
+        worker.close()
 
     def _look(self) -> None:
         """Is bin/qmail-remote our own still, and where do the routes lead?"""
@@ -266,4 +217,4 @@ class Workers:
         if routes != self._routes or len(self._leads) > MOST_PLACES:
             self._routes = routes
             self._leads.clear()
-            self._places = {key: place for key, place in self._places.items() if place.busy or place.waiting}
+            self._places = {key: place for key, place in self._places.items() if place.busy}

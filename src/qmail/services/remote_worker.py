@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import _socket
-import array
 import os
 import select
 import time
+from functools import partial
 
 from qmail.host import fds, signals, title
 from qmail.programs.deliver.qmail_remote import Remote
 from qmail.protocols import handover
+from qmail.services.remote_pool import descriptor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ _NAME = b"qmail-remote"
 _MOMENT = (0, 20_000)  # seconds and microseconds to wait for a job before settling down
 
 
-def fork(where: Home, environ: Mapping[bytes, bytes]) -> tuple[int, _socket.socket]:
-    """Start a worker: its pid, and our end of the socket to it. Raises OSError."""
+def fork(where: Home, environ: Mapping[bytes, bytes]) -> tuple[int, _socket.socket, _socket.socket]:
+    """Start a worker: its pid, and our end and its end of the socket to it. Raises OSError."""
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_SEQPACKET)
     try:
         pid = os.fork()
@@ -35,9 +36,8 @@ def fork(where: Home, environ: Mapping[bytes, bytes]) -> tuple[int, _socket.sock
         raise
     if not pid:
         _become(where, environ, theirs)
-    theirs.close()
     ours.setblocking(False)
-    return pid, ours
+    return pid, ours, theirs
 
 
 def _become(where: Home, environ: Mapping[bytes, bytes], socket: _socket.socket) -> NoReturn:
@@ -72,15 +72,16 @@ class Worker:
         """Until there are no more jobs to come."""
         remote = self._remote
         while (job := self._job()) is not None:
-            (size, host, sender, recipient), message = job
-            title.show(_NAME, host, sender, recipient)
+            packet, message = job
+            size, host, sender, recipient = handover.parse_job(packet)
             remote.refresh(time.monotonic())
-            report = remote.deliver(host, sender, (recipient,), message, size)
+            slow = partial(title.show, _NAME, host, sender, recipient)
+            report = remote.deliver(host, sender, (recipient,), message, size, slow)
             os.close(message)
-            self._socket.send(report)
+            self._socket.send(handover.answer(packet, report))
         remote.leave()
 
-    def _job(self) -> tuple[tuple[int, bytes, bytes, bytes], int] | None:
+    def _job(self) -> tuple[bytes, int] | None:
         """The next job and the descriptor of its message, or None at the end."""
         try:
             packet, ancillary, _, _ = self._socket.recvmsg(handover.LARGEST, 64)
@@ -90,9 +91,7 @@ class Worker:
             return self._job()
         if not packet:
             return None
-        ((_, _, data),) = ancillary
-        (message,) = array.array("i", data)
-        return handover.parse_job(packet), message
+        return packet, descriptor(ancillary)
 
     def _wait(self) -> None:
         """Until something comes from the spawner; the connection goes after a while, or when the server speaks."""

@@ -9,7 +9,7 @@ from qmail.protocols import replyreader, smtpclient
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from qmail.host.connect import Connection
 
@@ -32,6 +32,10 @@ class Session:
     def fileno(self) -> int:
         """The connection's descriptor, for polling."""
         return self._connection.fileno()
+
+    def tell_when_slow(self, slow: Callable[[], None]) -> None:
+        """Call `slow` once, when the server lets us wait."""
+        self._connection.tell_when_slow(slow)
 
     @property
     def report(self) -> bytes:

@@ -35,13 +35,14 @@ from qmail.stores.tcpto import Timeouts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from qmail.rules.mx import Exchanger
     from qmail.stores.control import Stamp
     from qmail.stores.home import Home
 
 REMEMBERED = 100  # routes
+LARGE = 262144  # bytes; such a message may take its time
 LOOKED = 1.0  # seconds between looks at the control files, where this process lives on
 
 
@@ -128,10 +129,18 @@ class Remote:
         self._looked = 0.0
         self._stamps: list[Stamp] = []
 
-    def deliver(self, host: bytes, sender: bytes, recipients: Sequence[bytes], message: int, size: int | None) -> bytes:
+    def deliver(
+        self,
+        host: bytes,
+        sender: bytes,
+        recipients: Sequence[bytes],
+        message: int,
+        size: int | None,
+        slow: Callable[[], None] | None = None,
+    ) -> bytes:
         """Send the message on descriptor `message`, a file of `size` bytes, or (None) whatever can be read.
 
-        Returns the whole report.
+        `slow` is called where that may take more than a moment. Returns the whole report.
         """
         try:
             if self._settings is None:
@@ -142,7 +151,11 @@ class Remote:
             sender, recipients = _written(sender), [_written(each) for each in recipients]
             route = self._settings.route(host)
             session = self._kept_for(route)
+            if slow and (session is None or (size or 0) > LARGE):
+                slow()
             if session is not None:
+                if slow:
+                    session.tell_when_slow(slow)
                 session.transact(sender, recipients, message, size)
             if session is None or session.again:
                 self.leave()
