@@ -35,7 +35,7 @@ class Completed(Kept):
     def feed(self, data: bytes) -> bytes:
         """The piece with the missing CRs."""
         first = b"\n" if self._after_cr and data.startswith(b"\n") else b""
-        self._after_cr = data.endswith(b"\r")
+        self._after_cr = data.endswith(b"\r") or (self._after_cr and not data)
         return first + data[len(first) :].replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
 
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
             """
 
         def descriptors(self) -> Sequence[int]:
-            """What the server watches for reading. Asked again after `begin`, `ended` and `reaped`."""
+            """What the server watches for reading. Asked again after every other call."""
 
         def ended(self, descriptor: int) -> Sequence[tuple[int, int]]:
             """A descriptor became readable: the (number, raw wait status) of each session that ended."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 
-from qmail.host import fds, signals
+from qmail.host import fds, program, signals
 from qmail.host.loop import Loop
 from qmail.protocols import dnsquery
 from qmail.protocols.dnsquery import TROUBLE, Answer
@@ -130,6 +130,8 @@ def _forked(environ: Mapping[bytes, bytes], become: Callable[[], None]) -> _sock
         signals.restore()
         fds.close_from(3, (theirs.fileno(),))
         _answer(theirs, environ, become)
+    except BaseException as error:
+        fds.write_if_ready(2, program.last_words(b"tcpserver", error)[1])
     finally:
         os._exit(0)
 

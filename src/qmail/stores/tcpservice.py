@@ -131,6 +131,7 @@ class Service:
             self.serving[self.number] = client
             self.number += 1
             os.close(descriptor)
+            self._watch_warm()
         else:
             self._launch(descriptor, client, connection, environ)
 
@@ -190,14 +191,17 @@ class Service:
                 self._told(told)
 
     def _watch_warm(self) -> None:
-        if self.warm is None:
+        warm = self.warm
+        if warm is None:
             return
-        now = list(self.warm.descriptors())
+        now = warm.descriptors()
+        if now == self.watched:
+            return
         for gone in set(self.watched).difference(now):
             self.loop.forget(gone)
         for new in set(now).difference(self.watched):
-            self.loop.watch(new, lambda _, each=new: self._told(self.warm.ended(each)))  # type: ignore
-        self.watched = now
+            self.loop.watch(new, lambda _, each=new: self._told(warm.ended(each)))  # type: ignore[misc]
+        self.watched = list(now)
 
     def _told(self, sessions: Sequence[tuple[int, int]]) -> None:
         for number, status in sessions:
