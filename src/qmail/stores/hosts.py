@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     Ask = Callable[[Sequence[tuple[bytes, bytes]]], list[Answer]]
 
+LONGEST_NAME, LONGEST_LABEL = 255, 63  # bytes (RFC 1035 2.3.4)
 LARGEST = 1 << 16  # bytes of a file with rules
 
 
@@ -53,10 +54,11 @@ def of_kind(host: bytes, kind: bytes, ask: Ask, environ: Mapping[bytes, bytes]) 
     for name in qualify.candidates(host, _rules(environ)):
         found = qualify.literal(name)
         if found is None:
-            answer = ask([(kind, name)])[0]
-            if answer.trouble:
-                text = b"temporarily unable to figure out IP address for " + host + b": temporary failure"
-                raise Temporary(text)
+            fits = len(name) <= LONGEST_NAME and max(map(len, name.split(b"."))) <= LONGEST_LABEL
+            answer = ask([(kind, name)])[0] if fits else None
+            if answer is None or answer.trouble:
+                why = b"protocol error" if answer is None else b"temporary failure"
+                raise Temporary(b"temporarily unable to figure out IP address for " + host + b": " + why)
             found = [connect.text(record) for record in answer.records]
         elif kind == ADDRESSES6:
             return []

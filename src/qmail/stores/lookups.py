@@ -9,6 +9,7 @@ from __future__ import annotations
 import _socket
 import os
 
+from qmail.formats.verdict import Ending
 from qmail.host import fds, program, signals
 from qmail.host.loop import Loop
 from qmail.protocols import dnsquery
@@ -139,7 +140,10 @@ def _forked(environ: Mapping[bytes, bytes], become: Callable[[], None]) -> _sock
 def _answer(asking: _socket.socket, environ: Mapping[bytes, bytes], become: Callable[[], None]) -> None:
     from qmail.stores import resolver
 
-    become()
+    try:
+        become()
+    except Ending:
+        return  # the server says it for both
     loop = Loop()
     found = resolver.Resolver(loop, resolver.servers(environ))
     questions = dnsquery.Questions()

@@ -15,7 +15,7 @@ Usage: rblsmtpd [OPTION...] PROGRAM [ARGUMENT...]
     -B -b     from here on answer 451 (default), 553 to clients that a list names
     -C -c     from here on a list that cannot be asked lists nobody, and a list of the good everybody (default);
               or the other way round, with code 451
-    -t N      end the conversation after N seconds (60)
+    -t N      end the conversation after N seconds (60); 0: say the reason instead of a greeting, and hang up
 
 Runs as: the user of PROGRAM.
 Faces: the network.
@@ -120,6 +120,9 @@ def _reversed(address: bytes) -> bytes:
 def _refuse(reply: bytes, address: bytes, seconds: int) -> None:
     reply = bytes(byte if 32 <= byte <= 126 else 63 for byte in reply[: 4 + LONGEST_TEXT])
     say(2, line(b"rblsmtpd: " + address + b" pid %d: " % os.getpid() + reply))
+    if not seconds:
+        say(1, reply + b"\r\n")
+        return
     until = clock.monotonic() + seconds
     answers = {
         b"quit": b"221 " + NAME, **dict.fromkeys((b"helo", b"ehlo", b"mail", b"rset", b"noop"), b"250 " + NAME),
