@@ -63,7 +63,7 @@ class Rule:
 
 
 class Decision:
-    """What the rules say about a client: the deciding key (None: no rule fits), refusal, variables to set."""
+    """What the rules say about a client: the deciding key (None: no rule fits), refusal, variables to set (else)."""
 
     __slots__ = ("denied", "key", "variables")
 
@@ -71,7 +71,7 @@ class Decision:
         words = data.split(b"\0")[:-1]
         self.key = key
         self.denied = any(word.startswith(b"D") for word in words)
-        self.variables = [word[1:] for word in words if word.startswith(b"+")]
+        self.variables = [] if self.denied else [word[1:] for word in words if word.startswith(b"+")]
 
 
 def rules(lines: Iterable[bytes]) -> Iterator[Rule]:

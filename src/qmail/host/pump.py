@@ -50,7 +50,10 @@ class Flow:
             self._pending, self._ended = b"", True
         if self._ended and not self._pending:
             self.over = True
-            os.close(self.target)
+            try:
+                os.close(self.target)
+            except OSError:
+                pass  # it was closed from the start
 
     def _take(self, data: bytes) -> None:
         if self._heard is not None:

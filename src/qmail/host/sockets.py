@@ -41,9 +41,9 @@ def family(address: bytes) -> int:
 
 
 def port(text: bytes) -> int | None:
-    """A port as a number, or by its name in services(5); None where there is no such name."""
-    if text.isdigit():
-        return int(text[-18:]) & 0xFFFF
+    """A port as a number (empty: 0), or by its name in services(5); None where there is no such name."""
+    if not text.strip(b"0123456789"):
+        return int(text[-18:] or b"0") & 0xFFFF
     try:
         return _socket.getservbyname(os.fsdecode(text), "tcp")
     except (OSError, UnicodeError, ValueError):
@@ -236,7 +236,8 @@ def wait(descriptor: int, events: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, events)
     end = clock.monotonic() + seconds
-    while (left := end - clock.monotonic()) > 0:
-        if poll.poll(left * 1000):
-            return True
-    return False
+    while not poll.poll(max(seconds * 1000, 0)):
+        seconds = end - clock.monotonic()
+        if seconds <= 0:
+            return False
+    return True

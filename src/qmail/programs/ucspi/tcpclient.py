@@ -56,8 +56,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     if b"T" in given:
         call.patience = dialing.patience(given[b"T"])
     source = given.get(b"i", b"")
-    if source and ip.network(source) is None:
-        raise Usage(USAGE if call.verbosity else b"")
+    if b"i" in given and ip.v4(source) is None and ip.v6(source) is None:
+        raise Usage(USAGE)
     call.source = source, number(given.get(b"p", b"")) & 0xFFFF
     if len(rest) < 3:
         raise Usage(USAGE if call.verbosity else b"")
