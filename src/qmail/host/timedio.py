@@ -1,0 +1,45 @@
+"""A conversation over two descriptors, each wait with a time limit; what is said goes out before we listen."""
+
+from __future__ import annotations
+
+import os
+import select
+
+BLOCK = 65536
+PIECE = 4096  # bytes written at once, so that a write after poll does not wait
+
+
+class Conversation:
+    """Reads from one descriptor, writes to another, within `seconds` a wait. Raises OSError (TimeoutError)."""
+
+    def __init__(self, source: int, target: int, seconds: int) -> None:
+        self._source, self._target, self._limit = source, target, seconds * 1000
+        self._held: list[bytes] = []
+        self._size = 0
+
+    def say(self, text: bytes) -> None:
+        """Say this, at the latest before the next wait for the other side."""
+        self._held.append(text)
+        self._size += len(text)
+        if self._size >= BLOCK:
+            self.flush()
+
+    def flush(self) -> None:
+        """Say it now."""
+        view = memoryview(b"".join(self._held))
+        self._held, self._size = [], 0
+        while view:
+            self._wait(self._target, select.POLLOUT)
+            view = view[os.write(self._target, view[:PIECE]) :]
+
+    def hear(self) -> bytes:
+        """What the other side says, or nothing at its end."""
+        self.flush()
+        self._wait(self._source, select.POLLIN)
+        return os.read(self._source, BLOCK)
+
+    def _wait(self, descriptor: int, event: int) -> None:
+        poll = select.poll()
+        poll.register(descriptor, event)
+        if not poll.poll(self._limit):
+            raise TimeoutError

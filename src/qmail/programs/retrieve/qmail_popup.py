@@ -1,0 +1,101 @@
+"""qmail-popup: greet a POP3 client, take its name and password, and hand them to a program that checks them.
+
+Usage: qmail-popup HOSTNAME CHECKER [ARGUMENT...]
+
+    tcpserver 0 pop3 qmail-popup pop.example.org checkpassword qmail-pop3d Maildir
+
+CHECKER finds name, password and the greeting's time stamp on descriptor 3, each ended by a NUL; where they
+are right it becomes the user and runs its arguments, which go on with the conversation on descriptors 0
+and 1 (http://cr.yp.to/checkpwd/interface.html). USER and PASS, or APOP (RFC 1939 7), are understood. Each
+wait for the client ends after 1,200 seconds.
+
+Runs as: root, so that CHECKER may.
+Faces: the network.
+Exit codes: 1 always.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.host import clock, execute, fds, program
+from qmail.host.timedio import Conversation
+from qmail.protocols import pop3
+
+PATIENCE = 1200  # seconds
+USAGE = pop3.bad(b"usage: popup hostname subprogram")
+FIRST = pop3.bad(b"authorization first")
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    if len(argv) < 3:
+        program.say(1, USAGE)
+        return 1
+    try:
+        _Login(argv[1], argv[2:], environ).talk()
+    except OSError:
+        pass  # the client is gone, or says nothing
+    return 1
+
+
+class _Login:
+    """One client until it is known, or gone."""
+
+    def __init__(self, host: bytes, checker: list[bytes], environ: dict[bytes, bytes]) -> None:
+        self._checker, self._environ = checker, environ
+        self._stamp = b"<%d.%d@%b>" % (os.getpid(), int(clock.now()), host)
+        self._client = Conversation(0, 1, PATIENCE)
+        self._user = b""
+
+    def talk(self) -> None:
+        """Raises OSError."""
+        client, commands = self._client, pop3.Commands()
+        client.say(pop3.good(self._stamp))
+        while data := client.hear():
+            for verb, argument in commands.feed(data):
+                if verb == b"quit":
+                    client.say(pop3.OK)
+                    client.flush()
+                    return
+                if self._known(verb, argument):
+                    return
+
+    def _known(self, verb: bytes, argument: bytes) -> bool:
+        """Obey one command. True: name and password went to the checker."""
+        if verb == b"pass" and not self._user:
+            self._client.say(pop3.bad(b"USER first"))
+        elif verb in (b"user", b"pass") and not argument:
+            self._client.say(pop3.SYNTAX)
+        elif verb == b"user":
+            self._user = argument
+            self._client.say(pop3.OK)
+        elif verb == b"pass":
+            self._check(self._user, argument)
+            return True
+        elif verb == b"apop":
+            user, blank, digest = argument.partition(b" ")
+            if blank:
+                self._check(user, digest)
+                return True
+            self._client.say(pop3.SYNTAX)
+        else:
+            self._client.say(pop3.OK if verb == b"noop" else FIRST)
+        return False
+
+    def _check(self, user: bytes, secret: bytes) -> None:
+        self._client.flush()
+        reader, writer = os.pipe()
+        pid = execute.spawn(self._checker, self._environ, {3: reader})
+        os.close(reader)
+        try:
+            fds.write_all(writer, b"%b\0%b\0%b\0" % (user, secret, self._stamp))
+        except OSError:
+            pass  # it has made up its mind without reading
+        os.close(writer)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        if code < 0:
+            self._client.say(pop3.bad(b"aack, child crashed"))
+        elif code:
+            self._client.say(pop3.bad(b"authorization failed"))
+        self._client.flush()
