@@ -8,7 +8,7 @@ import select
 import time
 from functools import partial
 
-from qmail.host import fds, signals, title
+from qmail.host import fds, program, signals, title
 from qmail.programs.deliver.qmail_remote import Remote
 from qmail.protocols import handover
 from qmail.services.remote_pool import descriptor
@@ -53,8 +53,7 @@ def _become(where: Home, environ: Mapping[bytes, bytes], socket: _socket.socket)
         os.dup2(null, 0)
         os.dup2(null, 1)
         os.close(null)
-        Worker(where, environ, socket).run()
-        code = 0
+        code = program.ended(_NAME, lambda: Worker(where, environ, socket).run())
     finally:
         os._exit(code)
 
@@ -68,8 +67,8 @@ class Worker:
         moment = b"".join(part.to_bytes(8, "little") for part in _MOMENT)
         socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, moment)
 
-    def run(self) -> None:
-        """Until there are no more jobs to come."""
+    def run(self) -> int:
+        """Until there are no more jobs to come; the exit code."""
         remote = self._remote
         while (job := self._job()) is not None:
             packet, message = job
@@ -80,6 +79,7 @@ class Worker:
             os.close(message)
             self._socket.send(handover.answer(packet, report))
         remote.leave()
+        return 0
 
     def _job(self) -> tuple[bytes, int] | None:
         """The next job and the descriptor of its message, or None at the end."""
