@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,7 @@ def main() -> int:
     if os.geteuid():
         print("bench: needs root, to install two servers with their users", file=sys.stderr)
         return 100
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
     PLACE.mkdir(mode=0o755, exist_ok=True)
     servers = [server for server in (Ours(), Postfix()) if options.only in (None, server.name)]
     try:

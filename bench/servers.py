@@ -130,7 +130,8 @@ class Ours:
         """Returns when the port greets."""
         self._svscan = subprocess.Popen(
             [self.home / "bin/svscan", "--stop", self.home / "service"],
-            env={"PATH": f"{self.home}/bin:/usr/bin:/bin"}, stdin=subprocess.DEVNULL, start_new_session=True,
+            env={"PATH": f"{self.home}/bin:/usr/bin:/bin"}, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(PLACE / "svscan.log", "wb"),
         )  # fmt: skip
         wait_until_up(self.port)
 
