@@ -222,6 +222,14 @@ def test_fault_084_an_address_of_this_machine_without_a_route_is_never_tried(rem
     assert remote.send(host=host).startswith(b"DSorry. Although I'm listed as a best-preference MX")
 
 
+@pytest.mark.parametrize("seconds", ["0", "999999999999999999", "x"])
+def test_any_time_limit_is_one(remote: Remote, seconds: str) -> None:
+    remote.control("timeoutremote", f"{seconds}\n")
+    remote.control("timeoutconnect", f"{seconds}\n")
+    with Peer(taking()) as peer:
+        assert remote.send(peer.port).startswith(b"r\0K")
+
+
 def test_an_unreadable_control_file_is_temporary(remote: Remote) -> None:
     (remote.home / "control/smtproutes").mkdir()
     assert remote.send() == b"ZUnable to read control files. (#4.3.0)\n\0"

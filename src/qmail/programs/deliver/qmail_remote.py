@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from qmail.stores.control import Stamp
     from qmail.stores.home import Home
 
+LONGEST_TIMEOUT = 1_000_000  # seconds
 REMEMBERED = 100  # routes
 LARGE = 262144  # bytes; such a message may take its time
 LOOKED = 1.0  # seconds between looks at the control files, where this process lives on
@@ -92,8 +93,8 @@ class Settings:
             raise Failure(NO_HOME)
         control = Control(where.path)
         try:
-            self.timeout = control.number(b"timeoutremote", 1200)
-            self.timeout_connect = control.number(b"timeoutconnect", 60)
+            self.timeout = min(control.number(b"timeoutremote", 1200), LONGEST_TIMEOUT)
+            self.timeout_connect = min(control.number(b"timeoutconnect", 60), LONGEST_TIMEOUT)
             hello = control.line_or_me(b"helohost")
             self.routes = smtproutes.table(control.lines(b"smtproutes") or ())
         except Ending:
