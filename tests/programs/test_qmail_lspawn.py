@@ -446,3 +446,14 @@ def test_one_ordinary_user_can_have_a_system_of_his_own(tmp_path: Path, started:
     assert other == b"Zother has another uid than this system, which is that of one user. (#4.3.5)\n"
     assert root == b"Kalias\n%d\ndid 0+0+1\n" % uid
     assert gone == b"DSorry, no mailbox here by that name. (#5.1.1)\n"
+
+
+def test_what_reads_mail_is_not_even_loaded_where_root_works() -> None:
+    code = "import sys; import qmail.services.local_delivery; print(*sys.modules)"
+    environment = {"PYTHONPATH": str(TOP / "src")}
+    done = subprocess.run([sys.executable, "-S", "-c", code], env=environment, capture_output=True, check=True)
+    loaded = set(done.stdout.decode().split())
+    assert "qmail.programs.deliver.qmail_lspawn" in loaded
+    reading = {"stores.message", "stores.maildir", "stores.mboxfile", "stores.userhome", "formats.dotqmail"}
+    assert not loaded & {f"qmail.{name}" for name in reading}
+    assert not loaded & {"socket", "re", "typing", "enum", "logging", "threading", "asyncio", "subprocess", "pickle"}
