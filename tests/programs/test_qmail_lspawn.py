@@ -171,6 +171,19 @@ def test_many_messages_to_a_maildir_come_in_few_packets_and_all_arrive(
     assert len(workers(sender)) <= 3
 
 
+def test_messages_for_many_addresses_in_one_maildir_each_say_for_whom(
+    home: Path, users: Users, started: list[Sender]
+) -> None:
+    place = users.add("joe", 4242, maildir=True)
+    users.says(place, "./Maildir/\n", ".qmail-default")
+    sender = spawner(started, home, wide=True)
+    addresses = [b"joe-%d@h" % number for number in range(100)]
+    assert set(deliver(sender, *addresses)) == {b"Kdid 1+0+0\n"}
+    lines = {path.read_bytes().split(b"\n")[1] for path in (place / "Maildir/new").iterdir()}
+    assert lines == {b"Delivered-To: " + address for address in addresses}
+    assert len(workers(sender)) <= 2
+
+
 def test_many_messages_to_an_mbox_stand_one_behind_the_other(home: Path, users: Users, started: list[Sender]) -> None:
     place = users.add("joe", 4242)
     sender = spawner(started, home)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 
+from qmail.formats.dotqmail import Instruction
 from qmail.formats.verdict import Ending, Temporary
-from qmail.host import program, title
+from qmail.host import passing, program, title
 from qmail.programs.deliver import qmail_local
-from qmail.programs.deliver.qmail_local import Address
+from qmail.programs.deliver.qmail_local import Address, Letter
 from qmail.protocols import localjobs
 from qmail.stores import userhome
 from qmail.stores.message import Message
@@ -30,13 +31,14 @@ NAME = b"qmail-local"
 TOGETHER_SIZE = 1024 * 1024  # bytes of messages that wait for each other
 
 
-class Letter:
-    """A job and its message."""
+class Job:
+    """A letter, the number that qmail-lspawn knows it by, and its size."""
 
-    __slots__ = ("job", "message")
+    __slots__ = ("letter", "number", "size")
 
-    def __init__(self, job: localjobs.Job, message: Message) -> None:
-        self.job, self.message = job, message
+    def __init__(self, job: localjobs.Job, address: Address, descriptor: int) -> None:
+        self.number, self.size = job.number, job.size
+        self.letter = Letter(address, job.sender, Message(descriptor, job.size))
 
 
 class Worker:
@@ -60,10 +62,8 @@ class Worker:
             if packet[:1] == localjobs.ALONE:
                 self._alone(jobs[0], *descriptors)
             else:
-                letters = [Letter(job, Message(fd, job.size)) for job, fd in zip(jobs, descriptors, strict=True)]
-                self._together(letters)
-                for descriptor in descriptors:
-                    os.close(descriptor)
+                self._together(jobs, descriptors)
+                passing.close_all(descriptors)
             os.chdir("/")
             title.show(NAME, self._who.user, self._who.home)
 
@@ -81,52 +81,75 @@ class Worker:
         self._open.clear()
         self._link.send(localjobs.report(job.number, code, b""))
 
-    def _together(self, letters: list[Letter]) -> None:
+    def _together(self, jobs: list[localjobs.Job], descriptors: list[int]) -> None:
         # Jobs for the same address are of one moment: they follow one reading of its .qmail file.
-        groups: dict[tuple[bytes, ...], list[Letter]] = {}
-        for letter in letters:
-            job = letter.job
-            groups.setdefault((job.local, job.dash, job.ext, job.host), []).append(letter)
-        for (local, dash, ext, host), group in groups.items():
-            address = Address((self._who.user, self._who.home, local, dash, ext, host, self._default))
-            try:
-                self._deliver(address, group)
-            except Exception as error:
-                self._fail(self._unreported(group), error)
+        groups: dict[tuple[bytes, ...], list[Job]] = {}
+        for job, descriptor in zip(jobs, descriptors, strict=True):
+            key = job.local, job.dash, job.ext, job.host
+            group = groups.setdefault(key, [])
+            group.append(Job(job, group[0].letter.address if group else self._address(key), descriptor))
+        try:
+            if userhome.enter(self._who.home):
+                raise Temporary(userhome.HOME_STICKY, plain=True)
+        except Ending as end:
+            self._report(list(self._open), *program.last_words(NAME, end))
+            return
+        # Jobs for the same file share the waits for the disk, whatever their addresses.
+        targets: dict[tuple[str, bytes], list[Job]] = {}
+        for group in groups.values():
+            for each in self._answered(group):
+                targets.setdefault((each.kind, each.value), []).extend(group)
+        for (kind, value), target in targets.items():
+            self._deliver([Instruction(kind, value)], self._unreported(target))
 
-    def _deliver(self, address: Address, group: list[Letter]) -> None:
-        if userhome.enter(address.home):
-            raise Temporary(userhome.HOME_STICKY, plain=True)
-        for letter in group:
+    def _address(self, key: tuple[bytes, ...]) -> Address:
+        local, dash, ext, host = key
+        return Address((self._who.user, self._who.home, local, dash, ext, host, self._default))
+
+    def _answered(self, group: list[Job]) -> list[Instruction]:
+        # The one file that all jobs of a group go to; none where they are reported already.
+        address = group[0].letter.address
+        for job in group:
             try:
-                qmail_local.refuse_loop(address, letter.message)
+                qmail_local.refuse_loop(address, job.letter.message)
             except Ending as end:
-                self._fail([letter], end)
-        group = self._unreported(group)
-        if not group:
-            return
-        answer = userhome.answer(address.dash, address.ext, address.default)
+                self._fail([job], end)
+        left = self._unreported(group)
+        try:
+            answer = userhome.answer(address.dash, address.ext, address.default) if left else None
+        except Ending as end:
+            self._fail(left, end)
+            return []
+        if answer is None:
+            return []
         if not qmail_local.only_files(answer):
-            self._report(group, localjobs.GIVE_BACK)
-            return
-        done = qmail_local.did(len(answer.instructions))
-        for part in _parts(group):
-            for instruction in answer.instructions:
-                failures = qmail_local.to_file(instruction, address, [(each.job.sender, each.message) for each in part])
-                for letter, failure in zip(part, failures, strict=True):
-                    if failure is not None:
-                        self._fail([letter], failure)
-                part = self._unreported(part)
-            self._report(part, 0, done)
+            self._report([job.number for job in left], localjobs.GIVE_BACK)
+            return []
+        if len(answer.instructions) == 1:
+            return answer.instructions
+        self._deliver(answer.instructions, left)
+        return []
 
-    def _unreported(self, letters: list[Letter]) -> list[Letter]:
-        return [letter for letter in letters if letter.job.number in self._open]
+    def _deliver(self, instructions: list[Instruction], jobs: list[Job]) -> None:
+        for part in _parts(jobs):
+            try:
+                for instruction in instructions:
+                    failures = qmail_local.to_file(instruction, [job.letter for job in part])
+                    for job, failure in zip(part, failures, strict=True):
+                        if failure is not None:
+                            self._fail([job], failure)
+                    part = self._unreported(part)
+                self._report([job.number for job in part], 0, qmail_local.did(len(instructions)))
+            except Exception as error:
+                self._fail(self._unreported(part), error)
 
-    def _fail(self, letters: list[Letter], error: Exception) -> None:
-        self._report(letters, *program.last_words(NAME, error))
+    def _unreported(self, jobs: list[Job]) -> list[Job]:
+        return [job for job in jobs if job.number in self._open]
 
-    def _report(self, letters: list[Letter], code: int, text: bytes = b"") -> None:
-        numbers = [letter.job.number for letter in letters]
+    def _fail(self, jobs: list[Job], error: Exception) -> None:
+        self._report([job.number for job in jobs], *program.last_words(NAME, error))
+
+    def _report(self, numbers: list[int], code: int, text: bytes = b"") -> None:
         self._open.difference_update(numbers)
         if numbers:
             self._link.send(b"".join(localjobs.report(number, code, text) for number in numbers))
@@ -136,15 +159,15 @@ class Worker:
         title.show(NAME, b"--", who.user, who.home, job.local, job.dash, job.ext, job.host, job.sender, self._default)
 
 
-def _parts(letters: list[Letter]) -> Iterator[list[Letter]]:
+def _parts(jobs: list[Job]) -> Iterator[list[Job]]:
     # As many as may wait for each other, at least one.
-    part: list[Letter] = []
+    part: list[Job] = []
     size = 0
-    for letter in letters:
-        if part and size + letter.job.size > TOGETHER_SIZE:
+    for job in jobs:
+        if part and size + job.size > TOGETHER_SIZE:
             yield part
             part, size = [], 0
-        part.append(letter)
-        size += letter.job.size
+        part.append(job)
+        size += job.size
     if part:
         yield part

@@ -92,20 +92,30 @@ def only_files(answer: Answer) -> bool:
     return all(each.kind in (dotqmail.MBOX, dotqmail.MAILDIR) for each in answer.instructions)
 
 
-def to_file(
-    instruction: dotqmail.Instruction, address: Address, letters: Sequence[tuple[bytes, Message]]
-) -> list[Temporary | None]:
-    """Deliver messages, each (sender, message), to the mbox or Maildir of one instruction, with as few waits for
-    the disk as one message needs. For each, None, and it is durable, or why it is not there."""
-    lines = [tracelines.return_path(sender) + address.delivered_to for sender, _ in letters]
+class Letter:
+    """A message from a sender for an address."""
+
+    __slots__ = ("address", "message", "sender")
+
+    def __init__(self, address: Address, sender: bytes, message: Message) -> None:
+        self.address, self.sender, self.message = address, sender, message
+
+    def head(self) -> bytes:
+        """The lines in front of it in a mailbox."""
+        return tracelines.return_path(self.sender) + self.address.delivered_to
+
+
+def to_file(instruction: dotqmail.Instruction, letters: Sequence[Letter]) -> list[Temporary | None]:
+    """Deliver letters to the mbox or Maildir of one instruction, with as few waits for the disk as one needs.
+
+    For each the answer is None, and it is durable, or why it is not there.
+    """
     if instruction.kind == dotqmail.MAILDIR:
-        return maildir.deliver(
-            instruction.value, [(head, letter[1]) for head, letter in zip(lines, letters, strict=True)]
-        )
+        return maildir.deliver(instruction.value, [(letter.head(), letter.message) for letter in letters])
     now = int(clock.now())
     return mboxfile.append(
         instruction.value,
-        [(mbox.from_line(sender, now) + head, message) for head, (sender, message) in zip(lines, letters, strict=True)],
+        [(mbox.from_line(letter.sender, now) + letter.head(), letter.message) for letter in letters],
     )
 
 
@@ -148,7 +158,7 @@ class Delivery:
                     break
             else:
                 files += 1
-                failure = to_file(each, self.address, [(self.sender, self.message)])[0]
+                failure = to_file(each, [Letter(self.address, self.sender, self.message)])[0]
                 if failure is not None:
                     raise failure
         said = did(files, len(forwards), programs)
