@@ -235,3 +235,13 @@ def test_svstat_speaks_to_people(place: Place) -> None:
     status.write_bytes(b"short")
     assert place.svstat("a") == "unable to read supervise/status: bad format"
     assert place.run("svstat", "-h").returncode == 0
+
+
+def test_where_no_process_can_be_made_it_says_so_and_lives_on(place: Place) -> None:
+    place.service("a")
+    refuse = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=clone,clone3,fork,vfork:error=EAGAIN:when=1"]
+    supervise = place.start("/usr/bin/strace", *refuse, str(BIN / "supervise"), "a")
+    expected = "supervise: warning: unable to fork for a, sleeping 60 seconds: temporary failure\n"
+    wait_until(lambda: place.said() == expected)
+    assert place.svstat("a") == "down N seconds, normally up, want up"
+    assert supervise.poll() is None
