@@ -12,14 +12,19 @@ from qmail.formats.verdict import Permanent, Temporary
 from qmail.host import durable
 from qmail.stores.control import Control
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 LONGEST = 253  # bytes of a host name, RFC 1035 2.3.4
 ALLOWED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
-def configure(home: bytes, fqdn: bytes) -> list[tuple[bytes, bytes]]:
+def configure(home: bytes, fqdn: bytes, also: Iterable[bytes] = ()) -> list[tuple[bytes, bytes]]:
     """Make `fqdn` the name of the system in `home`. Returns (control file, its text), in the order written.
 
-    Raises Permanent where the name is none, and Temporary where a file cannot be read or written.
+    `also`: other names of this host, for locals and rcpthosts. Raises Permanent where the name is none, and
+    Temporary where a file cannot be read or written.
     """
     if not is_host_name(fqdn):
         raise Permanent(b"not a host name: " + fqdn)
@@ -28,8 +33,8 @@ def configure(home: bytes, fqdn: bytes) -> list[tuple[bytes, bytes]]:
         (b"me", fqdn + b"\n"),
         (b"defaultdomain", default_domain(fqdn) + b"\n"),
         (b"plusdomain", plus_domain(fqdn) + b"\n"),
-        (b"locals", _with_line(control.text(b"locals"), fqdn)),
-        (b"rcpthosts", _with_line(control.text(b"rcpthosts"), fqdn)),
+        (b"locals", _with_lines(control.text(b"locals"), (fqdn, *also))),
+        (b"rcpthosts", _with_lines(control.text(b"rcpthosts"), (fqdn, *also))),
     ]
     for name, text in files:
         if control.text(name) != text:
@@ -59,11 +64,12 @@ def plus_domain(fqdn: bytes) -> bytes:
     return b".".join(fqdn.split(b".")[-2:])
 
 
-def _with_line(text: bytes | None, line: bytes) -> bytes:
+def _with_lines(text: bytes | None, lines: Iterable[bytes]) -> bytes:
     # A name is added once: what an administrator has added since stays.
     text = text or b""
-    if line.lower() in [present.strip().lower() for present in text.split(b"\n")]:
-        return text
-    if text and not text.endswith(b"\n"):
-        text += b"\n"
-    return text + line + b"\n"
+    present = {line.strip().lower() for line in text.split(b"\n")}
+    for line in lines:
+        if line.lower() not in present:
+            present.add(line.lower())
+            text += (b"\n" if text and not text.endswith(b"\n") else b"") + line + b"\n"
+    return text

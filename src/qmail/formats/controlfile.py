@@ -1,0 +1,188 @@
+"""The one table of all control files (qmail-control(5)): names, readers, defaults, and what they mean.
+
+qmail-showctl and the manual are made from it.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+ME = b"me"  # as a default: the first line of control/me
+
+
+class Line:
+    """A file whose first line counts.
+
+    `says`: a sentence with the value in place of %b. `default`: the value without the file, ME, or None.
+    `number`: the value is the number that the line begins with. `unset`: the sentence where there is no default.
+    """
+
+    __slots__ = ("about", "default", "name", "number", "says", "unset", "used_by")
+
+    def __init__(
+        self,
+        name: bytes,
+        used_by: Iterable[bytes],
+        default: bytes | None,
+        says: bytes,
+        about: str,
+        *,
+        number: bool = False,
+        unset: bytes = b"",
+    ) -> None:
+        self.name, self.used_by, self.default = name, tuple(used_by), default
+        self.says, self.about, self.number, self.unset = says, about, number, unset
+
+
+class Lines:
+    """A file of which each line counts, but empty ones and comments.
+
+    `says`: a sentence for each line. `unset`: the sentence where there is no file.
+    """
+
+    __slots__ = ("about", "name", "says", "unset", "used_by")
+
+    def __init__(self, name: bytes, used_by: Iterable[bytes], says: bytes, unset: bytes, about: str) -> None:
+        self.name, self.used_by, self.says, self.unset, self.about = name, tuple(used_by), says, unset, about
+
+
+class Compiled:
+    """A constant database that a program makes from another control file, `source`."""
+
+    __slots__ = ("about", "name", "source", "used_by")
+
+    def __init__(self, name: bytes, used_by: Iterable[bytes], source: bytes, about: str) -> None:
+        self.name, self.used_by, self.source, self.about = name, tuple(used_by), source, about
+
+
+_SEND, _SMTPD, _QMTPD = b"qmail-send", b"qmail-smtpd", b"qmail-qmtpd"
+_INJECT, _REMOTE = b"qmail-inject", b"qmail-remote"
+_SERVERS = (_SMTPD, _QMTPD)
+_COMPLETING = (_INJECT, b"dot-forward")
+
+TABLE: tuple[Line | Lines | Compiled, ...] = (
+    Lines(
+        b"badmailfrom", [_SMTPD], b"%b not accepted in MAIL FROM.", b"Any MAIL FROM is allowed.",
+        "Envelope senders that are refused: `user@host`, or `@host` for everybody there.",
+    ),
+    Line(
+        b"bouncefrom", [_SEND], b"MAILER-DAEMON", b"Bounce user name is %b.",
+        "The user that bounces come from, in their From field.",
+    ),
+    Line(b"bouncehost", [_SEND], ME, b"Bounce host name is %b.", "The host that bounces come from."),
+    Line(
+        b"concurrencylocal", [_SEND], b"10", b"Local concurrency is %b.",
+        "How many local deliveries run at once; 0 holds local mail.", number=True,
+    ),
+    Line(
+        b"concurrencyremote", [_SEND], b"20", b"Remote concurrency is %b.",
+        "How many remote deliveries run at once; 0 holds remote mail.", number=True,
+    ),
+    Line(
+        b"databytes", _SERVERS, b"0", b"SMTP DATA limit is %b bytes.",
+        "The most bytes of a message from the network; 0 is no limit. DATABYTES overrides it.", number=True,
+    ),
+    Line(
+        b"defaultdomain", _COMPLETING, ME, b"Default domain name is %b.",
+        "What is appended to host names without a dot. QMAILDEFAULTDOMAIN overrides it.",
+    ),
+    Line(
+        b"defaulthost", _COMPLETING, ME, b"Default host name is %b.",
+        "The host of addresses without one. QMAILDEFAULTHOST overrides it.",
+    ),
+    Line(
+        b"doublebouncehost", [_SEND], ME, b"2B recipient host: %b.",
+        "The host of the one who gets bounces that bounce.",
+    ),
+    Line(
+        b"doublebounceto", [_SEND], b"postmaster", b"2B recipient user: %b.",
+        "The user who gets bounces that bounce.",
+    ),
+    Line(
+        b"envnoathost", [_SEND], ME, b"Presumed domain name is %b.",
+        "The host of envelope recipients without an @.",
+    ),
+    Line(
+        b"helohost", [_REMOTE], ME, b"SMTP client HELO host name is %b.",
+        "What this host calls itself to other servers.",
+    ),
+    Line(
+        b"idhost", [_INJECT], ME, b"Message-ID host name is %b.",
+        "The host in new Message-IDs. QMAILIDHOST overrides it.",
+    ),
+    Line(
+        b"localiphost", [_SMTPD], ME, b"Local IP address becomes %b.",
+        "What takes the place of one of this host's addresses in brackets, in envelope recipients.",
+    ),
+    Lines(
+        b"locals", [_SEND], b"Messages for %b are delivered locally.", b"Messages for me are delivered locally.",
+        "Hosts whose mail is delivered here, each exactly as written; without the file, me. "
+        "qmail-send reads it again on HUP.",
+    ),
+    Line(
+        b"me", [b"all programs"], None, b"My name is %b.",
+        "The name of this host, and the default of most files here. Nothing works without it.",
+        unset=b"My name is undefined! Uh-oh.",
+    ),
+    Lines(
+        b"percenthack", [_SEND], b"The percent hack is allowed for user%%host@%b.",
+        b"The percent hack is not allowed.",
+        "Hosts at which `user%host@here` means `user@host`.",
+    ),
+    Line(
+        b"plusdomain", _COMPLETING, ME, b"Plus domain name is %b.",
+        "What takes the place of a plus sign at the end of a host name. QMAILPLUSDOMAIN overrides it.",
+    ),
+    Lines(
+        b"qmqpservers", [b"qmail-qmqpc"], b"QMQP server: %b.", b"No QMQP servers.",
+        "Addresses of hosts to hand messages over to, tried in order.",
+    ),
+    Line(
+        b"queuelifetime", [_SEND], b"604800", b"Message lifetime in the queue is %b seconds.",
+        "Seconds after which a message that could not be delivered gets its last attempt.", number=True,
+    ),
+    Lines(
+        b"rcpthosts", _SERVERS, b"SMTP clients may send messages to recipients at %b.",
+        b"SMTP clients may send messages to any recipient.",
+        "Hosts that mail from the network is taken for; `.suffix` for all hosts below. RELAYCLIENT overrides it. "
+        "Without the file nothing with a host is taken: a lost file makes no open relay.",
+    ),
+    Lines(
+        b"morercpthosts", [b"qmail-newmrh"], b"SMTP clients may send messages to recipients at %b.",
+        b"No effect.",
+        "More lines of rcpthosts, for those who have many. Run qmail-newmrh after each change.",
+    ),
+    Compiled(
+        b"morercpthosts.cdb", _SERVERS, b"morercpthosts",
+        "What qmail-newmrh makes of morercpthosts.",
+    ),
+    Line(
+        b"smtpgreeting", [_SMTPD], ME, b"SMTP greeting: 220 %b.",
+        "The greeting of the SMTP server; its first word should be the host's name.",
+    ),
+    Lines(
+        b"smtproutes", [_REMOTE], b"SMTP route: %b", b"No artificial SMTP routes.",
+        "`domain:relay` or `domain:relay:port`: where mail for a domain goes instead of its mail exchangers. "
+        "`.suffix` is for all hosts below it, an empty domain for the rest; the longest that fits counts, and "
+        "an empty relay means the mail exchangers.",
+    ),
+    Line(
+        b"timeoutconnect", [_REMOTE], b"60", b"SMTP client connection timeout is %b seconds.",
+        "Seconds that a connection to another host may take to come about.", number=True,
+    ),
+    Line(
+        b"timeoutremote", [_REMOTE], b"1200", b"SMTP client data timeout is %b seconds.",
+        "Seconds to wait for each answer of another host.", number=True,
+    ),
+    Line(
+        b"timeoutsmtpd", [_SMTPD], b"1200", b"SMTP server data timeout is %b seconds.",
+        "Seconds to wait for each new piece of data from a client.", number=True,
+    ),
+    Lines(
+        b"virtualdomains", [_SEND], b"Virtual domain: %b", b"No virtual domains.",
+        "`domain:prefix`, `.suffix:prefix`, `user@domain:prefix`, or `:prefix` for the rest: such mail is local, "
+        "and goes to `prefix-box`. An empty prefix makes an exception. qmail-send reads it again on HUP.",
+    ),
+)  # fmt: skip
