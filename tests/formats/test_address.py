@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmail.formats import address
@@ -48,6 +48,7 @@ def test_a_local_part_is_quoted_where_it_must_be(plain: bytes, written: bytes) -
     assert address.quote(plain) == written
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=40))
 def test_quoting_loses_nothing(local: bytes) -> None:
     written = address.quote_local(local)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmail.formats import received
@@ -25,6 +25,7 @@ def test_a_date_is_utc_without_a_weekday(seconds: int, text: bytes) -> None:
     assert received.date(seconds) == text
 
 
+@settings(deadline=None)
 @given(st.integers(min_value=-(10**9), max_value=10**11))
 def test_a_date_is_that_of_the_library(seconds: int) -> None:
     parts = time.gmtime(seconds)
@@ -43,6 +44,7 @@ def test_a_greeting_is_told_where_it_differs() -> None:
     )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=3000))
 def test_nothing_that_a_stranger_says_makes_a_line(text: bytes) -> None:
     said = received.safe(text)

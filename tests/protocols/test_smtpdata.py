@@ -76,7 +76,7 @@ def test_only_cr_lf_dot_cr_lf_ends_a_message(stream: bytes, result: Result) -> N
         assert in_pieces([stream[:cut], stream[cut:]]) == result
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(
     st.lists(
         st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"\r\n.", b"\r\n.\r\n", b"a", b"\0", b"\r\n.."]), max_size=12

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmail.protocols.smtppath import LONGEST, parse
@@ -58,6 +58,7 @@ def test_899_bytes_pass_and_900_do_not() -> None:
     assert parse(b'TO:<"' + b"\\x" * (LONGEST + 1) + b'">') is None
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_every_argument_has_an_answer(argument: bytes) -> None:
     found = parse(argument)

@@ -281,7 +281,7 @@ WORDS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.lists(st.sampled_from(WORDS) | st.binary(max_size=5), max_size=30))
 def test_any_bytes_give_the_same_conversation_in_any_pieces(words: list[bytes]) -> None:
     seen = talk(b"".join(words), limit=50)

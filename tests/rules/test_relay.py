@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmail.rules.relay import Door
@@ -94,6 +94,7 @@ def test_an_address_of_ours_in_brackets_becomes_the_local_host() -> None:
         assert Door(None, is_ours=ours).readdressed(address) == address
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60), st.lists(st.binary(min_size=1, max_size=8)))
 def test_every_address_has_an_answer(address: bytes, hosts: list[bytes]) -> None:
     door = Door(hosts, hosts)

@@ -14,6 +14,9 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.@%+/
 _SAFE = bytes(byte if byte in _LETTERS else ord("?") for byte in range(256))
 
 
+_last = (-1, b"")
+
+
 def date(seconds: int, offset: int | None = None) -> bytes:
     """Seconds since 1970 as `7 Sep 2020 05:06:07 -0000`, or as local time that is `offset` seconds ahead of UTC."""
     zone = b"-0000"
@@ -57,7 +60,10 @@ def line(protocol: bytes, origin: Origin, greeted: bytes | None, seconds: int) -
 
     `greeted` is what the client called itself, or None where that is the name we knew.
     """
-    return b"%b; %b\n" % (head(protocol, origin, greeted), date(seconds))
+    global _last
+    if seconds != _last[0]:
+        _last = (seconds, date(seconds))  # a busy server asks for the same second again and again
+    return b"%b; %b\n" % (head(protocol, origin, greeted), _last[1])
 
 
 def head(protocol: bytes, origin: Origin, greeted: bytes | None) -> bytes:

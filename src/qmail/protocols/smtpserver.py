@@ -67,11 +67,12 @@ class Client:
 
 
 class Session:
-    """One conversation, from the greeting to the end."""
+    """One conversation, from the greeting to the end. `more`: what came may hold another turn."""
 
     __slots__ = (
         "_at", "_barred", "_buffer", "_client", "_content", "_door", "_dropped", "_ended", "_greeted", "_limit",
-        "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "code", "content", "recipients", "sender",
+        "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "code", "content", "more", "recipients",
+        "sender",
     )  # fmt: skip
 
     def __init__(self, site: Site, client: Client) -> None:
@@ -82,7 +83,7 @@ class Session:
         self._greeted: bytes | None = None
         self._seen_mail = self._barred = self._dropped = False
         self._content: smtpdata.Content | None = None
-        self._stage = TURN
+        self._stage, self.more = TURN, False
         self.sender, self.content, self.code = b"", b"", 1
         self.recipients: list[bytes] = []
         self._room = LARGEST_RECIPIENTS
@@ -92,16 +93,12 @@ class Session:
         """What the server says first."""
         return b"220 " + self._site.greeting + b" ESMTP\r\n"
 
-    @property
-    def drained(self) -> bool:
-        """Has everything that came been looked at? Then a turn can only say WAIT."""
-        return self._at >= len(self._buffer) and not self._ended
-
     def receive(self, data: bytes) -> None:
         """What the client sent; b"" means that it will send nothing more."""
         self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
         self._at = 0
         self._ended = not data
+        self.more = True
 
     def replies(self) -> bytes:
         """What is to be written, once."""
@@ -114,16 +111,25 @@ class Session:
         if self._stage != TURN:
             return self._stage
         if self._content is not None:
-            return self._block()
+            return self._block(self._content)
         end = self._buffer.find(b"\n", self._at)
         if end < 0:
             return self._no_line()
         line = self._buffer[self._at : end]
         self._at = end + 1
+        self.more = self._at < len(self._buffer)
         if self._skipping or len(line) > LONGEST_LINE:
             self._skipping = False
             return self._say(reply.TOO_LONG)
-        return self._command(line)
+        if line[-1:] == b"\r":
+            line = line[:-1]
+        if b"\0" in line:
+            line = line.partition(b"\0")[0]
+        verb, _, argument = line.partition(b" ")
+        try:
+            return COMMANDS.get(verb.lower(), Session._unknown)(self, argument.lstrip(b" "), verb)
+        except Unreadable:
+            return self._end(reply.UNREADABLE)
 
     def timed_out(self) -> None:
         """The client kept us waiting for too long."""
@@ -157,22 +163,12 @@ class Session:
         return OVER
 
     def _no_line(self) -> int:
+        self.more = False
         if self._ended:
             return self._end()
         if self._skipping or len(self._buffer) - self._at > LONGEST_LINE:
             self._skipping, self._buffer, self._at = True, b"", 0
         return WAIT
-
-    def _command(self, line: bytes) -> int:
-        if line[-1:] == b"\r":
-            line = line[:-1]
-        if b"\0" in line:
-            line = line.partition(b"\0")[0]
-        verb, _, argument = line.partition(b" ")
-        try:
-            return COMMANDS.get(verb.lower(), Session._unknown)(self, argument.lstrip(b" "), verb)
-        except Unreadable:
-            return self._end(reply.UNREADABLE)
 
     def _hello(self, name: bytes, _verb: bytes) -> int:
         self._meet(name)
@@ -279,10 +275,10 @@ class Session:
                 return reply.PARAMETER
         return b""
 
-    def _block(self) -> int:
-        content, block = self._content, self._buffer[self._at :] if self._at else self._buffer
-        self._buffer, self._at = b"", 0
-        if content is None or not block:
+    def _block(self, content: smtpdata.Content) -> int:
+        block = self._buffer[self._at :] if self._at else self._buffer
+        self._buffer, self._at, self.more = b"", 0, False
+        if not block:
             return self._end() if self._ended else WAIT
         try:
             self.content = content.feed(block)
@@ -291,7 +287,7 @@ class Session:
         looping = content.hops > smtpdata.MOST_HOPS
         bad = looping or (0 < self._limit < content.size)
         if content.over:
-            self._buffer, self._content = content.rest, None
+            self._buffer, self._content, self.more = content.rest, None, bool(content.rest)
             if bad:
                 self._say(reply.LOOP if looping else reply.TOO_LARGE)
             else:

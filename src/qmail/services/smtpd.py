@@ -33,6 +33,7 @@ KNOWN = frozenset((
 ))  # fmt: skip
 RETIRES = 5000  # connections
 PAUSE = 1.0  # seconds between two workers, so that one that cannot live is not forked without end
+LARGEST_REPORT = 65536  # bytes
 KILLED = 9  # raw wait status of a session whose worker is gone
 _DESCRIPTOR = Struct("i")
 
@@ -139,7 +140,9 @@ class Warm:
         if worker is None:
             return None
         self._close_left()
-        told = self._heard(worker)
+        told = []
+        while more := self._heard(worker):
+            told += more
         del self._all[pid]
         self._left.append(worker.control)
         if worker in self._fresh:
@@ -166,15 +169,15 @@ class Warm:
         return [b"%b=%b" % (name, environ[name]) for name in KNOWN if name in environ]
 
     def _heard(self, worker: Worker) -> list[tuple[int, int]]:
-        told: list[tuple[int, int]] = []
+        # What the worker said in one packet; with nothing in it, it is gone, and will be reaped.
         try:
-            while packet := worker.control.recv(65536):
-                told += smtpworker.END.iter_unpack(packet)
-            worker.gone = True  # and will be reaped
+            packet = worker.control.recv(LARGEST_REPORT)
         except BlockingIOError:
-            pass
+            return []
         except OSError:
-            worker.gone = True
+            packet = b""
+        worker.gone = not packet
+        told = list(smtpworker.END.iter_unpack(packet))
         worker.sessions.difference_update(number for number, _ in told)
         return told
 

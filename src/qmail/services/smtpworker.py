@@ -23,7 +23,7 @@ from qmail.formats.verdict import Temporary
 from qmail.host import clock, fds, program
 from qmail.host.loop import GONE, WRITE, Loop
 from qmail.protocols import smtpreply as reply
-from qmail.protocols.smtpserver import ABANDON, BEGIN, COMMIT, CONTENT, OVER, WAIT, Session
+from qmail.protocols.smtpserver import ABANDON, BEGIN, COMMIT, CONTENT, OVER, TURN, WAIT, Session
 from qmail.services import queuelinks
 from qmail.stores import reception, submission
 
@@ -38,11 +38,11 @@ if TYPE_CHECKING:
 END = Struct(">QI")  # number of a session, raw wait status
 LARGEST_ORDER = 65536  # bytes of one packet from the server
 BLOCK = 65536  # bytes of one client a turn
-ORDERS = 16  # connections taken over in one round
 TURNS = 16  # turns of those who have sent more, between two looks for others
 PATIENCE = 64  # turns after which a client's replies are written though it has sent more
 SWEEP = 1.0  # seconds between looks for clients that keep us waiting
 FAILED = 1 << 8  # raw wait status
+_ROOM_FOR_ONE = _socket.CMSG_SPACE(4)
 
 
 def run(control: _socket.socket, home: Home, settings: Control) -> NoReturn:
@@ -59,18 +59,18 @@ class Conversation:
     """One client: its descriptor, its session, and the message it is sending.
 
     `_busy`: it is not to be read from, since a turn of it or an answer of the queue is to come.
-    `_more`: what it sent holds more turns. `_out`: what it has not taken of our replies.
+    `_out`: what it has not taken of our replies.
     """
 
     __slots__ = (
-        "_busy", "_committed", "_descriptor", "_message", "_more", "_muted", "_out", "_over", "_session",
+        "_busy", "_committed", "_descriptor", "_message", "_muted", "_out", "_over", "_session",
         "_timeout", "_turns", "_worker", "deadline", "number",
     )  # fmt: skip
 
     def __init__(self, worker: Worker, descriptor: int, number: int, session: Session, timeout: int) -> None:
         self._worker, self._descriptor, self.number, self._session = worker, descriptor, number, session
         self._timeout, self._turns, self._out = timeout, 0, b""
-        self._busy = self._committed = self._more = self._muted = self._over = False
+        self._busy = self._committed = self._muted = self._over = False
         self._message: queuelinks.Message | None = None
         self.deadline = clock.monotonic() + timeout
 
@@ -136,33 +136,42 @@ class Conversation:
     def _turn(self) -> None:
         session = self._session
         event = session.turn()
-        self._more = event not in (WAIT, OVER) and not session.drained
+        if event > TURN and not self._event(event):
+            return
+        if event == WAIT or not session.more:
+            self._write(session.replies())
+        else:
+            self._take_turns()
+
+    def _event(self, event: int) -> bool:
+        # What a command or a block leads to. False: the session does not go on now.
+        session = self._session
         if event == BEGIN:
             self._message = queuelinks.Message(self._worker.links, self._answered, self._room)
             session.begin(int(clock.now()))
             self._message.write(session.content)
         elif event == CONTENT and self._message is not None:
-            if not self._message.write(session.content):
-                self._busy = True
-                return
+            self._busy = not self._message.write(session.content)
         elif event == COMMIT and self._message is not None:
             self._busy = self._committed = True
             self.deadline = clock.monotonic() + submission.PATIENCE
             self._message.write(session.content)
             self._message.finish(session.sender, session.recipients)
-            return
+            return False
         elif event == ABANDON:
             self._give_up_message()
         elif event == OVER:
             self._over = True
-        self._go_on()
+            self._write(session.replies())
+            return False
+        return not self._busy
 
-    def _go_on(self) -> None:
-        # The next turn comes after those of others; without one the client gets what there is to say.
+    def _take_turns(self) -> None:
+        # The next turn of this client comes after those of the others.
         self._turns += 1
-        if not self._more or self._turns % PATIENCE == 0:
+        if self._turns % PATIENCE == 0:
             self._write(self._session.replies())
-        else:
+        if not self._out and self._descriptor >= 0:
             self._busy = True
             self._worker.later.append(self)
 
@@ -188,14 +197,14 @@ class Conversation:
         if waited:
             self.deadline = clock.monotonic() + self._timeout
             self._worker.loop.watch(self._descriptor, self.ready)
-        if self._more:
-            self._go_on()
+            if self._session.more:
+                self._take_turns()
 
     def _room(self) -> None:
         # The message may be written on.
         if self._busy and not self._committed and self._message is not None:
             self._wake()
-            self._go_on()
+            self._take_turns()
 
     def _answered(self, outcome: submission.Outcome) -> None:
         self._message, self._committed = None, False
@@ -205,8 +214,10 @@ class Conversation:
             self._session.refuse(reply.reply_to(submission.words(outcome)))
         self.deadline = clock.monotonic() + self._timeout
         self._wake()
-        self._more = not self._session.drained
-        self._go_on()
+        if self._session.more:
+            self._take_turns()
+        else:
+            self._write(self._session.replies())
 
     def _mute(self, events: int) -> None:
         # Level-triggered events of a client that is not to be read from would wake us again and again.
@@ -278,19 +289,18 @@ class Worker:
         return max(0, sweep - clock.monotonic()) if self._conversations else None
 
     def _orders(self, _events: int) -> None:
-        for _ in range(ORDERS):
-            try:
-                order, ancillary, _flags, _address = self._control.recvmsg(LARGEST_ORDER, _socket.CMSG_SPACE(4))
-            except BlockingIOError:
-                return
-            except OSError:
-                order = b""
-            if not order:
-                self._closing = True
-                self.loop.forget(self._control.fileno())
-                return
+        try:
+            order, ancillary, _flags, _address = self._control.recvmsg(LARGEST_ORDER, _ROOM_FOR_ONE)
+        except BlockingIOError:
+            return
+        except OSError:
+            order = b""
+        if order:
             for _level, _kind, data in ancillary:
                 self._begin(int.from_bytes(data[:4], sys.byteorder), order)
+        else:
+            self._closing = True
+            self.loop.forget(self._control.fileno())
 
     def _begin(self, descriptor: int, order: bytes) -> None:
         number, *variables = order.split(b"\0")

@@ -11,6 +11,7 @@ import os
 
 from qmail.formats import cdb, received
 from qmail.formats.verdict import Temporary
+from qmail.host import clock
 from qmail.host.interfaces import Own
 from qmail.protocols.smtpserver import Client, Site, Unreadable
 from qmail.rules.relay import Door
@@ -27,6 +28,7 @@ FILES = (
     b"me", b"smtpgreeting", b"localiphost", b"timeoutsmtpd", b"rcpthosts", MORE, b"badmailfrom", b"databytes",
 )  # fmt: skip
 LONGEST_TIMEOUT = 1_000_000  # seconds
+SETTLED = 4  # seconds after which a change of the directory shows in its times, on any file system
 LARGEST_MORE = 1 << 28  # bytes of morercpthosts.cdb
 
 
@@ -68,22 +70,41 @@ def client(environ: Mapping[bytes, bytes]) -> Client:
 
 
 class Watched:
-    """The same for a process that lives longer: read again when a file has changed, come or gone."""
+    """The same for a process that lives longer: read again when a file has changed, come or gone.
+
+    Files that were there are looked at each time. Those that were missing can only come with a change of
+    the directory; a directory that has changed just now may change again without showing it, so it is
+    believed only when it has been at rest for a while.
+    """
 
     def __init__(self, control: Control) -> None:
         self._control = control
         self._paths = [control.directory + b"/" + name for name in FILES]
-        self._stamps: list[Stamp] | None = None
+        self._stamps: dict[bytes, Stamp] = {}
+        self._present: list[tuple[bytes, Stamp]] = []
+        self._directory: Stamp = None
         self._site: Site | None = None
 
     def site(self) -> Site:
         """What the control files say now. Raises Temporary as `site` does."""
-        stamps = [_stamp(path) for path in self._paths]
+        if self._site is not None and self._at_rest():
+            return self._site
+        directory = _stamp(self._control.directory)
+        stamps = {path: _stamp(path) for path in self._paths}
         if self._site is None or stamps != self._stamps:
             # Stamps first: what changes while it is read is read again.
             self._site, self._stamps = None, stamps
             self._site = site(self._control)
+        dangling = any(stamp is None and os.path.islink(path) for path, stamp in stamps.items())
+        old = directory is not None and directory[3] < (clock.now() - SETTLED) * 1e9
+        self._directory = directory if old and not dangling else None
+        self._present = [(path, stamp) for path, stamp in stamps.items() if stamp is not None]
         return self._site
+
+    def _at_rest(self) -> bool:
+        if self._directory is None or _stamp(self._control.directory) != self._directory:
+            return False
+        return all(_stamp(path) == stamp for path, stamp in self._present)
 
 
 _OWN = Own()
