@@ -88,11 +88,14 @@ class Host:
         """Write a control file."""
         (self.home / "control" / name).write_text("".join(line + "\n" for line in lines))
 
-    def user(self, name: str) -> User:
-        """A new user; call before `start`."""
+    def user(self, name: str, account: str | None = None) -> User:
+        """A new user; call before `start`. `account`: the account whose uid this is, for programs that look it up."""
         place = self.home.parent / f"{self.name}-{name}"
         place.mkdir(mode=0o700)
         uid = gid = FIRST_UID + len(self.users)
+        if account is not None:
+            entry = pwd.getpwnam(account)
+            uid, gid = entry.pw_uid, entry.pw_gid
         if os.geteuid():
             uid, gid = os.geteuid(), os.getegid()
         else:

@@ -66,7 +66,7 @@ def test_curl_uploads(host: Host) -> None:
 @pytest.mark.parametrize("program", ["mutt", "s-nail"])
 def test_mail_programs_send_through_sendmail(host: Host, program: str) -> None:
     need(program)
-    joe, ann = host.user("joe"), host.user("ann")
+    joe, ann = host.user("joe", "nobody"), host.user("ann")
     host.start()
     sendmail = f"{host.home}/bin/sendmail"
     environment = {**host.environment, "HOME": str(joe.home), "USER": "joe", "LOGNAME": "joe", "MAILRC": "/dev/null"}

@@ -79,7 +79,8 @@ def test_signals_that_were_ignored_stay_ignored(place: Path, name: str) -> None:
     words = " ".join([str(BIN / name), *BEFORE[name]])
     script = f"trap '' HUP INT USR1; exec {words} grep ^SigIgn /proc/self/status"
     done = subprocess.run(["sh", "-c", script], cwd=place, capture_output=True, check=True)
-    assert done.stdout == b"SigIgn:\t0000000000000203\n"
+    ordinary = (1 << 31) - 1  # whoever runs the tests may ignore signals of the library's own
+    assert int(done.stdout.split()[1], 16) & ordinary == 0x203
 
 
 VALUES = [

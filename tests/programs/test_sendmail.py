@@ -148,7 +148,8 @@ GIT = Path("/usr/lib/git-core/git-send-email")
 @pytest.mark.skipif(not GIT.exists(), reason="needs git-email")
 def test_patches_of_git_arrive(environment: dict[str, str], keeper: Keeper, tmp_path: Path) -> None:
     env = {"PATH": "/usr/bin:/bin", **environment, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1"}
-    env |= {"GIT_COMMITTER_NAME": "J", "GIT_COMMITTER_EMAIL": "j@b.example"}
+    for who in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{who}_NAME": "J", f"GIT_{who}_EMAIL": "j@b.example"}
     (tmp_path / "patch").write_text("From 0 Mon Sep 17 00:00:00 2001\nFrom: J <j@b.example>\nSubject: p\n\n---\n")
     command = ["git", "send-email", f"--sendmail-cmd={BIN}/sendmail -i", "--quiet", "--confirm=never"]
     command += ["--from=j@b.example", "--to=ann@b.example", "patch"]

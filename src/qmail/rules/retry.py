@@ -25,4 +25,5 @@ def expired(birth: int, now: int, lifetime: int) -> bool:
 
 def longest_wait(lifetime: int) -> int:
     """No attempt is further ahead than this, unless the clock was set back meanwhile."""
-    return max((isqrt(lifetime) + skip) ** 2 - lifetime for skip in SKIP) + AFTER_TROUBLE
+    # (root + skip)² - age, where root² is at most the age.
+    return max(2 * isqrt(lifetime) * skip + skip**2 for skip in SKIP) + AFTER_TROUBLE
