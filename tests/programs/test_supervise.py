@@ -245,3 +245,12 @@ def test_where_no_process_can_be_made_it_says_so_and_lives_on(place: Place) -> N
     wait_until(lambda: place.said() == expected)
     assert place.svstat("a") == "down N seconds, normally up, want up"
     assert supervise.poll() is None
+
+
+def test_a_kernel_without_process_descriptors_is_asked_once_a_second(place: Place) -> None:
+    directory = place.service("a", "#!/bin/sh\necho start >> starts\n")
+    lacking = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=pidfd_open:error=ENOSYS"]
+    place.start("/usr/bin/strace", *lacking, str(BIN / "supervise"), "a")
+    wait_until(lambda: text_of(directory / "starts").count("start") == 3)
+    wait_until(lambda: place.run("svc", "-dx", "a").stderr == b"")
+    wait_until(lambda: place.run("svok", "a").returncode == 100)

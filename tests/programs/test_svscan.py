@@ -186,3 +186,11 @@ def test_without_a_supervise_it_says_so_and_goes_on(place: Place) -> None:
     svscan = place.start("svscan", "scan", env={"PATH": str(place.path)})
     wait_until(has(place.path / "said", "svscan: warning: unable to start supervise a: file does not exist\n"))
     assert svscan.poll() is None
+
+
+def test_under_nohup_the_services_do_not_hear_the_terminal_go(place: Place) -> None:
+    place.service("scan/a")
+    place.start("/bin/sh", "-c", f"trap '' HUP; exec {BIN}/svscan scan")
+    place.shows("scan/a", "up (pid")
+    status = Path(f"/proc/{place.pid('scan/a')}/status").read_text()
+    assert "SigIgn:\t0000000000000001\n" in status

@@ -29,6 +29,7 @@ XFSZ: int = _signal.SIGXFSZ
 
 
 _ours: set[int] = set()  # the signals that this process ignores or catches by its own wish
+_ignored: set[int] = set()  # those of them that were ignored before
 
 
 def defaults() -> None:
@@ -48,13 +49,21 @@ def restore() -> None:
     """
     for number in ours():
         _signal.signal(number, _signal.SIG_DFL)
+    for number in _ignored:
+        _signal.signal(number, _signal.SIG_IGN)
     _signal.set_wakeup_fd(-1)
     _signal.pthread_sigmask(_signal.SIG_SETMASK, ())
 
 
 def ours() -> set[int]:
     """The signals that a program we start must find at their defaults again."""
-    return _ours | {PIPE, XFSZ}
+    return _ours - _ignored | {PIPE, XFSZ}
+
+
+def _claim(number: int) -> None:
+    if number not in _ours and _signal.getsignal(number) == _signal.SIG_IGN and number not in (PIPE, XFSZ):
+        _ignored.add(number)
+    _ours.add(number)
 
 
 def default(*numbers: int) -> None:
@@ -66,8 +75,8 @@ def default(*numbers: int) -> None:
 def ignore(*numbers: int) -> None:
     """Ignore these signals."""
     for number in numbers:
+        _claim(number)
         _signal.signal(number, _signal.SIG_IGN)
-        _ours.add(number)
 
 
 def block(*numbers: int) -> None:
@@ -87,8 +96,8 @@ def alarm(seconds: int) -> None:
 
 def on(number: int, act: Callable[[], object]) -> None:
     """When this signal comes, call `act`, also in the middle of a read or write."""
+    _claim(number)
     _signal.signal(number, lambda _number, _frame: act())
-    _ours.add(number)
 
 
 def send(handle: int, number: int) -> None:
@@ -124,8 +133,8 @@ def catch(numbers: Iterable[int]) -> int:
     reader, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     _signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in numbers:
+        _claim(number)
         _signal.signal(number, _nothing)
-        _ours.add(number)
     return reader
 
 

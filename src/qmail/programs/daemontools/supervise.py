@@ -75,19 +75,32 @@ class _Supervisor:
     def keep(self) -> None:
         """Until told to exit, and the service is down."""
         title.show(b"supervise", self.name)
+        if self.machine.due:
+            self._start()
+        while not self.machine.over:
+            try:
+                self._turn()
+            except (OSError, MemoryError):
+                # Ending would leave the program to nobody, and the next supervise would start a second one.
+                time.sleep(PAUSE)
+        self._announce()
+
+    def _turn(self) -> None:
         machine = self.machine
+        self.poll.poll(self._patience())
+        if self._has_ended():
+            machine.ended()
+            self._changed()
         if machine.due:
             self._start()
-        while not machine.over:
-            self.poll.poll(0 if machine.due or self.letters else None)
-            if self._has_ended():
-                machine.ended()
-                self._changed()
-            if machine.due:
-                self._start()
-            if not machine.over:
-                self._obey()
-        self._announce()
+        if not machine.over:
+            self._obey()
+
+    def _patience(self) -> int | None:
+        # Milliseconds. Without a descriptor that tells of its end, we must look ourselves.
+        if self.machine.due or self.letters:
+            return 0
+        return PAUSE * 1000 if self.machine.pid and self.ended is None else None
 
     def _obey(self) -> None:
         """Carry out the commands that have come; a start takes its time, and what follows is for the next turn."""
@@ -100,10 +113,16 @@ class _Supervisor:
             letter, self.letters = self.letters[:1], self.letters[1:]
             numbers, starts = self.machine.obey(letter)
             for number in numbers:
-                os.kill(self.machine.pid, SIGNALS[number])
+                self._signal(SIGNALS[number])
             if starts:
                 self._start()
             self._announce()
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.kill(self.machine.pid, number)
+        except PermissionError:
+            pass  # it has become another user, and we are not root
 
     def _start(self) -> None:
         try:
@@ -115,9 +134,12 @@ class _Supervisor:
         if not pid:
             self._run()
         self.machine.started(pid)
-        self.ended = os.pidfd_open(pid)
-        self.poll.register(self.ended, select.POLLIN)
         self._changed()
+        try:
+            self.ended = os.pidfd_open(pid)
+            self.poll.register(self.ended, select.POLLIN)
+        except OSError:
+            pass  # an old kernel, or no descriptor left: see _patience
         time.sleep(PAUSE)
 
     def _run(self) -> NoReturn:
@@ -129,11 +151,15 @@ class _Supervisor:
             os._exit(1)
 
     def _has_ended(self) -> bool:
-        if self.ended is None or not os.waitpid(self.machine.pid, os.WNOHANG)[0]:
-            return False
-        self.poll.unregister(self.ended)
-        os.close(self.ended)
-        self.ended = None
+        try:
+            if not self.machine.pid or not os.waitpid(self.machine.pid, os.WNOHANG)[0]:
+                return False
+        except ChildProcessError:
+            pass  # it has, and the kernel was told not to keep it for us
+        if self.ended is not None:
+            self.poll.unregister(self.ended)
+            os.close(self.ended)
+            self.ended = None
         return True
 
     def _changed(self) -> None:
