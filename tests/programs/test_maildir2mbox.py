@@ -56,3 +56,10 @@ def test_what_cannot_be_written_leaves_all_where_it_is(place: Path) -> None:
     assert done.returncode == 111 and b"none/tmp: file does not exist" in done.stderr
     assert (place / "Mailbox").read_bytes() == b"old\n\n"
     assert (place / "Maildir/new/1").read_bytes() == b"x\n"
+
+
+def test_what_deliveries_left_in_tmp_long_ago_goes(place: Path) -> None:
+    put(place, "tmp/old", b"x", 100)
+    (place / "Maildir/tmp/young").write_bytes(b"x")
+    assert move(place).returncode == 0
+    assert os.listdir(place / "Maildir/tmp") == ["young"]

@@ -18,15 +18,3 @@ def fresh(seconds: int, microseconds: int, pid: int, count: int, host: bytes) ->
 def unique(name: bytes) -> bytes:
     """The part of a name that stays the same when its flags change."""
     return name.partition(b":")[0]
-
-
-def flags(name: bytes) -> bytes:
-    """The flags of a name in cur/, empty where it has none."""
-    _, mark, letters = name.partition(INFO)
-    return letters if mark else b""
-
-
-def seen(name: bytes) -> bytes:
-    """The name in cur/ of a message that was read: with the flag S, and those it had."""
-    letters = bytes(sorted({*flags(name), ord("S")}))
-    return unique(name) + INFO + letters

@@ -16,10 +16,10 @@ import os
 
 from qmail.formats import mbox
 from qmail.formats.verdict import Temporary
-from qmail.host import durable, fds
+from qmail.host import clock, durable, fds
 from qmail.host.program import say
 from qmail.host.reasons import reason
-from qmail.stores import maildir, mboxfile
+from qmail.stores import maildir, maildrop, mboxfile
 from qmail.stores.message import Message
 
 RETURN_PATH = b"Return-Path: <"
@@ -32,6 +32,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         if name not in environ:
             raise Temporary(name + b" not set")
     directory, target, temporary = environ[b"MAILDIR"], environ[b"MAIL"], environ[b"MAILTMP"]
+    maildrop.clean(directory, int(clock.now()))
     try:
         messages = maildir.waiting(directory + b"/")
     except OSError as error:
