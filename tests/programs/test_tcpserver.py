@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
 import signal
 import socket
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from conftest import BIN
 from serving import PATIENCE, Start, compile_rules
 
 
@@ -166,3 +171,41 @@ def test_an_IPv6_host_is_an_address(start: Start, host: str) -> None:
     server = start("-v", host=host, rules="[::/64]:deny\n[::1]:allow")
     server.talk("::1")
     server.until(r"ok \d+ 0:::1:\d+ :::1::\d+$")
+
+
+def test_a_server_without_descriptors_drops_that_connection_and_goes_on(start: Start) -> None:
+    # Connections that wait for a proxy's header stay in the server's hands.
+    server = start("-v", "-c", "100", "-y", "127.0.0.8", program=["echo", "hi"])
+    resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (24, 24))
+    held = [socket.create_connection(("127.0.0.1", server.port), PATIENCE, ("127.0.0.8", 0)) for _ in range(30)]
+    server.until("dropping connection, unable to accept: process cannot open more files")
+    for client in held:
+        client.close()
+    end = time.monotonic() + PATIENCE
+    # Those still in the queue may be in the way of the first new ones.
+    while server.talk() != b"hi\n":
+        assert time.monotonic() < end
+
+
+def test_a_log_that_nobody_reads_holds_nobody_up(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    server = subprocess.Popen(
+        [BIN / "tcpserver", "-v1HRl0", "127.0.0.1", "0", "true"], stdout=subprocess.PIPE, stderr=writer, cwd=tmp_path
+    )
+    assert server.stdout is not None
+    port = int(server.stdout.readline())
+    try:
+        for _ in range(400):
+            with socket.create_connection(("127.0.0.1", port), PATIENCE) as client:
+                client.settimeout(PATIENCE)
+                assert client.recv(1) == b""
+        os.close(writer)
+        log = b""
+        while log.count(b"end ") < 400:
+            log += os.read(reader, 65536)
+        assert b"status: 0/40" in log
+    finally:
+        server.kill()
+        server.wait()
+        server.stdout.close()
+        os.close(reader)

@@ -29,7 +29,11 @@ else:
     Listener = _socket.socket
 
 STREAM = _socket.SOCK_STREAM
-_OUT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+# What accept(2) says of a connection that has failed before it could be taken.
+_GONE = frozenset((
+    errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN,
+    errno.EHOSTUNREACH, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ENONET, errno.ETIMEDOUT,
+))  # fmt: skip
 _MOST_INHERITED = 1000
 _LONGEST_BACKLOG = 65535  # the kernel cuts it further (listen(2))
 _ADDRESS_MISSING = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
@@ -122,9 +126,7 @@ def accept(listener: Listener) -> tuple[int, Address] | None:
         except BlockingIOError:
             return None
         except OSError as error:
-            if error.errno in (errno.ENOBUFS, errno.ENOMEM, *_OUT_OF_DESCRIPTORS):
-                raise
-            if error.errno in (errno.EBADF, errno.EINVAL, errno.ENOTSOCK):
+            if error.errno not in _GONE:
                 raise
             continue
         return descriptor, plain(peer)
@@ -176,6 +178,16 @@ def forget_route(descriptor: int) -> None:
         end.setsockopt(_socket.IPPROTO_IP, _socket.IP_OPTIONS, b"")
     except OSError:
         pass  # an IPv6 connection has none
+    finally:
+        end.detach()
+
+
+def send_now(descriptor: int, data: bytes) -> None:
+    """Send to a connection without waiting. Raises OSError, BlockingIOError where it does not take everything."""
+    end = _socket.socket(_socket.AF_INET, STREAM, 0, fileno=descriptor)
+    try:
+        if end.send(data, _socket.MSG_DONTWAIT) < len(data):
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     finally:
         end.detach()
 

@@ -18,10 +18,10 @@ def question(remote_port: int, local_port: int) -> bytes:
 def user(reply: bytes) -> bytes | None:
     """The user a reply names: what stands behind the third colon, without blanks. None: not a whole line yet.
 
-    Empty where the reply is an error; the text may be anything the other side likes.
+    Empty where the reply is an error; else anything the other side likes but NUL and line ends.
     """
     line, end, _ = reply.partition(b"\n")
     if not end and len(reply) < LONGEST_REPLY:
         return None
-    fields = line.translate(None, b" \t\r").split(b":", 3)
+    fields = line.partition(b"\0")[0].translate(None, b" \t\r").split(b":", 3)
     return fields[3][:LONGEST_USER] if len(fields) == 4 else b""

@@ -15,7 +15,7 @@ from qmail.host import execute, signals, sockets
 from qmail.host.acceptor import Acceptor
 from qmail.host.logwriter import LogWriter
 from qmail.host.loop import Loop
-from qmail.host.program import line, say
+from qmail.host.program import last_words, line
 from qmail.host.reasons import reason
 from qmail.stores.callers import Callers
 from qmail.stores.rules import RulesFile
@@ -89,8 +89,12 @@ class Service:
         except OSError as error:
             self._drop(descriptor, b"unable to get local address: " + reason(error))
             return
-        if self.settings.banner:
-            say(descriptor, self.settings.banner)
+        try:
+            if self.settings.banner:
+                sockets.send_now(descriptor, self.settings.banner)
+        except OSError as error:
+            self._drop(descriptor, b"unable to print banner: " + reason(error))
+            return
         connection = Connection(local, remote, self.settings.local_host)
         if self.callers is not None:
             self.callers.meet(descriptor, connection)
@@ -107,6 +111,13 @@ class Service:
     def _decide(self, descriptor: int, connection: Connection) -> None:
         client = tcprules.client(connection.remote[0])
         self.clients[client] = self.clients.get(client, 0) + 1
+        try:
+            self._serve(descriptor, client, connection)
+        except Exception as error:
+            # What nobody foresaw costs this connection, not the server with all the others.
+            self._drop(descriptor, last_words(b"tcpserver", error)[1], client)
+
+    def _serve(self, descriptor: int, client: bytes, connection: Connection) -> None:
         variables: list[bytes] = []
         denied = bool(self.settings.per_client and self.clients[client] > self.settings.per_client)
         if self.rules is not None:
@@ -174,7 +185,7 @@ class Service:
 
     def _signalled(self, arrivals: int) -> None:
         came = signals.arrived(arrivals)
-        self.ending = signals.TERM in came
+        self.ending = self.ending or signals.TERM in came
         if signals.CHLD not in came:
             return
         while True:
