@@ -13,8 +13,6 @@ from qmail.formats import ip, qualify
 from qmail.formats.verdict import Temporary
 from qmail.host import connect
 from qmail.protocols.dnsquery import ADDRESSES4, ADDRESSES6, POINTERS
-from qmail.stores import home
-from qmail.stores.names import Names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,16 +27,25 @@ LARGEST = 1 << 16  # bytes of a file with rules
 
 
 def asker(argv0: bytes, environ: Mapping[bytes, bytes]) -> Ask:
-    """Who answers questions about names. The DNS library is loaded with the first one, if at all."""
-    if not environ.get(b"DNSCACHEIP"):
-        return Names(home.find(argv0, environ), environ).ask
+    """Who answers questions about names. What that takes is loaded with the first one, if at all."""
+    found: list[Ask] = []
 
     def ask(questions: Sequence[tuple[bytes, bytes]]) -> list[Answer]:
-        from qmail.stores import resolver
-
-        return resolver.ask(questions, environ)
+        if not found:
+            found.append(_asked(argv0, environ))
+        return found[0](questions)
 
     return ask
+
+
+def _asked(argv0: bytes, environ: Mapping[bytes, bytes]) -> Ask:
+    if environ.get(b"DNSCACHEIP"):
+        from qmail.stores import resolver
+
+        return lambda questions: resolver.ask(questions, environ)
+    from qmail.stores import home, names
+
+    return names.Names(home.find(argv0, environ), environ).ask
 
 
 def addresses(host: bytes, ask: Ask, environ: Mapping[bytes, bytes]) -> list[bytes]:

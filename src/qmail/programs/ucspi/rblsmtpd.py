@@ -34,7 +34,6 @@ from qmail.host import clock, execute, fds, sockets
 from qmail.host.program import line, say
 from qmail.host.reasons import reason
 from qmail.protocols.dnsquery import ADDRESSES4, TEXTS
-from qmail.stores import hosts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -78,6 +77,8 @@ def _told(text: bytes) -> bytes:
 
 def _listed(found: Sequence[tuple[bytes, bytes]], argv0: bytes, environ: dict[bytes, bytes]) -> bytes:
     # What the lists say. The letters count in their order.
+    from qmail.stores import hosts
+
     question = _reversed(environ.get(b"TCPREMOTEIP", b""))
     ask = hosts.asker(argv0, environ)
     bounces = closed = doubtful = False
