@@ -105,8 +105,8 @@ def decide(find: Find, address: bytes, host: bytes | None, info: bytes | None) -
 
 def keys(address: bytes, host: bytes | None, info: bytes | None, lengths: Callable[[], bytes]) -> Iterator[bytes]:
     """The keys under which a client is looked up, in order. `lengths` gives the record LENGTHS."""
-    six = b":" in address
-    exact = b"[" + address + b"]" if six else address
+    six = ip.v6(address) if b":" in address else None
+    exact = address if six is None else b"[" + ip.v6_text(six) + b"]"
     if info is not None:
         yield info + b"@" + exact
         if host is not None:
@@ -114,7 +114,7 @@ def keys(address: bytes, host: bytes | None, info: bytes | None, lengths: Callab
     yield exact
     if host is not None:
         yield b"=" + host
-    yield from _networks(address, lengths()) if six else _prefixes(address)
+    yield from _prefixes(address) if six is None else _networks(six, lengths())
     if host is not None:
         dot = host.find(b".")
         while dot >= 0:
@@ -171,8 +171,7 @@ def _wider(key: bytes, lengths: set[int]) -> Iterator[bytes]:
     elif rest.startswith(b"["):
         network = ip.network(rest[1:-1])
         if network:
-            shorter = bytes(sorted(length for length in lengths if length < network[2]))
-            yield from _networks(rest[1:-1].partition(b"/")[0], shorter)
+            yield from _networks(network[1], bytes(sorted(length for length in lengths if length < network[2])))
     else:
         yield from _prefixes(rest.removesuffix(b"."))
     if key:
@@ -186,11 +185,9 @@ def _prefixes(address: bytes) -> Iterator[bytes]:
         dot = address.rfind(b".", 0, dot)
 
 
-def _networks(address: bytes, lengths: bytes) -> Iterator[bytes]:
-    number = ip.v6(address) if lengths else None
-    if number is not None:
-        for length in lengths:
-            yield _network_key(number >> (128 - length) << (128 - length), length)
+def _networks(number: int, lengths: bytes) -> Iterator[bytes]:
+    for length in lengths:
+        yield _network_key(number >> (128 - length) << (128 - length), length)
 
 
 def _network_key(number: int, length: int) -> bytes:
