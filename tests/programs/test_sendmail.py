@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import smtplib
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -115,6 +117,42 @@ def test_mailsubj_sends_under_a_subject(mail: Mail, keeper: Keeper) -> None:
 )
 def test_predate_exits_as_its_program(mail: Mail, command: list[str], code: int, words: bytes) -> None:
     assert mail("predate", *command, text=b"x" * 200_000) == (code, words)
+
+
+def test_a_message_is_in_the_queue_when_sendmail_ends(
+    home: Path, queued: subprocess.Popen[bytes], program: Run, environment: dict[str, str]
+) -> None:
+    del environment["QMAILQUEUE"]
+    done = program("sendmail", "-t", stdin=b"To: a@b.example\n\nhello", env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    (entry,) = (home / "queue/todo").iterdir()
+    assert entry.read_bytes().endswith(b"\0Fjoe@host.example.org\0Ta@b.example\0")
+    (message,) = (path for path in (home / "queue/mess").rglob("*") if path.is_file())
+    assert message.read_bytes().endswith(b"\nTo: a@b.example\n\nhello\n")
+
+
+def test_without_a_queue_nothing_is_lost(program: Run, environment: dict[str, str]) -> None:
+    del environment["QMAILQUEUE"]
+    done = program("sendmail", "-t", stdin=b"To: a@b.example\n\nhello", env=environment)
+    assert done.returncode == 111
+    assert done.stderr.startswith(b"qmail-inject: fatal: qq trouble making network connection")
+
+
+def test_smtp_over_a_pipe_relays_for_its_user(home: Path, environment: dict[str, str], keeper: Keeper) -> None:
+    ours, theirs = socket.socketpair()
+    env = {"PATH": f"{BIN}:/usr/bin:/bin", **environment}
+    with subprocess.Popen([BIN / "sendmail", "-bs"], stdin=theirs, stdout=theirs, env=env) as process:
+        theirs.close()
+        ours.settimeout(20)
+        client = smtplib.SMTP(local_hostname="localhost")
+        client.sock = ours
+        assert client.getreply()[0] == 220
+        client.sendmail("me@b.example", ["ann@far.example"], "Subject: x\r\n\r\nhello\r\n")
+        client.quit()
+        assert process.wait(20) == 0
+    ((message, envelope),) = keeper.kept
+    assert envelope == b"Fme@b.example\0Tann@far.example\0\0"
+    assert message.startswith(b"Received: from localhost (sendmail-bs@127.0.0.1)\n")
 
 
 @pytest.mark.skipif(not shutil.which("s-nail"), reason="needs s-nail")

@@ -1,8 +1,8 @@
 """The home of the system: where it is, who owns which part, and whether one ordinary user owns it all.
 
-The home of a program is QMAIL_HOME, else the parent of the `bin/` it was started from if that has a
-`control/`, else /var/qmail. Single-user mode is recognised by the owner of `queue/`: it is us, and
-we are not root.
+The home of a program is QMAIL_HOME, else the parent of the `bin/` it was started from (or that the link
+leads to by which it was) if that has a `control/`, else /var/qmail. Single-user mode is recognised by the
+owner of `queue/`: it is us, and we are not root.
 """
 
 from __future__ import annotations
@@ -67,11 +67,13 @@ def find(argv0: bytes, environ: Mapping[bytes, bytes]) -> Home:
     """The home of the program started as `argv0`."""
     if told := environ.get(b"QMAIL_HOME"):
         return Home(told.rstrip(b"/") or b"/")
-    directory = os.path.dirname(os.path.abspath(argv0)) if b"/" in argv0 else b""
-    if os.path.basename(directory) == b"bin":
-        parent = os.path.dirname(directory)
-        if os.path.isdir(parent + b"/control"):
-            return Home(parent)
+    if b"/" in argv0:
+        # Under its own name first, then where a link to it (/usr/sbin/sendmail) leads.
+        for path in (os.path.abspath, os.path.realpath):
+            directory = os.path.dirname(path(argv0))
+            parent = os.path.dirname(directory)
+            if os.path.basename(directory) == b"bin" and os.path.isdir(parent + b"/control"):
+                return Home(parent)
     return Home(DEFAULT)
 
 
