@@ -13,6 +13,7 @@ from conftest import BIN
 from qmail.formats.usersassign import Account
 from qmail.host import passing
 from qmail.host.loop import Loop
+from qmail.programs.deliver.qmail_lspawn import Delivery
 from qmail.protocols import localjobs
 from qmail.services import local_crews, local_zygote
 from qmail.stores.deliveries import Delivery as Order
@@ -51,10 +52,8 @@ class Scene:
         self.crews = local_crews.Crews(self.spawner, None)  # type: ignore[arg-type]
 
     def deliver(self, *numbers: int) -> None:
-        from qmail.programs.deliver.qmail_lspawn import Delivery
-
         for number in numbers:
-            delivery = Delivery(Order(number, b"1/1", b"s@a", b"joe@h"))
+            delivery = _delivery(number)
             delivery.account = Account(b"joe", 4242, 4242, b"/joe", b"", b"")
             self.crews.deliver(delivery)
         self.crews.round()
@@ -70,6 +69,10 @@ class Scene:
         os.close(handle)
         self.spawner.loop.round(1)
         return passing.link(descriptors[0]), process
+
+
+def _delivery(number: int) -> Delivery:
+    return Delivery(Order(number, b"1/1", b"s@a", b"joe@h"))
 
 
 @pytest.fixture
@@ -154,3 +157,35 @@ def test_a_worker_that_was_never_made_is_a_failed_fork(scene: Scene) -> None:
     passing.close_all(descriptors)
     scene.spawner.loop.round(1)
     assert packet and scene.spawner.done == {1: b"Zqmail-spawn unable to fork. (#4.3.0)\n"}
+
+
+def test_where_there_can_be_no_more_workers_programs_deliver(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_crews, "MOST_WORKERS", 1)
+    monkeypatch.setattr(local_crews, "PATIENCE", 0.05)
+    given: list[int] = []
+
+    class Programs:
+        def deliver(self, delivery: Any) -> None:
+            given.append(delivery.number)
+
+    scene.crews._programs = Programs()  # type: ignore[assignment]
+    scene.deliver(1)
+    worker, process = scene.become_worker()
+    assert taken(worker) == [1]
+    scene.deliver(2)
+    while not given:
+        scene.crews.round()
+        scene.spawner.loop.round(0.01)
+    assert given == [2] and not scene.spawner.done
+    process.kill()
+    process.wait()
+
+
+def test_the_memory_of_what_needs_a_program_has_an_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(local_crews, "MOST_ALONE", 10)
+    crew = local_crews.Crew(Account(b"joe", 1, 1, b"/joe", b"", b""))
+    for number in range(35):
+        delivery = _delivery(number)
+        delivery.account = Account(b"joe", 1, 1, b"/joe", b"-", b"%d" % number)
+        scene.crews._take_back(crew, delivery)
+    assert len(crew.needs_alone) <= 10

@@ -30,6 +30,8 @@ MOST_WORKERS = 200
 MOST_JOBS = 300  # of one worker
 IDLE = 8.0  # seconds a worker waits for more
 GRACE = 0.01  # seconds a job waits for a worker that is at work on files
+PATIENCE = 1.0  # seconds a job waits where there can be no more workers; then a program makes it
+MOST_ALONE = 1000  # addresses of a user that are known to need more than files
 LONGEST_WORK = 86400.0  # seconds; who takes longer is ended
 ALONE_FOR = 60.0  # seconds that an address is known to need more than files
 LONGEST = 16384  # bytes of a job's addresses; a longer one goes to a program
@@ -131,8 +133,10 @@ class Crews:
                     return
                 hired = self._hire(crew)
                 if hired is None:
-                    if self._zygote is not None:
+                    if self._zygote is not None and now - since < PATIENCE:
                         return
+                    if crew.waiting:
+                        self._programs.deliver(crew.waiting.popleft()[1])
                     continue
                 worker = hired
             worker.since, worker.alone = now, alone
@@ -143,6 +147,7 @@ class Crews:
             if not worker.jobs and worker.serial in self._workers:
                 self._rest(worker)
         self._pending.discard(crew)
+        self._forget_empty(crew)
 
     def _is_alone(self, crew: Crew, delivery: Delivery, now: float) -> bool:
         if not crew.needs_alone or delivery.account is None:
@@ -152,9 +157,6 @@ class Crews:
     def _hire(self, crew: Crew) -> Worker | None:
         # A new worker, or None where there can be none now.
         if self._zygote is None:
-            for _, delivery in crew.waiting:
-                self._programs.deliver(delivery)
-            crew.waiting.clear()
             return None
         if len(self._workers) >= MOST_WORKERS and not self._make_room():
             return None
@@ -162,8 +164,6 @@ class Crews:
         try:
             ours, theirs = passing.pair()
         except OSError:
-            if not crew.workers:
-                self._spawner.report(crew.waiting.popleft()[1], NO_FORK)
             return None
         try:
             self._zygote.send(localjobs.worker(self._serial, crew.who), [theirs.fileno()], wait=False)
@@ -246,6 +246,8 @@ class Crews:
 
     def _take_back(self, crew: Crew, delivery: Delivery) -> None:
         if delivery.account is not None:
+            if len(crew.needs_alone) >= MOST_ALONE:
+                crew.needs_alone.clear()
             crew.needs_alone[delivery.account.dash, delivery.account.ext] = monotonic() + ALONE_FOR
         crew.waiting.appendleft((0.0, delivery))
         self._pending.add(crew)
@@ -281,6 +283,9 @@ class Crews:
         crew.workers.discard(worker)
         if worker in crew.idle:
             crew.idle.remove(worker)
+        self._forget_empty(crew)
+
+    def _forget_empty(self, crew: Crew) -> None:
         if not crew.workers and not crew.waiting:
             who = crew.who
             self._crews.pop((who.uid, who.gid, who.user, who.home), None)
@@ -302,7 +307,7 @@ class Crews:
         except (OSError, localjobs.Broken):
             self._lose_zygote()
             return
-        if worker is not None and worker.handle < 0:
+        if worker is not None and worker.handle < 0 and handles:
             worker.handle = handles.pop()
         passing.close_all(handles)
 
