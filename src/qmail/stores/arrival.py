@@ -1,7 +1,7 @@
 """A message arriving in the queue: from nothing to todo/N, durable, or back to nothing.
 
-Order (nothing of it is optional): the message gets its number from the inode of its file, which is
-made in pid/ and linked into mess/; then the message and intd/N are written; barrier A makes them and
+Order (nothing of it is optional): the message gets its number N from the inode of its file, which is
+made in pid/; intd/N is made, and the file linked to mess/N; then both are written; barrier A makes them and
 the name in mess/ durable; then intd/N is linked into todo/; barrier B makes that name durable. Only
 then may anybody be told that the message was accepted. A batch shares both barriers.
 
@@ -19,8 +19,6 @@ from qmail.host import durable
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from qmail.stores.queue import Queue
 
 # qmail-queue's exit codes for what may go wrong here (qmail-queue(8)).
 ACCEPTED, WRITE, HOME, QUEUE, PID, MESS, INTD, TODO = 0, 53, 61, 62, 63, 64, 65, 66
@@ -40,15 +38,14 @@ class Refused(Exception):
 
 
 class Arrival:
-    """One message on its way in. It ends with `Door.commit`, `drop` or `leave`."""
+    """One message on its way in. It ends with `Door.commit`, `drop` or `close`."""
 
-    __slots__ = ("_intd", "_mess", "_queue", "device", "number", "size", "text", "waiting", "written")
+    __slots__ = ("_intd", "_mess", "_paths", "device", "number", "size", "text", "waiting", "written")
 
-    def __init__(self, queue: Queue, number: int, device: int, mess: int) -> None:
-        self._queue = queue
+    def __init__(self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, intd: int) -> None:
         self.number, self.device = number, device
-        self._mess = mess
-        self._intd = -1
+        self._paths = paths  # of mess, intd, todo
+        self._mess, self._intd = mess, intd
         self.size = 0  # bytes of the message
         self.waiting = 0  # bytes of it that no one has asked the disk to keep yet
         self.written = 0  # bytes of the envelope
@@ -73,14 +70,9 @@ class Arrival:
 
     def envelope(self, text: bytes) -> None:
         """Append records of todo/N to the envelope. Raises Refused; the message is to be dropped then."""
-        if self._intd < 0:
-            try:
-                self._intd = durable.create(self._queue.file(b"intd", self.number))
-            except OSError as error:
-                raise Refused(INTD, error) from error
         self.text = b"" if self.written else text
         try:
-            self.written += _write_all(self._intd, (text,)) if text else 0
+            self.written += _write_all(self._intd, (text,))
         except OSError as error:
             raise Refused(WRITE, error) from error
 
@@ -92,7 +84,7 @@ class Arrival:
     def link(self) -> None:
         """Into todo/. Raises Refused."""
         try:
-            durable.link(self._queue.file(b"intd", self.number), self._queue.file(b"todo", self.number))
+            durable.link(self._paths[1], self._paths[2])
         except OSError as error:
             raise Refused(TODO, error) from error
 
@@ -103,23 +95,14 @@ class Arrival:
 
     def drop(self) -> None:
         """Remove everything that was made. What cannot be removed is left to qmail-clean."""
-        names = [self._queue.file(b"intd", self.number)] if self._intd >= 0 else []
-        take_back([self._queue.file(b"mess", self.number), *names])
-        self.close()
-
-    def leave(self) -> None:
-        """Keep what came of a message that is no message, as qmail-queue does; qmail-clean takes it after 36 hours."""
-        try:
-            self.envelope(b"")
-        except Refused:
-            pass
+        mess, intd, _todo = self._paths
+        take_back([mess, intd])
         self.close()
 
     def close(self) -> None:
         """Let go of the files, and with them of the lock."""
         os.close(self._mess)
-        if self._intd >= 0:
-            os.close(self._intd)
+        os.close(self._intd)
 
 
 def take_back(names: list[bytes]) -> None:

@@ -47,31 +47,35 @@ class Door:
                 os.close(descriptor)
 
     def _attempt(self, taken: list[int]) -> Arrival | None:
-        """A new message, or None where its number is taken; its descriptor is then among `taken`."""
-        queue = self.queue
+        """A new message, or None where its number is taken; what keeps the number from coming again is in `taken`."""
         name, descriptor = self._file()
-        made = [name]
+        made, opened = [name], [descriptor]
         code = PID
         try:
             status = os.fstat(descriptor)
-            number = status.st_ino
+            paths = self.queue.arriving(status.st_ino)
+            mess, intd, todo = paths
             queues.lock(descriptor)
             # A name of an earlier message with this number may still be there, or come back after a crash.
-            if not (_is_there(queue.file(b"todo", number)) or _is_there(queue.file(b"intd", number))):
+            if not _is_there(todo):
+                code = INTD
+                opened.append(durable.create(intd))
+                made.append(intd)
                 code = MESS
-                mess = queue.file(b"mess", number)
-                if _linked(name, mess):
-                    made.append(mess)
-                    code = PID
-                    durable.remove(name)
-                    return Arrival(queue, number, status.st_dev, descriptor)
-            code = PID
-            durable.remove(name)
+                durable.link(name, mess)
+                made.append(mess)
+                code = PID
+                durable.remove(name)
+                return Arrival(status.st_ino, status.st_dev, paths, *opened)
+        except FileExistsError:
+            pass  # an earlier intd/N or mess/N
         except OSError as error:
             take_back(made)
-            os.close(descriptor)
+            for one in opened:
+                os.close(one)
             raise Refused(code, error) from error
-        taken.append(descriptor)
+        take_back(made)
+        taken += opened
         return None
 
     def _file(self) -> tuple[bytes, int]:
@@ -177,13 +181,10 @@ class Whole:
 
 
 def _is_there(path: bytes) -> bool:
-    return os.access(path, os.F_OK)
-
-
-def _linked(name: bytes, target: bytes) -> bool:
+    """Raises OSError where that cannot be told."""
     try:
-        durable.link(name, target)
-    except FileExistsError:
+        os.lstat(path)
+    except FileNotFoundError:
         return False
     return True
 

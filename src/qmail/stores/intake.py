@@ -51,5 +51,5 @@ class Intake:
     def end(self, code: int) -> None:
         """It was refused with `code`: let go of what was made."""
         if self.arrival is not None:
-            # qmail-queue leaves what a client sent with a bad envelope, and so it can be looked at.
-            self.arrival.leave() if code in LEFT else self.arrival.drop()
+            # qmail-queue leaves what came with a bad envelope, so that it can be looked at; qmail-clean takes it.
+            self.arrival.close() if code in LEFT else self.arrival.drop()

@@ -32,6 +32,15 @@ class Queue:
         """The path of message `number`'s file of this kind."""
         return b"%b/%b" % (self.root, queuefile.path(kind, number, self.split))
 
+    def arriving(self, number: int) -> tuple[bytes, bytes, bytes]:
+        """The paths of mess, intd and todo of a message, the three that it arrives by."""
+        root = self.root
+        return (
+            b"%b/mess/%d/%d" % (root, number % self.split, number),
+            b"%b/intd/%d" % (root, number),
+            b"%b/todo/%d" % (root, number),
+        )
+
     def directory(self, kind: bytes, number: int) -> bytes:
         """The path of the directory that it stands in."""
         if kind in queuefile.SPLIT_KINDS:
