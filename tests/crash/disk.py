@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from recording import (
+from crash.recording import (
     Event,
     Linked,
     MadeDirectory,

@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import recording
-from accept_driver import WORKLOADS
-from disk import Disk, Tree, rebuild, snapshot
-from recording import Event, Sent, Synced, SyncedAll, SyncedDirectory, Wrote
 
 from conftest import BIN, open_to_others, start_queued
+from crash import recording
+from crash.accept_driver import WORKLOADS
+from crash.disk import Disk, Tree, rebuild, snapshot
+from crash.recording import Event, Sent, Synced, SyncedAll, SyncedDirectory, Wrote
 from submitting import Talk, files, message
 
 SEED = 20

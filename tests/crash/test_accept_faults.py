@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import recording
 
 from conftest import BIN, start_queued, wait_until
+from crash import recording
 from submitting import Talk, files, kinds, message
 
 pytestmark = pytest.mark.prove
