@@ -154,7 +154,7 @@ def main() -> None:
             )
             if options.strace:
                 text = (top / "calls").read_text()
-                total = int(text.splitlines()[-1].split()[2 if "%" in text.splitlines()[-1] else -2])
+                total = int(text.splitlines()[-1].split()[3])
                 print(f"    {total / (options.count + 4 * flight):.1f} system calls each\n{text}")
         finally:
             shutil.rmtree(top)
