@@ -189,3 +189,14 @@ def test_the_memory_of_what_needs_a_program_has_an_end(scene: Scene, monkeypatch
         delivery.account = Account(b"joe", 1, 1, b"/joe", b"-", b"%d" % number)
         scene.crews._take_back(crew, delivery)
     assert len(crew.needs_alone) <= 10
+
+
+def test_the_zygote_makes_no_worker_for_root(tmp_path: Path) -> None:
+    home = Home(os.fsencode(tmp_path))
+    zygote = local_zygote.start(lambda link: local_zygote.zygote(link, b"./Mailbox", home, {}))
+    ours, theirs = passing.pair()
+    zygote.send(localjobs.worker(1, Account(b"root", 0, 0, b"/root", b"", b"")), [theirs.fileno()])
+    theirs.close()
+    assert ours.receive_bare() == b"", "nobody has the other end"
+    zygote.close()
+    os.wait()

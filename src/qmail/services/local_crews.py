@@ -13,9 +13,8 @@ from collections import deque
 
 from qmail.host import passing, signals
 from qmail.host.clock import monotonic
-from qmail.host.program import say
 from qmail.protocols import localjobs
-from qmail.services import local_zygote
+from qmail.services.local_births import Births
 from qmail.services.local_programs import NO_FORK
 from qmail.stores import home as homes
 
@@ -32,6 +31,7 @@ IDLE = 8.0  # seconds a worker waits for more
 GRACE = 0.01  # seconds a job waits for a worker that is at work on files
 PATIENCE = 1.0  # seconds a job waits where there can be no more workers; then a program makes it
 MOST_ALONE = 1000  # addresses of a user that are known to need more than files
+LONGEST_BIRTH = 60.0  # seconds until a worker runs
 LONGEST_WORK = 86400.0  # seconds; who takes longer is ended
 ALONE_FOR = 60.0  # seconds that an address is known to need more than files
 LONGEST = 16384  # bytes of a job's addresses; a longer one goes to a program
@@ -75,11 +75,8 @@ class Crews:
         self._crews: dict[tuple[int, int, bytes, bytes], Crew] = {}
         self._pending: set[Crew] = set()  # those for whom something waits
         self._workers: dict[int, Worker] = {}  # by serial
-        self._serial = 0
+        self._births = Births(spawner, self._started)
         self._looked = 0.0  # when it was last seen who waits for too long
-        home, default, environ = spawner.home, spawner.default, spawner.environ
-        self._zygote: Link | None = local_zygote.start(lambda link: local_zygote.zygote(link, default, home, environ))
-        spawner.loop.watch(self._zygote.fileno(), self._started)
 
     def deliver(self, delivery: Delivery) -> None:
         """Let the delivery wait for a worker."""
@@ -87,7 +84,7 @@ class Crews:
         size = len(delivery.local) + len(delivery.host) + len(delivery.sender)
         if (
             who is None
-            or self._zygote is None
+            or not self._births.possible
             or size + 2 * len(delivery.local) > LONGEST
             or not self._launcher.is_own()
         ):
@@ -133,7 +130,7 @@ class Crews:
                     return
                 hired = self._hire(crew)
                 if hired is None:
-                    if self._zygote is not None and now - since < PATIENCE:
+                    if self._births.possible and now - since < PATIENCE:
                         return
                     if crew.waiting:
                         self._programs.deliver(crew.waiting.popleft()[1])
@@ -156,28 +153,16 @@ class Crews:
 
     def _hire(self, crew: Crew) -> Worker | None:
         # A new worker, or None where there can be none now.
-        if self._zygote is None:
-            return None
         if len(self._workers) >= MOST_WORKERS and not self._make_room():
             return None
-        self._serial += 1
-        try:
-            ours, theirs = passing.pair()
-        except OSError:
+        born = self._births.make(crew.who)
+        if born is None:
             return None
-        try:
-            self._zygote.send(localjobs.worker(self._serial, crew.who), [theirs.fileno()], wait=False)
-        except OSError as error:
-            ours.close()
-            if not isinstance(error, BlockingIOError):
-                self._lose_zygote()
-            return None
-        finally:
-            theirs.close()
-        worker = Worker(crew, ours, self._serial)
+        serial, link = born
+        worker = Worker(crew, link, serial)
         self._workers[worker.serial] = worker
         crew.workers.add(worker)
-        self._spawner.loop.watch(ours.fileno(), lambda _events: self._heard(worker))
+        self._spawner.loop.watch(link.fileno(), lambda _events: self._heard(worker))
         return worker
 
     def _make_room(self) -> bool:
@@ -294,26 +279,12 @@ class Crews:
         for worker in list(self._workers.values()):
             if not worker.jobs and now - worker.since > IDLE:
                 self._part_with(worker)
-            elif worker.jobs and now - worker.since > LONGEST_WORK:
+            elif worker.jobs and now - worker.since > (LONGEST_WORK if worker.handle >= 0 else LONGEST_BIRTH):
                 self._lose(worker)
 
-    def _started(self, _events: int) -> None:
-        zygote = self._zygote
-        if zygote is None:
-            return
-        try:
-            packet, handles = zygote.receive()
-            worker = self._workers.get(localjobs.parse_started(packet))
-        except (OSError, localjobs.Broken):
-            self._lose_zygote()
-            return
-        if worker is not None and worker.handle < 0 and handles:
-            worker.handle = handles.pop()
-        passing.close_all(handles)
-
-    def _lose_zygote(self) -> None:
-        if self._zygote is not None:
-            say(2, b"qmail-lspawn: warning: no more workers can be made, deliveries go by programs\n")
-            self._spawner.loop.forget(self._zygote.fileno())
-            self._zygote.close()
-            self._zygote = None
+    def _started(self, serial: int, handle: int) -> None:
+        worker = self._workers.get(serial)
+        if worker is None or worker.handle >= 0:
+            os.close(handle)
+        else:
+            worker.handle = handle
