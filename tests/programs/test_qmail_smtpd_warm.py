@@ -8,9 +8,9 @@ import re
 import resource
 import signal
 import socket
-import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,10 +18,8 @@ import pytest
 from conftest import BIN, TOP, start_queued, wait_until
 from qmail.protocols import submit
 from serving import Server, Start
+from stand_ins.queued import Queued
 from submitting import files
-
-sys.path.insert(0, str(TOP / "tests/stand_ins"))
-from queued import Queued
 
 PATIENCE = 20.0
 PID_LIMIT = 1 << 22
@@ -277,9 +275,12 @@ def test_a_killed_worker_ends_its_sessions_and_is_followed(place: Path, queued: 
     server = serve(start, place)
     with Client(server) as client:
         client.hear(220)
-        for worker in ready(server):
+        killed = ready(server)
+        for worker in killed:
             os.kill(worker, signal.SIGKILL)
-        assert client.file.read() == b""
+        wait_until(lambda: not any(alive(worker) for worker in killed))
+        with suppress(ConnectionResetError):
+            assert client.file.read() == b""
     server.until(r"end \d+ status 9")
     for _ in range(3):
         whole(server)

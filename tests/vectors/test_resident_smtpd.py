@@ -11,20 +11,18 @@ import pwd
 import re
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import resident
 
 from conftest import BIN, SHARED, TOP, needs_root
 from qmail.protocols import submit
+from stand_ins.queued import Queued
 
-sys.path.insert(0, str(TOP / "tests/stand_ins"))
-from queued import Queued
+from . import resident
 
 RECORDED = SHARED / "vectors/qmail/cases/qmail-smtpd.json"
 CASES = json.loads(RECORDED.read_text()) if RECORDED.exists() else []
