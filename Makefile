@@ -6,7 +6,7 @@ TEST := $(VENV)/bin/python -m
 .PHONY: up test prove bin setup lint vectors bench clean
 
 up: bin
-	@$(VENV)/bin/python setup/up.py
+	@PORT=$(PORT) $(VENV)/bin/python setup/up.py
 
 bin:
 	@sh setup/environment.sh $(VENV) setup/requirements.txt

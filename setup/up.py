@@ -1,7 +1,7 @@
 """The whole system, started here and now: what `make up` runs.
 
-One ordinary user, one directory (run/), the port 2525 on loopback. The services are those of a real
-installation, kept by svscan; a message is sent through them, and its way is shown. Ctrl-C ends it all.
+One ordinary user, one directory (run/), the port 2525 (or `make up PORT=...`) on loopback. The services are
+those of a real installation, kept by svscan; a message is sent through them, and its way is shown. Ctrl-C ends it all.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import TypeVar
 TOP = Path(__file__).resolve().parent.parent
 SHARED = Path("/var/tmp/pyqmail")  # where nobody can read, when the checkout lies in a closed home
 HOST = "pyqmail.localhost"
-ADDRESS = ("127.0.0.1", 2525)
+ADDRESS = ("127.0.0.1", int(os.environ.get("PORT") or 2525))
 PATIENCE = 30.0  # seconds for the services to come up, and for a message to arrive
 
 sys.path.insert(0, str(TOP / "src"))
@@ -57,7 +57,8 @@ def check_port() -> None:
             probe.bind(ADDRESS)
         except OSError as error:
             raise Trouble(
-                f"port {ADDRESS[1]} on {ADDRESS[0]} is in use ({error.strerror}): is 'make up' running elsewhere?"
+                f"port {ADDRESS[1]} on {ADDRESS[0]} is in use ({error.strerror});"
+                " is 'make up' running elsewhere? Another one: make up PORT=2626"
             ) from None
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import TOP
+from journeys.conftest import free_port
 
 
 def clone(place: Path) -> Path:
@@ -28,7 +29,12 @@ def started(place: Path) -> tuple[subprocess.Popen[bytes], int]:
     """`make up` on a terminal."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        ["make", "up"], cwd=place, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True
+        ["make", "up", f"PORT={free_port()}"],
+        cwd=place,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
     )
     os.close(theirs)
     return process, ours
@@ -92,13 +98,13 @@ def test_make_up_shows_a_delivery_stops_cleanly_and_goes_on(tmp_path: Path) -> N
 def test_a_port_in_use_is_one_clear_line_and_nothing_started(tmp_path: Path) -> None:
     place = clone(tmp_path / "clone")
     with socket.socket() as taken:
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        taken.bind(("127.0.0.1", 2525))
+        taken.bind(("127.0.0.1", 0))
         taken.listen()
-        done = subprocess.run(["make", "up"], cwd=place, capture_output=True, timeout=150, check=False)
+        port = taken.getsockname()[1]
+        done = subprocess.run(["make", "up", f"PORT={port}"], cwd=place, capture_output=True, timeout=150, check=False)
     assert done.returncode
     lines = [line for line in done.stderr.splitlines() if line.startswith(b"make up: ")]
     assert len(lines) == 1
-    assert b"port 2525" in lines[0]
+    assert f"port {port} ".encode() in lines[0]
     assert not (place / "run" / "service").exists()
     assert ours(place) == []
