@@ -92,6 +92,17 @@ class Sending:
         """Send qmail-send a signal."""
         os.kill(self.pid, number)
 
+    def signal_and_heed(self, number: int) -> None:
+        """Send qmail-send a signal, and wait until it has woken up for it and waits again."""
+
+        def waits() -> int:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+            return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+        before = waits()
+        self.signal(number)
+        self.until("asleep", lambda: waits() > before)
+
     def stop(self) -> int:
         """TERM, and wait for the end. Returns the exit code."""
         self.signal(signal.SIGTERM)

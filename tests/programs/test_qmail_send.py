@@ -146,7 +146,8 @@ def test_a_slow_delivery_moves_its_message_out_of_todo_and_is_marked_in_its_file
     system.start()
     system.submit("s@x", ["hold@here.example", "temp@here.example", "good@here.example"])
     system.until("still in todo", lambda: system.kinds() == ["info", "local", "mess"])
-    assert system.file("local").read_bytes() == b"Thold@here.example\0Ttemp@here.example\0Dgood@here.example\0"
+    expected = b"Thold@here.example\0Ttemp@here.example\0Dgood@here.example\0"
+    system.until("not written", lambda: system.file("local").read_bytes() == expected)
     (system.home.parent / "hold-hold@here.example").touch()
     system.wait("after_a_while")
     system.until("not marked", lambda: system.file("local").read_bytes().startswith(b"Dhold"))
@@ -190,7 +191,7 @@ def test_term_waits_for_deliveries_and_says_so(system: Sending) -> None:
     system.start()
     system.submit("s@x", ["hold@here.example"])
     system.wait("^starting delivery")
-    system.signal(signal.SIGTERM)
+    system.signal_and_heed(signal.SIGTERM)
     system.submit("s@x", ["good@here.example"])
     (system.home.parent / "hold-hold@here.example").touch()
     assert system.ended() == 0
@@ -210,7 +211,7 @@ def test_messages_that_no_delivery_touched_stay_in_todo_over_term(home: Path) ->
         system.submit("s@x", ["hold@here.example"])
         system.submit("s@x", ["good@here.example"])
         system.wait("^info msg", 2)
-        system.signal(signal.SIGTERM)
+        system.signal_and_heed(signal.SIGTERM)
         (system.home.parent / "hold-hold@here.example").touch()
         assert system.ended() == 0
         assert system.kinds() == ["intd", "mess", "todo"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 SPLIT = 23  # directories under mess, info, local, remote; read from the tree where it may differ
 SPLIT_KINDS = (b"mess", b"info", b"local", b"remote")
@@ -48,14 +48,14 @@ def parse_todo(text: bytes) -> Envelope:
     recipients = []
     for record in records(text):
         kind, value = record[:1], record[1:]
-        if kind == b"u" and value.isdigit():
+        if kind == b"T":
+            recipients.append(value)
+        elif kind == b"F" and sender is None:
+            sender = value
+        elif kind == b"u" and value.isdigit():
             uid = int(value[:18])
         elif kind == b"p" and value.isdigit():
             pid = int(value[:18])
-        elif kind == b"F" and sender is None:
-            sender = value
-        elif kind == b"T":
-            recipients.append(value)
         else:
             raise Corrupt("unknown record")
     if sender is None:
@@ -63,8 +63,9 @@ def parse_todo(text: bytes) -> Envelope:
     return Envelope(sender, recipients, uid, pid)
 
 
-def records(text: bytes) -> Iterator[bytes]:
+def records(text: bytes) -> Sequence[bytes]:
     """The NUL-terminated records of a file. Raises Corrupt where the last one has no end."""
-    if text and not text.endswith(b"\0"):
+    found = text.split(b"\0")
+    if found.pop():
         raise Corrupt("unfinished record")
-    yield from text.split(b"\0")[:-1]
+    return found

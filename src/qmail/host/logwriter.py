@@ -28,6 +28,11 @@ class LogWriter:
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
 
+    @property
+    def waiting(self) -> bool:
+        """Is there anything to write?"""
+        return bool(self.lines or self._rest or self._lost)
+
     def flush(self) -> bool:
         """Write what can be written without waiting. True where nothing is left."""
         if self.lines:

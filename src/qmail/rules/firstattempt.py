@@ -6,8 +6,8 @@ recipients get files of their own. It is incomplete
 
     at once     where it has more than 16 recipients, or one on a channel that takes no deliveries;
     when nothing of it runs or waits any more, and a recipient was deferred;
-    1 second after its first delivery started, if it is not complete by then;
-    1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
+    about 1 second after its first delivery started, if it is not complete by then;
+    about 1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
 
 On a channel that moves, a message keeps its turn and its place in todo/.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_RECIPIENTS = 16
 PATIENCE = 1.0  # seconds
+AGAIN = 0.25  # seconds until a message that may still be in time is looked at again
 RUNNING = 1  # a recipient's result, beside DONE, DEFERRED, FAILED and 0: untouched
 ENDED = bytes((DONE, FAILED))
 
@@ -116,6 +117,7 @@ class FirstAttempts:
         self._limits, self._shown = limits, shown
         self._waiting: tuple[deque[tuple[Fresh, int]], ...] = (deque(), deque())
         self._deadlines: deque[tuple[float, Fresh]] = deque()
+        self._looks: deque[tuple[float, Fresh]] = deque()
         self._moved = [0.0, 0.0]  # when a delivery of the channel last started
         self._stopped = False
         self.held: dict[int, Fresh] = {}
@@ -129,20 +131,26 @@ class FirstAttempts:
     def add(self, fresh: Fresh, now: float) -> None:
         """A message came."""
         self.held[fresh.number] = fresh
-        if not fresh.recipients:
-            self._end(fresh)
-        elif self.needs_files(fresh):
-            self._list(fresh)
-        else:
-            fresh._attempts = self
-            for key, (channel, _) in enumerate(fresh.recipients):
-                self._waiting[channel].append((fresh, key))
-            self._deadlines.append((now + PATIENCE, fresh))
+        fresh._attempts = self
+        for key, (channel, _) in enumerate(fresh.recipients):
+            self._waiting[channel].append((fresh, key))
+        self._deadlines.append((now + PATIENCE, fresh))
+
+    def add_without(self, fresh: Fresh) -> None:
+        """A message came for which there is no attempt."""
+        self.held[fresh.number] = fresh
+        self._end(fresh)
 
     def needs_files(self, fresh: Fresh) -> bool:
         """Is there no first attempt for this message?"""
         recipients = fresh.recipients
-        return len(recipients) > MOST_RECIPIENTS or not all(self._limits[channel] for channel, _ in recipients)
+        if not 0 < len(recipients) <= MOST_RECIPIENTS:
+            return True
+        limits = self._limits
+        for channel, _ in recipients:  # noqa: SIM110
+            if not limits[channel]:
+                return True
+        return False
 
     def next(self, channel: int, now: float) -> tuple[Fresh, int, bytes] | None:
         """The next delivery to start: message, key, recipient."""
@@ -152,7 +160,6 @@ class FirstAttempts:
             if fresh.stage <= LISTED:
                 if not fresh.started:
                     fresh.started = now
-                    self._deadlines.append((now + PATIENCE, fresh))
                 self._moved[channel] = now
                 fresh.results[key] = RUNNING
                 fresh._untouched -= 1
@@ -181,22 +188,22 @@ class FirstAttempts:
 
     def overdue(self, now: float) -> None:
         """Give up waiting for whatever has waited too long."""
-        deadlines = self._deadlines
-        while deadlines and deadlines[0][0] <= now:
-            deadline, fresh = deadlines.popleft()
-            if fresh.stage != TRYING:
-                continue
-            if fresh.started:
-                if deadline >= fresh.started + PATIENCE:
-                    self._list(fresh)
-            elif any(now - self._moved[channel] < PATIENCE for channel, _ in fresh.recipients):
-                deadlines.append((now + PATIENCE, fresh))
-            else:
-                self._list(fresh)
+        for deadlines in (self._deadlines, self._looks):
+            while deadlines and deadlines[0][0] <= now:
+                _, fresh = deadlines.popleft()
+                if fresh.stage == TRYING:
+                    if now - self._last_seen(fresh) < PATIENCE:
+                        self._looks.append((now + AGAIN, fresh))
+                    else:
+                        self._list(fresh)
+
+    def _last_seen(self, fresh: Fresh) -> float:
+        """When it started, or else when its channels last moved."""
+        return fresh.started or max(self._moved[channel] for channel, _ in fresh.recipients)
 
     def next_deadline(self) -> float | None:
         """When `overdue` has something to do."""
-        return self._deadlines[0][0] if self._deadlines else None
+        return min([deadlines[0][0] for deadlines in (self._deadlines, self._looks) if deadlines], default=None)
 
     def stop(self) -> None:
         """Start nothing more; what was tried is written down as soon as nothing of it runs, the rest stays in todo/."""

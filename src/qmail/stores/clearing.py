@@ -54,10 +54,18 @@ class Clearing:
         """Is anything under way?"""
         return bool(self._new or self._asked)
 
-    def push(self, now: int) -> None:
-        """Send what there is to send, where nothing is on its way. Raises Lost."""
+    @property
+    def waiting(self) -> int:
+        """Orders that could be sent now."""
+        return 0 if self._asked else len(self._new)
+
+    def resume(self, now: int) -> None:
+        """Ask again for what is due."""
         while (number := self._when.take(now)) is not None:
             self._new.append(self._again.pop(number))
+
+    def push(self) -> None:
+        """Send what there is to send, where nothing is on its way. Raises Lost."""
         if self._new and not self._asked:
             count = min(len(self._new), MOST)
             for _ in range(count):

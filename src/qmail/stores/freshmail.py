@@ -147,15 +147,21 @@ class FreshMail:
             self._next_look = min(self._next_look, when)
 
     def _take(self, number: int, envelope: Envelope, size: int, now: float) -> None:
-        route = self._routes().route
-        recipients = [route(recipient) for recipient in envelope.recipients]
-        fresh = Fresh(number, envelope.sender, recipients)
-        channel = REMOTE if any(where == REMOTE for where, _ in recipients) else LOCAL
-        full = len(self._first.incomplete) if self._first.needs_files(fresh) else self._first.waiting(channel)
-        if full >= MOST_WAITING:
+        first, sender = self._first, envelope.sender
+        recipients = list(map(self._routes().route, envelope.recipients))
+        fresh = Fresh(number, sender, recipients)
+        channel = LOCAL
+        for where, _ in recipients:
+            if where == REMOTE:
+                channel = REMOTE
+        without = first.needs_files(fresh)
+        if (len(first.incomplete) if without else first.waiting(channel)) >= MOST_WAITING:
             self._known.add(number)
             self._later[channel].append(number)
             return
         self._say(logline.new(number))
-        self._say(logline.info(number, size, envelope.sender, envelope.pid, envelope.uid))
-        self._first.add(fresh, now)
+        self._say(logline.info(number, size, sender, envelope.pid, envelope.uid))
+        if without:
+            first.add_without(fresh)
+        else:
+            first.add(fresh, now)
