@@ -240,6 +240,22 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
 
 
+def test_clients_may_have_a_process_each(place: Path, queued: object, start: Start) -> None:
+    server = serve(start, place, SMTPDCLIENTS="1")
+    cores = len(os.sched_getaffinity(0))
+    clients = [Client(server) for _ in range(cores + 20)]
+    try:
+        for client in clients:
+            client.hear(220)
+        assert len(workers(server)) == cores + 20
+    finally:
+        for client in clients:
+            client.__exit__()
+    whole(server)
+    wait_until(lambda: len(workers(server)) == cores + 8)
+    assert all(number > PID_LIMIT for number in numbers(server))
+
+
 # ---- how they end
 
 

@@ -1,10 +1,15 @@
 """Each talk is played twice: with an exec'd qmail-smtpd over pipes, and with warm ones behind tcpserver.
 
-A talk is a text file. `#` what it shows; `control NAME TEXT` and `env NAME=VALUE` set the scene (`-` no
-such file, `/` a directory in its place); `C:` the client sends a line, `c:` bytes; `S:` the server's next line, `<N>`
-a number; `pause` what was sent arrives alone; `eof` the client sends no more; `end N` the server hangs
-up with this exit code. Then what is in the queue: `>` lines of a message, `F` sender, `T` recipients.
-`\\r`, `\\n`, `\\xHH` are bytes.
+A talk is a text file:
+
+    # what it shows                    S: the server's next line, <N> being a number
+    control NAME TEXT                  C: the client sends a line       c: the client sends bytes
+    control NAME -   no such file      pause      what was sent arrives alone
+    control NAME /   a directory       trickle N  so many bytes come, 0.4 s apart
+    env NAME=VALUE                     eof        the client sends no more
+                                       end N      the server hangs up with this exit code
+
+Then what is in the queue: `>` lines of a message, `F` sender, `T` recipients. `\\r`, `\\n`, `\\xHH` are bytes.
 """
 
 from __future__ import annotations
@@ -58,7 +63,7 @@ class Talk:
                 self.steps.append(("send", unescape(rest)))
             elif word == "S:":
                 self.steps.append(("hear", rest.encode() + b"\r\n"))
-            elif word in ("pause", "eof", "end"):
+            elif word in ("pause", "trickle", "eof", "end"):
                 self.steps.append((word, rest.encode()))
             elif word in (">", "F", "T"):
                 self.queue.append(word.encode() + b" " + unescape(rest))
@@ -88,6 +93,14 @@ class Wire:
             self.heard += data
         return self.heard
 
+    def trickle(self, count: int) -> None:
+        for _ in range(count):
+            time.sleep(0.4)
+            try:
+                os.write(self.writes, b"x")
+            except OSError:
+                return  # the server has had enough
+
     def eof(self) -> None:
         if self.connection is not None:
             self.connection.shutdown(socket.SHUT_WR)
@@ -106,6 +119,8 @@ def play(talk: Talk, wire: Wire) -> bytes:
             assert re.sub(rb"\b\d{4,}\b", b"<N>", wire.line()) == text
         elif what == "pause":
             time.sleep(0.05)
+        elif what == "trickle":
+            wire.trickle(int(text))
         elif what == "eof":
             wire.eof()
         else:

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 
+import resident
 from conftest import BIN, SHARED, needs_root
-
-from . import resident
 
 RECORDED = SHARED / "vectors/qmail/cases/qmail-local.json"
 CASES = json.loads(RECORDED.read_text()) if RECORDED.exists() else []

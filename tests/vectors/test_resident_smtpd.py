@@ -18,11 +18,10 @@ from typing import Any
 
 import pytest
 
+import resident
 from conftest import BIN, SHARED, TOP, needs_root
 from qmail.protocols import submit
 from stand_ins.queued import Queued
-
-from . import resident
 
 RECORDED = SHARED / "vectors/qmail/cases/qmail-smtpd.json"
 CASES = json.loads(RECORDED.read_text()) if RECORDED.exists() else []

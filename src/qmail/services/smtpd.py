@@ -5,6 +5,9 @@ is our own too, and the session's environment adds nothing to the server's but w
 Every other connection gets an exec'd qmail-smtpd, or whatever stands in its place.
 
 A worker that has taken RETIRES connections is followed by a fresh one and ends with its last session.
+
+SMTPDCLIENTS in the server's environment is the most clients that one worker has at a time; there are then
+as many workers as that takes. With 1 no two clients share a process.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from struct import Struct
 from qmail.host import clock, execute, fds, program, signals, title
 from qmail.services import smtpworker
 from qmail.stores import home as homes
-from qmail.stores.control import Control
+from qmail.stores.control import Control, leading_digits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +34,9 @@ KNOWN = frozenset((
     b"PROTO", b"TCPLOCALHOST", b"TCPLOCALIP", b"TCPLOCALPORT", b"TCPREMOTEHOST", b"TCPREMOTEINFO", b"TCPREMOTEIP",
     b"TCPREMOTEPORT", b"RELAYCLIENT", b"DATABYTES",
 ))  # fmt: skip
+CLIENTS = b"SMTPDCLIENTS"
+MANY = 1 << 20
+IDLE = 8  # workers that are kept with nothing to do where each has few clients
 RETIRES = 5000  # connections
 PAUSE = 1.0  # seconds between two workers, so that one that cannot live is not forked without end
 LARGEST_REPORT = 65536  # bytes
@@ -91,6 +97,7 @@ class Warm:
         self._all: dict[int, Worker] = {}  # by pid, those that only finish included
         self._left: list[_socket.socket] = []  # closed when the server no longer watches them
         self._count = len(os.sched_getaffinity(0))
+        self._most = int(leading_digits(environ.get(CLIENTS, b"")) or b"0") or MANY
         self._not_before = 0.0
 
     def begin(self, listener_fds: Sequence[int]) -> None:
@@ -110,14 +117,14 @@ class Warm:
             self._fill()
         order = b"\0".join([b"%d" % number, *known])
         rights = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, _DESCRIPTOR.pack(connection_fd))]
-        for worker in sorted(self._fresh, key=lambda worker: len(worker.sessions)):
+        for worker in self._candidates():
             try:
                 worker.control.sendmsg([order], rights)
             except OSError:
                 continue  # its socket is full, or it is gone
             worker.sessions.add(number)
             worker.served += 1
-            if worker.served >= RETIRES:
+            if worker.served >= RETIRES and self._fork():
                 self._retire(worker)
             return True
         return False
@@ -131,7 +138,9 @@ class Warm:
         self._close_left()
         for worker in self._all.values():
             if worker.control.fileno() == descriptor:
-                return self._heard(worker)
+                told = self._heard(worker)
+                self._thin()
+                return told
         return ()
 
     def reaped(self, pid: int, status: int) -> Sequence[tuple[int, int]] | None:
@@ -181,13 +190,26 @@ class Warm:
         worker.sessions.difference_update(number for number, _ in told)
         return told
 
+    def _candidates(self) -> list[Worker]:
+        # Those that may have one more client, the least busy first.
+        free = [worker for worker in self._fresh if len(worker.sessions) < self._most]
+        if not free and self._fork():
+            return self._fresh[-1:]
+        return sorted(free, key=_load)
+
+    def _thin(self) -> None:
+        # Where a worker has few clients there were many workers when there were many clients.
+        if len(self._fresh) > self._count + IDLE:
+            idle = [worker for worker in self._fresh if not worker.sessions]
+            for worker in idle[self._count + IDLE :]:
+                self._retire(worker)
+
     def _retire(self, worker: Worker) -> None:
-        if self._fork():
-            self._fresh.remove(worker)
-            try:
-                worker.control.shutdown(_socket.SHUT_WR)
-            except OSError:
-                pass  # it is gone already
+        self._fresh.remove(worker)
+        try:
+            worker.control.shutdown(_socket.SHUT_WR)
+        except OSError:
+            pass  # it is gone already
 
     def _fill(self) -> None:
         if clock.monotonic() >= self._not_before:
@@ -226,3 +248,7 @@ class Warm:
             fds.write_if_ready(2, program.last_words(NAME, error)[1])
         finally:
             os._exit(111)
+
+
+def _load(worker: Worker) -> int:
+    return len(worker.sessions)

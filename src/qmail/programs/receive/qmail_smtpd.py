@@ -32,6 +32,7 @@ from qmail.stores.control import Control
 
 BLOCK = 65536  # bytes read at once
 PIECE = 4096  # bytes written at once, so that a write after poll does not wait
+LONGEST = 86_400.0  # seconds for a message to come, as qmail-queue has it
 PATIENCE = 64  # turns after which replies are written though the client has sent more
 
 
@@ -55,6 +56,9 @@ class _Talk:
     ) -> None:
         self._session, self._timeout, self._home, self._environ = session, timeout, place, environ
         self._message: submission.Submission | None = None
+        self._latest: float | None = None  # when the message that is coming must have come
+        self._deadline = 0.0  # for what the client is to send next
+        self._extend()
 
     def held(self) -> int:
         """Hold it to its end; the exit code."""
@@ -71,6 +75,8 @@ class _Talk:
         while True:
             event = session.turn()
             turns += 1
+            if event != smtpserver.WAIT:
+                self._extend()  # a part of a command gains no time
             if event == smtpserver.WAIT:
                 self._write(session.replies())
                 self._read()
@@ -99,12 +105,14 @@ class _Talk:
         except OSError:
             self._session.refuse(reply.NO_QUEUE)
             return
+        self._latest = clock.monotonic() + LONGEST
         self._session.begin(int(clock.now()))
         self._message.write(self._session.content)
 
     def _finish(self, message: submission.Submission) -> None:
         outcome = message.finish(self._session.sender, self._session.recipients)
-        self._message = None
+        self._message = self._latest = None
+        self._extend()
         if outcome.code == 0:
             self._session.accepted(outcome.qp, int(clock.now()))
         else:
@@ -115,8 +123,13 @@ class _Talk:
             self._message.abandon()
             self._message = None
 
+    def _extend(self) -> None:
+        self._deadline = clock.monotonic() + self._timeout
+        if self._latest is not None:
+            self._deadline = min(self._deadline, self._latest)
+
     def _read(self) -> None:
-        if _ready(0, select.POLLIN, self._timeout):
+        if _ready(0, select.POLLIN, self._deadline - clock.monotonic()):
             self._session.receive(os.read(0, BLOCK))
         else:
             self._session.timed_out()
@@ -128,7 +141,7 @@ class _Talk:
             text = text[os.write(1, text[:PIECE]) :]
 
 
-def _ready(descriptor: int, event: int, seconds: int) -> bool:
+def _ready(descriptor: int, event: int, seconds: float) -> bool:
     poll = select.poll()
     poll.register(descriptor, event)
-    return bool(poll.poll(seconds * 1000))
+    return bool(poll.poll(max(0, seconds) * 1000))

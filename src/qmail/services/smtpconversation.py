@@ -1,0 +1,227 @@
+"""One client of a warm qmail-smtpd: what its descriptor, its session and its message say to each other.
+
+A client gets one turn, then the next client: one command, or 64 KiB. A client that does not read its
+replies is not read from, nor is one whose message waits for the queue.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+
+from qmail.host import clock, fds, program
+from qmail.host.loop import GONE, WRITE
+from qmail.protocols import smtpreply as reply
+from qmail.protocols.smtpserver import ABANDON, BEGIN, COMMIT, CONTENT, OVER, TURN, WAIT, Session
+from qmail.services import queuelinks
+from qmail.stores import submission
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmail.services.smtpworker import Worker
+
+BLOCK = 65536  # bytes of one client a turn
+LONGEST = 86_400.0  # seconds for a message to come, as qmail-queue has it
+PATIENCE = 64  # turns after which a client's replies are written though it has sent more
+FAILED = 1 << 8  # raw wait status
+
+
+class Conversation:
+    """One client: its descriptor, its session, and the message it is sending.
+
+    `_busy`: it is not to be read from, since a turn of it or an answer of the queue is to come.
+    `_out`: what it has not taken of our replies.
+    """
+
+    __slots__ = (
+        "_busy", "_committed", "_descriptor", "_latest", "_message", "_muted", "_out", "_over", "_session",
+        "_timeout", "_turns", "_worker", "deadline", "number",
+    )  # fmt: skip
+
+    def __init__(self, worker: Worker, descriptor: int, number: int, session: Session, timeout: int) -> None:
+        self._worker, self._descriptor, self.number, self._session = worker, descriptor, number, session
+        self._timeout, self._turns, self._out = timeout, 0, b""
+        self._busy = self._committed = self._muted = self._over = False
+        self._message: queuelinks.Message | None = None
+        self._latest = math.inf  # when a message must have come
+        self._extend()
+
+    def greet(self) -> None:
+        """Begin."""
+        self._worker.loop.watch(self._descriptor, self.ready)
+        self._write(self._session.greeting)
+
+    def ready(self, events: int) -> None:
+        """Something happened on the connection."""
+        try:
+            if self._out:
+                self._write(b"")
+            elif self._busy:
+                self._mute(events)
+            else:
+                self._read()
+        except Exception as error:
+            self._broken(error)
+
+    def turn(self) -> None:
+        """One more turn, for a client that has sent more than one."""
+        try:
+            if self._descriptor >= 0:
+                self._wake()
+                self._turn()
+        except Exception as error:
+            self._broken(error)
+
+    def expire(self) -> None:
+        """The client, or the queue, has kept us waiting for too long."""
+        if self._committed:
+            self._give_up_message()
+            self._answered(submission.Outcome(submission.TIMED_OUT))
+        elif self._out or self._over:
+            self.close(FAILED)
+        else:
+            self._session.timed_out()
+            self.turn()
+            self.close(FAILED)
+
+    def close(self, status: int) -> None:
+        """The session is over."""
+        if self._descriptor >= 0:
+            self._worker.loop.forget(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = -1
+            self._give_up_message()
+            self._worker.ended(self, status)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._descriptor, BLOCK)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.close(FAILED)
+            return
+        self._session.receive(data)
+        self._turn()
+
+    def _turn(self) -> None:
+        session = self._session
+        event = session.turn()
+        if event != WAIT:
+            self._extend()  # a part of a command gains no time
+        if event > TURN and not self._event(event):
+            return
+        if event == WAIT or not session.more:
+            self._write(session.replies())
+        else:
+            self._take_turns()
+
+    def _event(self, event: int) -> bool:
+        # What a command or a block leads to. False: the session does not go on now.
+        session = self._session
+        if event == BEGIN:
+            self._latest = clock.monotonic() + LONGEST
+            self._message = queuelinks.Message(self._worker.links, self._answered, self._room)
+            session.begin(int(clock.now()))
+            self._message.write(session.content)
+        elif event == CONTENT and self._message is not None:
+            self._busy = not self._message.write(session.content)
+        elif event == COMMIT and self._message is not None:
+            self._busy = self._committed = True
+            self.deadline = clock.monotonic() + submission.PATIENCE
+            self._message.write(session.content)
+            self._message.finish(session.sender, session.recipients)
+            return False
+        elif event == ABANDON:
+            self._give_up_message()
+        elif event == OVER:
+            self._over = True
+            self._write(session.replies())
+            return False
+        return not self._busy
+
+    def _take_turns(self) -> None:
+        # The next turn of this client comes after those of the others.
+        self._turns += 1
+        if self._turns % PATIENCE == 0:
+            self._write(self._session.replies())
+        if not self._out and self._descriptor >= 0:
+            self._busy = True
+            self._worker.later.append(self)
+
+    def _write(self, text: bytes) -> None:
+        # What the client does not take now waits, and the client is not read from meanwhile.
+        waited = bool(self._out)
+        text = self._out + text
+        if text:
+            try:
+                self._out = text[os.write(self._descriptor, text) :]
+            except BlockingIOError:
+                self._out = text
+            except OSError:
+                self.close(FAILED)
+                return
+        if self._out:
+            if not waited:
+                self._worker.loop.watch(self._descriptor, self.ready, WRITE)
+            return
+        if self._over:
+            self.close(self._session.code << 8)
+            return
+        if waited:
+            self._extend()
+            self._worker.loop.watch(self._descriptor, self.ready)
+            if self._session.more:
+                self._take_turns()
+
+    def _extend(self) -> None:
+        self.deadline = min(clock.monotonic() + self._timeout, self._latest)
+
+    def _room(self) -> None:
+        # The message may be written on.
+        if self._busy and not self._committed and self._message is not None:
+            self._extend()
+            self._wake()
+            self._take_turns()
+
+    def _answered(self, outcome: submission.Outcome) -> None:
+        self._message, self._committed = None, False
+        if outcome.code == 0:
+            self._session.accepted(outcome.qp, int(clock.now()))
+        else:
+            self._session.refuse(reply.reply_to(submission.words(outcome)))
+        self._latest = math.inf
+        self._extend()
+        self._wake()
+        if self._session.more:
+            self._take_turns()
+        else:
+            self._write(self._session.replies())
+
+    def _mute(self, events: int) -> None:
+        # Level-triggered events of a client that is not to be read from would wake us again and again.
+        self._muted = True
+        if events & GONE:
+            self._worker.loop.forget(self._descriptor)
+        else:
+            self._worker.loop.watch(self._descriptor, self.ready, 0)
+
+    def _wake(self) -> None:
+        self._busy = False
+        if self._muted:
+            self._muted = False
+            self._worker.loop.watch(self._descriptor, self.ready)
+
+    def _give_up_message(self) -> None:
+        message, self._message = self._message, None
+        if message is not None:
+            message.abandon()
+
+    def _broken(self, error: Exception) -> None:
+        complain(error)
+        self.close(111 << 8)
+
+
+def complain(error: BaseException) -> None:
+    """Say what nobody expected, unless that would make us wait."""
+    fds.write_if_ready(2, program.last_words(b"qmail-smtpd", error)[1])
