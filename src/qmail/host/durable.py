@@ -6,6 +6,7 @@ retried: after an error the kernel may have dropped the pages, and the file is d
 
 from __future__ import annotations
 
+import errno
 import os
 
 TYPE_CHECKING = False
@@ -92,6 +93,22 @@ def link(source: bytes, target: bytes) -> None:
 def rename(source: bytes, target: bytes) -> None:
     """Give a file another name, replacing what had it."""
     os.rename(source, target)
+
+
+def exchange(first: bytes, second: bytes) -> None:
+    """Two names change places, at one moment: nobody sees either of them missing.
+
+    Raises OSError; EINVAL or ENOSYS where the system or this file system cannot.
+    """
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(library, "renameat2"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    here, exchanging = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    if library.renameat2(here, first, here, second, exchanging):
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), first)
 
 
 def remove(path: bytes) -> bool:

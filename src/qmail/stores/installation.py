@@ -13,7 +13,7 @@ from qmail.formats.verdict import Permanent, Temporary
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 ACCOUNTS = (b"alias", b"qmaild", b"qmaill", b"qmailp", b"qmailq", b"qmailr", b"qmails")
 TCPTO_SIZE = 1024
@@ -52,20 +52,22 @@ def pieces() -> Iterator[Piece]:
     yield Piece(b"qr", "directory", b"qmailr", b"qmail", 0o755)
 
 
-def create(home: bytes) -> None:
+def create(home: bytes, names: Container[bytes] | None = None) -> None:
     """Make a home: as root with the owners of a real installation, else all of it ours (single-user mode).
 
-    Raises Temporary or Permanent, naming the piece.
+    `names`: only these pieces. Raises Temporary or Permanent, naming the piece.
     """
-    owners = _owners() if os.geteuid() == 0 else None
+    accounts = owners() if os.geteuid() == 0 else None
     for piece in pieces():
+        if names is not None and piece.name not in names:
+            continue
         path = home + (b"/" + piece.name if piece.name else b"")
         try:
             _make(path, piece)
             if os.path.islink(path):
                 continue  # bin/ of somebody's choice; a queue part on another disk is owned there
-            if owners is not None:
-                os.chown(path, owners[piece.owner], owners[b"group " + piece.group])
+            if accounts is not None:
+                os.chown(path, accounts[piece.owner], accounts[b"group " + piece.group])
             # In single-user mode nobody else has any business here, but the modes say the same.
             os.chmod(path, piece.mode)
         except OSError as error:
@@ -87,15 +89,16 @@ def _make(path: bytes, piece: Piece) -> None:
         os.close(descriptor)
 
 
-def _owners() -> dict[bytes, int]:
+def owners() -> dict[bytes, int]:
+    """The uid of each account, and under `group NAME` the gid of each group. Raises Permanent where one is missing."""
     import grp
     import pwd
 
     try:
-        owners = {name: pwd.getpwnam(name.decode()).pw_uid for name in ACCOUNTS}
-        owners |= {b"group " + name: grp.getgrnam(name.decode()).gr_gid for name in (b"qmail", b"nofiles")}
+        found = {name: pwd.getpwnam(name.decode()).pw_uid for name in ACCOUNTS}
+        found |= {b"group " + name: grp.getgrnam(name.decode()).gr_gid for name in (b"qmail", b"nofiles")}
     except KeyError as error:
         raise Permanent(
             b"the qmail users are missing (" + str(error).encode() + b"); see INSTALL, or run 'qmail setup'"
         ) from None
-    return owners | {b"root": 0}
+    return found | {b"root": 0}
