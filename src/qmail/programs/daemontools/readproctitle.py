@@ -7,17 +7,20 @@ Usage: readproctitle WORD... DOTS
 DOTS is one argument of at least five bytes. What is read from descriptor 0 appears at its end, pushing what
 was there to the left; three dots always stay.
 
-Runs as: anybody, usually root.
+Runs as: nobody, where root starts it.
 Exit codes: 0 the end of the input; 100 DOTS is missing or too short; 111 reading failed.
 """
 
 from __future__ import annotations
 
+import os
+
 from qmail.formats.verdict import Permanent, Temporary
-from qmail.host import fds, title
+from qmail.host import fds, identity, title
 
 SHORTEST = 5  # bytes of the last argument
 KEPT = b"..."
+NOBODY = 65534  # uid and gid, where no user has that name
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -28,6 +31,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     room = length - len(KEPT)
     shown = b"." * room
     title.show_last(KEPT + shown)
+    _be_nobody()
     try:
         for chunk in fds.chunks(0):
             shown = (shown + chunk.replace(b"\0", b""))[-room:]
@@ -35,3 +39,20 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     except OSError:
         raise Temporary from None
     return 0
+
+
+def _be_nobody() -> None:
+    """Anybody's words come here: root gives itself up, now that its title is open."""
+    if os.geteuid():
+        return
+    import pwd
+
+    try:
+        entry = pwd.getpwnam("nobody")
+        uid, gid = entry.pw_uid, entry.pw_gid
+    except KeyError:
+        uid = gid = NOBODY
+    try:
+        identity.become(uid, gid)
+    except OSError:
+        pass  # a user namespace without that user: words that nobody reads would stop who says them
