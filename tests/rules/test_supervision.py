@@ -28,7 +28,7 @@ def test_a_service_is_started_when_it_is_normally_up_and_again_when_it_ends() ->
 def test_a_file_down_means_that_nothing_starts() -> None:
     machine = Machine(normally_up=False)
     assert (machine.wanted, machine.due) == (DOWN, False)
-    assert machine.obey(b"u") == ((), True)
+    assert machine.obey(b"u").starts
 
 
 @pytest.mark.parametrize(
@@ -39,8 +39,13 @@ def test_a_file_down_means_that_nothing_starts() -> None:
     ],
 )  # fmt: skip
 def test_every_letter_has_its_signals_and_none_when_down(letter: bytes, signals: tuple[str, ...]) -> None:
-    assert running().obey(letter)[0] == signals
-    assert Machine(normally_up=False).obey(letter)[0] == ()
+    assert running().obey(letter).signals == signals
+    assert Machine(normally_up=False).obey(letter).signals == ()
+
+
+@pytest.mark.parametrize("letter", [*COMMANDS, b"?"])
+def test_only_what_changes_the_state_is_told(letter: bytes) -> None:
+    assert running().obey(letter).tells is (letter in b"udopcx")
 
 
 def test_down_is_not_started_again() -> None:
@@ -52,7 +57,7 @@ def test_down_is_not_started_again() -> None:
 
 def test_once_is_started_and_then_left_alone() -> None:
     machine = Machine(normally_up=False)
-    assert machine.obey(b"o") == ((), True)
+    assert machine.obey(b"o").starts
     machine.started(7)
     machine.ended()
     assert (machine.wanted, machine.due) == (ONCE, False)
@@ -89,5 +94,5 @@ def test_no_order_of_events_starts_a_second_copy(events: list[bytes]) -> None:
             if machine.due:
                 machine.started(7)
         else:
-            assert not (machine.obey(event)[1] and machine.pid)
+            assert not (machine.obey(event).starts and machine.pid)
         assert not (machine.due and machine.pid)

@@ -28,6 +28,11 @@ class Command:
     ) -> None:
         self.wanted, self.signals, self.paused, self.starts, self.exits = wanted, signals, paused, starts, exits
 
+    @property
+    def tells(self) -> bool:
+        """Does it change what the status says?"""
+        return self.wanted is not None or self.paused is not None or self.exits
+
 
 COMMANDS: Mapping[bytes, Command] = {
     b"u": Command(wanted=UP, starts=True),
@@ -42,6 +47,18 @@ COMMANDS: Mapping[bytes, Command] = {
     b"k": Command(signals=("KILL",)),
     b"x": Command(exits=True),
 }
+
+
+NOTHING = Command()
+
+
+class Orders:
+    """What is to be done for a command: signals for the program, whether to start it, whether to tell the state."""
+
+    __slots__ = ("signals", "starts", "tells")
+
+    def __init__(self, signals: tuple[str, ...], starts: bool, tells: bool) -> None:
+        self.signals, self.starts, self.tells = signals, starts, tells
 
 
 class Machine:
@@ -73,14 +90,12 @@ class Machine:
         """The program has ended."""
         self.pid = 0
 
-    def obey(self, letter: bytes) -> tuple[tuple[str, ...], bool]:
-        """A command came: the signals for the program, and whether to start it. Unknown letters do nothing."""
-        command = COMMANDS.get(letter)
-        if command is None:
-            return (), False
+    def obey(self, letter: bytes) -> Orders:
+        """A command came. Unknown letters do nothing."""
+        command = COMMANDS.get(letter, NOTHING)
         if command.wanted is not None:
             self.wanted = command.wanted
         if command.paused is not None and self.pid:
             self.paused = command.paused
         self.exiting |= command.exits
-        return (command.signals if self.pid else ()), command.starts and not self.pid
+        return Orders(command.signals if self.pid else (), command.starts and not self.pid, command.tells)

@@ -103,20 +103,25 @@ class _Supervisor:
         return PAUSE * 1000 if self.machine.pid and self.ended is None else None
 
     def _obey(self) -> None:
-        """Carry out the commands that have come; a start takes its time, and what follows is for the next turn."""
+        """Carry out the commands that have come.
+
+        Signals alone follow each other at once. After what changes the state comes another turn, in which it is
+        seen what became of the program: `svc -do` starts it anew.
+        """
         try:
             self.letters = self.letters or os.read(self.control, LETTERS)
         except BlockingIOError:
             return
-        starts = False
-        while self.letters and not starts:
+        while self.letters:
             letter, self.letters = self.letters[:1], self.letters[1:]
-            numbers, starts = self.machine.obey(letter)
-            for number in numbers:
+            orders = self.machine.obey(letter)
+            for number in orders.signals:
                 self._signal(SIGNALS[number])
-            if starts:
+            if orders.starts:
                 self._start()
-            self._announce()
+            if orders.tells:
+                self._announce()
+                break
 
     def _signal(self, number: int) -> None:
         try:
