@@ -3,7 +3,8 @@ QMAIL_HOME ?= /var/qmail
 VENV := .venv
 TEST := $(VENV)/bin/python -m
 
-.PHONY: up test prove bin setup lint vectors bench clean
+.PHONY: up test prove bin setup install check packages lint bench clean
+.NOTPARALLEL: # `make setup check` is one after the other
 
 up: bin
 	@PORT=$(PORT) $(VENV)/bin/python setup/up.py
@@ -14,6 +15,15 @@ bin:
 
 setup: bin
 	@sh setup/install.sh $(VENV) $(QMAIL_HOME)
+
+install: setup
+	@:
+
+check:
+	@$(VENV)/bin/python setup/check.py $(QMAIL_HOME)
+
+packages:
+	@sh setup/packages.sh build
 
 $(VENV)/.tests: setup/requirements-test.txt bin
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore -r setup/requirements.txt -r setup/requirements-test.txt

@@ -1,17 +1,19 @@
 """Install into a home: `install.py HOME LIB SITE`.
 
 Its directories with their owners, the library from LIB (which holds qmail/) and SITE (which holds the DNS
-library), and a launcher for every program. Run again it renews the programs and changes nothing else.
+library), a launcher for every program, and the texts of boot/, man/ and doc/. Run again it renews the programs and changes nothing else.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 
 def main(home: bytes, lib: str, site: str) -> int:
     """Make `home`. Returns the exit code."""
+    import texts
     from qmail.services.catalogue import programs
     from qmail.stores.installation import create
     from qmail.stores.library import Source, install, launchers
@@ -22,6 +24,7 @@ def main(home: bytes, lib: str, site: str) -> int:
     install(home, source)
     place = os.fsdecode(home) + "/lib"
     count = launchers(home + b"/bin", programs(), Source(place, place, source.interpreter))
+    texts.write(Path(os.fsdecode(home)))
     print(f"{count} programs in {os.fsdecode(home)}/bin")
     return 0
 
