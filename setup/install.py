@@ -1,7 +1,8 @@
 """Install into a home: `install.py HOME LIB SITE`.
 
 Its directories with their owners, the library from LIB (which holds qmail/) and SITE (which holds the DNS
-library), a launcher for every program, and the texts of boot/, man/ and doc/. Run again it renews the programs and changes nothing else.
+library), a launcher for every program, and the texts of boot/, man/ and doc/. Run again it renews these
+and changes nothing else.
 """
 
 from __future__ import annotations
