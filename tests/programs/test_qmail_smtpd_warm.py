@@ -256,6 +256,29 @@ def test_clients_may_have_a_process_each(place: Path, queued: object, start: Sta
     assert all(number > PID_LIMIT for number in numbers(server))
 
 
+def test_without_descriptors_a_client_is_hung_up_on_and_the_others_go_on(
+    place: Path, queued: object, start: Start
+) -> None:
+    words = ["-vHRl0", "-1", "-c", "100", "127.0.0.1", "0", str(place / "bin/qmail-smtpd")]
+    command = ["prlimit", "--nofile=24:24", str(BIN / "tcpserver"), *words]
+    server = Server(command, start.directory, {"QMAIL_HOME": str(place), "PATH": "/usr/bin:/bin"})
+    start.running.append(server)
+    count = len(ready(server)) * 24
+    clients = [Client(server) for _ in range(count)]
+    try:
+        server.until(r"end \d+ status 256")
+        first = clients[0]
+        first.hear(220)
+        for client in clients[1:]:
+            client.__exit__()
+        server.until(r"end \d+ status 256", count - 1)
+        first.say(MESSAGE + b"QUIT\r\n")
+        first.hear(250, 250, 354, 250, 221)
+    finally:
+        clients[0].__exit__()
+    whole(server)
+
+
 # ---- how they end
 
 

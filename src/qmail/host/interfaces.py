@@ -40,11 +40,15 @@ def leads_here(address: bytes, own: frozenset[bytes]) -> bool:
 
 
 def packed(literal: bytes) -> bytes | None:
-    """The bytes of an address literal, `192.0.2.1` or `IPv6:2001:db8::1` (RFC 5321 4.1.3), or None."""
+    """The bytes of an address literal, `192.0.2.1` or `IPv6:2001:db8::1` (RFC 5321 4.1.3), or None.
+
+    The four numbers are decimal, also behind zeros.
+    """
     try:
         if literal[:5].lower() == b"ipv6:":
             return _socket.inet_pton(_socket.AF_INET6, literal[5:].decode("ascii"))
-        return _socket.inet_pton(_socket.AF_INET, literal.decode("ascii"))
+        numbers = literal.split(b".")
+        return bytes(map(int, numbers)) if len(numbers) == 4 and all(map(bytes.isdigit, numbers)) else None
     except (OSError, ValueError):
         return None
 

@@ -242,6 +242,7 @@ class Warm:
             fds.close_from(3, keep=(control.fileno(),))
             signals.restore()
             signals.ignore(signals.PIPE, signals.XFSZ)
+            fds.most()  # as many connections as the system lets us have
             control.setblocking(False)
             smtpworker.run(control, self._home, Control(self._home.path))
         except BaseException as error:

@@ -102,9 +102,11 @@ class Worker:
             return
         except OSError:
             order = b""
-        if order:
-            for _level, _kind, data in ancillary:
-                self._begin(int.from_bytes(data[:4], sys.byteorder), order)
+        if ancillary:
+            self._begin(int.from_bytes(ancillary[0][2][:4], sys.byteorder), order)
+        elif order:
+            # We have no descriptor left for it, and the kernel has hung up.
+            self._ended += END.pack(int(order.partition(b"\0")[0]), FAILED)
         else:
             self._closing = True
             self.loop.forget(self._control.fileno())
