@@ -259,3 +259,44 @@ def test_a_processor_that_fails_runs_again(tmp_path: Path) -> None:
     feed(process, (b"x" * 99 + b"\n") * 26)
     assert end(process) == b"multilog: warning: processor failed in ./d, pausing\n"
     assert len(lines_of(tmp_path / "d")) == 26
+
+
+CALLS = [
+    "tee",
+    "read",
+    "write",
+    "fsync",
+    "close",
+    "rename",
+    "openat",
+    "fchmod",
+    "chmod",
+    "link,linkat",
+    "unlink",
+    "flock",
+]
+
+
+@pytest.mark.prove
+@pytest.mark.parametrize("call", CALLS)
+def test_killed_at_any_call_it_loses_no_line(tmp_path: Path, call: str) -> None:
+    expected = {b"%03d %b\n" % (number, b"x" * 95) for number in range(120)}
+    number = 0
+    while True:
+        number += 1
+        assert number < 200, "the loop ends where every call was visited"
+        place = tmp_path / str(number)
+        place.mkdir()
+        reader, writer = os.pipe()
+        os.write(writer, b"".join(sorted(expected)))
+        os.close(writer)
+        inject = ["strace", "-qq", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={number}"]
+        words = [str(MULTILOG), "s4096", "n100", "./d"]
+        first = subprocess.run([*inject, *words], cwd=place, stdin=reader, check=False, timeout=30)
+        if first.returncode == 0:
+            os.close(reader)
+            break
+        subprocess.run(words, cwd=place, stdin=reader, check=True, timeout=30)
+        os.close(reader)
+        assert expected <= set(lines_of(place / "d")), f"lost at {call} number {number}"
+    print(f"{call}: {number - 1} kills")
