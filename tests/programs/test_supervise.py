@@ -146,7 +146,15 @@ def test_without_run_it_says_so_until_there_is_one(place: Place) -> None:
     (place.path / "a/new").write_text("#!/bin/sh\nexec sleep 1000\n")
     (place.path / "a/new").chmod(0o755)
     (place.path / "a/new").rename(place.path / "a/run")
-    wait_until(lambda: b"sleep" in Path(f"/proc/{place.pid('a')}/cmdline").read_bytes())
+    wait_until(lambda: "sleep" in command(place.pid("a")))
+
+
+def command(pid: int) -> str:
+    """The command line of a process that may be gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def test_a_file_in_place_of_a_fifo_is_named_and_nothing_is_written_to_it(place: Place, program: Run) -> None:
