@@ -13,6 +13,12 @@ Control files, read at the start: smtpgreeting (default: me), rcpthosts, morercp
 databytes, localiphost, timeoutsmtpd. Without rcpthosts no recipient with a host is taken, unless
 RELAYCLIENT is set.
 
+Where tcpserver is told to run qmail-smtpd without arguments, sessions are held by a few processes of that
+name which are there already. Nothing of the above changes, but that control files are read when they have
+changed; with QMAILQUEUE, a variable that qmail-smtpd does not know in tcpserver's rules, or another program
+in the place of qmail-smtpd or qmail-queue, each connection gets a program as ever. SMTPDCLIENTS=1 in
+tcpserver's environment keeps clients in processes of their own.
+
 Runs as: qmaild.
 Faces: the network.
 Exit codes: 0 the client said QUIT; 1 the session ended in another way.
