@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import pwd
+import random
 import re
 import resource
 import signal
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -474,3 +476,35 @@ def test_workers_are_replaced_while_sessions_go_on(place: Path, queued: object, 
     server.until(r"end \d+ status 0", 46)
     wait_until(lambda: not any(alive(worker) for worker in first))
     assert all(number > PID_LIMIT for number in numbers(server))
+
+
+def test_random_clients_end_no_worker(place: Path, queued: object, start: Start) -> None:
+    """Words of SMTP and noise, in pieces of any size, and clients that vanish at any moment."""
+    server = serve(start, place, "-c", "100")
+    before = ready(server)
+    chance, count = random.Random(20260101), 150
+    words = [
+        b"HELO x\r\n", b"EHLO y\r\n", b"MAIL FROM:<a@b>\r\n", b"RCPT TO:<c@example.org>\r\n", b"DATA\r\n", b"RSET\r\n",
+        b"x\r\n", b".\r\n", b"\r\n.\r\n", b"\n", b"\0", b"QUIT\r\n", b"y" * 70_000, b"z" * 999 + b"\r\n", MESSAGE,
+    ]  # fmt: skip
+    clients: list[Client] = []
+    for _ in range(count):
+        client = Client(server)
+        clients.append(client)
+        client.socket.settimeout(0.05)
+        with suppress(OSError):
+            for _ in range(chance.randrange(12)):
+                client.say(chance.choice(words))
+                if chance.random() < 0.2:
+                    client.socket.recv(1 << chance.randrange(16))
+        if chance.random() < 0.3:
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # RST
+        if len(clients) > 20 or chance.random() < 0.3:
+            clients.pop(chance.randrange(len(clients))).__exit__()
+    for client in clients:
+        client.__exit__()
+    server.until(r"end \d+ status (0|256)$", count)
+    assert sorted(workers(server)) == sorted(before)
+    whole(server)
+    words_of_workers = [line for line in server.log.read_text().splitlines() if not line.startswith("tcpserver: ")]
+    assert words_of_workers == []
