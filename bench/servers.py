@@ -11,6 +11,8 @@ import subprocess
 import time
 from pathlib import Path
 
+from machine import Group
+
 TOP = Path(__file__).resolve().parent.parent
 PLACE = Path("/var/tmp/pyqmail-bench")
 USER = "pyqbench"
@@ -67,6 +69,7 @@ class Ours:
 
     def __init__(self) -> None:
         self.home = PLACE / "qmail"
+        self.group = Group(self.name)
         self.inject = f"{self.home}/bin/sendmail -i {USER}@{DOMAIN}"
         self._svscan: subprocess.Popen[bytes] | None = None
 
@@ -130,7 +133,7 @@ class Ours:
         """Returns when the port greets."""
         self._svscan = subprocess.Popen(
             [self.home / "bin/svscan", "--stop", self.home / "service"],
-            env={"PATH": f"{self.home}/bin:/usr/bin:/bin"}, start_new_session=True,
+            env={"PATH": f"{self.home}/bin:/usr/bin:/bin"}, start_new_session=True, preexec_fn=self.group.enter,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(PLACE / "svscan.log", "wb"),
         )  # fmt: skip
         wait_until_up(self.port)
@@ -155,6 +158,7 @@ class Postfix:
 
     def __init__(self) -> None:
         self.config = PLACE / "postfix"
+        self.group = Group(self.name)
         self.inject = f"/usr/sbin/sendmail -C {self.config} -i {USER}@{DOMAIN}"
 
     def install(self) -> None:
@@ -178,7 +182,9 @@ class Postfix:
 
     def start(self) -> None:
         """Returns when the port greets."""
-        done = subprocess.run(["postfix", "-c", self.config, "start"], capture_output=True, check=False)
+        done = subprocess.run(
+            ["postfix", "-c", self.config, "start"], capture_output=True, check=False, preexec_fn=self.group.enter
+        )
         if done.returncode:
             raise RuntimeError(done.stderr.decode())
         wait_until_up(self.port)

@@ -38,10 +38,10 @@ def delivered(count: int, limit: float = 120) -> float:
     return new.stat().st_mtime
 
 
-def figures(before: Counters, end: float, count: int) -> Figures:
+def figures(server: Server, before: Counters, end: float, count: int) -> Figures:
     """Rates from `before` to `end`, costs until now."""
     time.sleep(0.5)  # what is still being cleaned up counts as cost
-    after = Counters()
+    after = Counters(server.group)
     return {
         "per_s": count / max(end - before.when, 1e-6),
         "cpu_ms": (after.cpu - before.cpu) * 1000 / count,
@@ -56,9 +56,9 @@ def smtp(clients: int, count: int, *, size: int = 4096, reuse: bool = False) -> 
     def run(server: Server) -> Figures:
         fresh_maildir()
         os.sync()
-        before = Counters()
+        before = Counters(server.group)
         source(server, RECIPIENT, count, clients, size, reuse=reuse)
-        return figures(before, delivered(count), count)
+        return figures(server, before, delivered(count), count)
 
     return run
 
@@ -75,14 +75,14 @@ def relay(clients: int, count: int) -> Callable[[Server], Figures]:
             try:
                 time.sleep(0.3)
                 os.sync()
-                before = Counters()
+                before = Counters(server.group)
                 source(server, "user@sink.test", count, clients, 4096)
                 deadline = time.monotonic() + 120
                 while (got := _sunk(counts.fileno())) < count:
                     if time.monotonic() > deadline:
                         raise RuntimeError(f"{got} of {count} reached the sink")
                     time.sleep(0.02)
-                return figures(before, os.fstat(counts.fileno()).st_mtime, count)
+                return figures(server, before, os.fstat(counts.fileno()).st_mtime, count)
             finally:
                 sink.terminate()
                 sink.wait()
@@ -102,7 +102,7 @@ def fanout(count: int) -> Callable[[Server], Figures]:
     def run(server: Server) -> Figures:
         fresh_maildir()
         os.sync()
-        before = Counters()
+        before = Counters(server.group)
         with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
             stream = connection.makefile("rwb")
             talk = [b"", b"EHLO localhost", b"MAIL FROM:<sender@example.test>"]
@@ -116,7 +116,7 @@ def fanout(count: int) -> Callable[[Server], Figures]:
                     reply = stream.readline()
                 if reply[:1] not in (b"2", b"3"):
                     raise RuntimeError(reply.decode("ascii", "replace"))
-        return figures(before, delivered(count), count)
+        return figures(server, before, delivered(count), count)
 
     return run
 
@@ -130,10 +130,10 @@ def inject(count: int) -> Callable[[Server], Figures]:
         message.write(b"Subject: x\nTo: <%s>\n\n" % RECIPIENT.encode() + b"x" * 79 + b"\n")
         message.flush()
         os.chmod(message.name, 0o644)
-        before = Counters()
+        before = Counters(server.group)
         script = f"i=0; while [ $i -lt {count} ]; do {server.inject} < {message.name} || exit 1; i=$((i+1)); done"
         subprocess.run(["/bin/sh", "-c", script], check=True, user=USER, cwd="/", timeout=300)
-        return figures(before, delivered(count), count)
+        return figures(server, before, delivered(count), count)
 
     return run
 
