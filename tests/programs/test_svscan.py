@@ -193,4 +193,5 @@ def test_under_nohup_the_services_do_not_hear_the_terminal_go(place: Place) -> N
     place.start("/bin/sh", "-c", f"trap '' HUP; exec {BIN}/svscan scan")
     place.shows("scan/a", "up (pid")
     status = Path(f"/proc/{place.pid('scan/a')}/status").read_text()
-    assert "SigIgn:\t0000000000000001\n" in status
+    ignored = int(status.partition("SigIgn:\t")[2].split()[0], 16)
+    assert ignored & ((1 << 31) - 1) == 1  # whoever runs the tests may ignore signals of the library's own
