@@ -7,6 +7,7 @@ import signal
 import stat
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -28,9 +29,14 @@ def place(tmp_path: Path) -> Iterator[Place]:
     made.end()
 
 
-@pytest.mark.parametrize(("bin", "tools"), [(BIN, BIN), (BIN, ORIGINALS), (ORIGINALS, BIN)], ids=str)
-def test_a_service_goes_up_and_down_under_ours_and_the_originals_alike(tmp_path: Path, bin: Path, tools: Path) -> None:
-    place = Place(tmp_path, bin, tools)
+def test_a_service_goes_up_and_down_under_ours_and_the_originals_alike(tmp_path: Path) -> None:
+    pairs = [(BIN, BIN), (BIN, ORIGINALS), (ORIGINALS, BIN)]
+    places = [Place(tmp_path / str(number), bin, tools) for number, (bin, tools) in enumerate(pairs)]
+    with ThreadPoolExecutor(3) as threads:  # at the same time, since most of it is waiting
+        assert list(threads.map(up_and_down, places)) == [None] * 3
+
+
+def up_and_down(place: Place) -> None:
     try:
         directory = place.service("a")
         assert place.svstat("a") == "unable to open supervise/ok: file does not exist"
@@ -255,6 +261,7 @@ def test_where_no_process_can_be_made_it_says_so_and_lives_on(place: Place) -> N
     assert supervise.poll() is None
 
 
+@pytest.mark.prove
 def test_a_kernel_without_process_descriptors_is_asked_once_a_second(place: Place) -> None:
     directory = place.service("a", "#!/bin/sh\necho start >> starts\n")
     lacking = ["-f", "-qq", "-o", "/dev/null", "-e", "inject=pidfd_open:error=ENOSYS"]
