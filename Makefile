@@ -3,7 +3,7 @@ QMAIL_HOME ?= /var/qmail
 VENV := .venv
 TEST := $(VENV)/bin/python -m
 
-.PHONY: up test prove bin setup install check packages lint bench clean
+.PHONY: up test prove bin man setup install check packages lint bench clean
 .NOTPARALLEL: # `make setup check` is one after the other
 
 up: bin
@@ -12,6 +12,9 @@ up: bin
 bin:
 	@sh setup/environment.sh $(VENV) setup/requirements.txt
 	@sh setup/bin.sh $(VENV) bin
+
+man: bin
+	@$(VENV)/bin/python setup/manpages.py
 
 setup: bin
 	@sh setup/install.sh $(VENV) $(QMAIL_HOME)
@@ -45,4 +48,4 @@ bench: bin
 	@$(VENV)/bin/python bench/compare.py
 
 clean:
-	rm -rf $(VENV) bin
+	rm -rf $(VENV) bin man

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import manpages
 from texts import DOCUMENTS
 
 
@@ -18,7 +19,8 @@ def faults(home: bytes) -> Iterator[bytes]:
     from qmail.services.catalogue import programs
     from qmail.stores import installation
 
-    files = list(installation.installed(map(os.fsencode, programs()), map(os.fsencode, DOCUMENTS)))
+    names = (programs(), manpages.pages(), DOCUMENTS)
+    files = list(installation.installed(*(map(os.fsencode, each) for each in names)))
     yield from installation.faults(home, [*installation.pieces(), *files])
     yield from installation.library_faults(home)
     yield from _interpreter(Path(os.fsdecode(home)))

@@ -33,7 +33,19 @@ class Piece:
 
 def pieces() -> Iterator[Piece]:
     """Everything a home consists of before the first message, parents first."""
-    for name in (b"", b"bin", b"boot", b"control", b"doc", b"lib", b"man", b"man/man8", b"users"):
+    for name in (
+        b"",
+        b"bin",
+        b"boot",
+        b"control",
+        b"doc",
+        b"lib",
+        b"man",
+        b"man/man1",
+        b"man/man5",
+        b"man/man8",
+        b"users",
+    ):
         yield Piece(name, "directory", b"root", b"qmail", 0o755)
     yield Piece(b"alias", "directory", b"alias", b"nofiles", 0o2755)
     yield Piece(b"queue", "directory", b"qmailq", b"qmail", 0o750)
@@ -55,11 +67,12 @@ def pieces() -> Iterator[Piece]:
     yield Piece(b"qr", "directory", b"qmailr", b"qmail", 0o755)
 
 
-def installed(programs: Iterable[bytes], documents: Iterable[bytes]) -> Iterator[Piece]:
-    """The files that `make setup` adds: programs, their manual pages, the scripts of boot/, and doc/."""
+def installed(programs: Iterable[bytes], pages: Iterable[bytes], documents: Iterable[bytes]) -> Iterator[Piece]:
+    """The files that `make setup` adds: programs, manual pages (`man8/NAME.8`), the scripts of boot/, and doc/."""
     for name in programs:
         yield Piece(b"bin/" + name, "file", b"root", b"qmail", 0o755)
-        yield Piece(b"man/man8/" + name + b".8", "file", b"root", b"qmail", 0o644)
+    for name in pages:
+        yield Piece(b"man/" + name, "file", b"root", b"qmail", 0o644)
     for name, _ in bootscript.scripts(b""):
         yield Piece(b"boot/" + name, "file", b"root", b"qmail", 0o755)
     for name in documents:

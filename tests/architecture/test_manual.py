@@ -1,0 +1,45 @@
+"""Every program has a page in the manual, the index names all of them, and troff has nothing to say against any."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from conftest import TOP
+
+sys.path.insert(0, str(TOP / "setup"))
+
+import manpages
+from qmail.formats.manpage import Manual
+from qmail.services.catalogue import programs
+
+PAGES = manpages.pages()
+
+
+def test_the_index_names_every_program_and_every_file() -> None:
+    text = (TOP / "docs/reference/README.md").read_text()
+    assert text == manpages.index(), "make man writes it"
+    assert sorted(re.findall(r"^\| \[([^]]+)\]", text, re.M)) == sorted(place.split("/")[1][:-2] for place in PAGES)
+    assert {place.split("/")[1][:-2] for place in PAGES if "man5" not in place} == set(programs())
+
+
+@pytest.mark.parametrize("name", sorted(programs()))
+def test_a_manual_has_all_its_parts(name: str) -> None:
+    text = manpages.text(manpages.source(programs()[name]))
+    manual = Manual(text)
+    assert text.isascii()
+    assert manual.usage and "Exit codes" in manual.exact
+    for title, lines in manual.exact.items():
+        assert any(lines), title
+
+
+@pytest.mark.skipif(not shutil.which("groff"), reason="needs Debian's groff-base")
+@pytest.mark.parametrize("place", PAGES)
+def test_troff_renders_a_page_without_a_warning(place: str) -> None:
+    done = subprocess.run(["groff", "-man", "-Tascii", "-ww"], input=PAGES[place], capture_output=True, check=True)
+    assert done.stderr == b""
+    assert done.stdout
