@@ -46,7 +46,7 @@ def test_a_greeting_is_told_where_it_differs() -> None:
 
 @settings(deadline=None)
 @given(st.binary(max_size=3000))
-def test_nothing_that_a_stranger_says_makes_a_line(text: bytes) -> None:
+def test_fault_033_nothing_that_a_stranger_says_makes_a_line(text: bytes) -> None:
     said = received.safe(text)
     assert len(said) == len(text)
     assert not set(said) & set(b"\r\n\0 ()<>;,\"'_\t")

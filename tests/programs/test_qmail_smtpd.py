@@ -84,7 +84,7 @@ def test_a_client_that_is_gone_ends_the_program(place: Path, stdout: str) -> Non
     assert process.communicate(timeout=30)[1] == b"" and process.returncode == 1
 
 
-def test_a_client_that_does_not_read_is_left_after_the_timeout(place: Path) -> None:  # fault 35
+def test_fault_035_a_client_that_does_not_read_is_left_after_the_timeout(place: Path) -> None:
     (place / "control/timeoutsmtpd").write_text("1\n")
     process = subprocess.Popen(
         [str(BIN / "qmail-smtpd")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={"QMAIL_HOME": str(place)}

@@ -174,7 +174,7 @@ def test_a_replaced_program_is_run(place: Path, queued: object, start: Start) ->
 # ---- how they share
 
 
-def test_a_flood_of_commands_holds_nobody_up(place: Path, queued: object, start: Start) -> None:  # faults 26, 28
+def test_fault_026_028_a_flood_of_commands_holds_nobody_up(place: Path, queued: object, start: Start) -> None:
     server = serve(start, place)
     flood, count = b"NOOP\r\n" * 10_000, 10
     with Client(server) as rude, Client(server) as rude_too, Client(server) as polite:
@@ -194,7 +194,7 @@ def test_a_flood_of_commands_holds_nobody_up(place: Path, queued: object, start:
         rude.hear(220, *[250] * 5_000)
 
 
-def test_a_client_that_does_not_read_takes_no_memory(place: Path, queued: object, start: Start) -> None:  # fault 35
+def test_fault_035_a_client_that_does_not_read_takes_no_memory(place: Path, queued: object, start: Start) -> None:
     server = serve(start, place)
     before = max(resident_bytes(worker) for worker in ready(server))
     with Client(server) as deaf:
@@ -428,7 +428,7 @@ def cpu(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def test_a_message_whose_client_has_gone_is_given_up_or_kept(place: Path, start: Start) -> None:  # faults 17, 36
+def test_fault_017_036_a_message_whose_client_has_gone_is_given_up_or_kept(place: Path, start: Start) -> None:
     server = serve(start, place)
     with Queued(place) as queued:
         with Client(server) as client:
