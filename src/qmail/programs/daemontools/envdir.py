@@ -1,13 +1,31 @@
 """envdir: run a program with variables taken from the files of a directory.
 
+One file for each variable is easier to change by a script than a line in a
+run script is, and a secret in a file shows up in no list of processes.
+
 Usage: envdir DIRECTORY PROGRAM [ARGUMENT...]
 
-The first line of DIRECTORY/NAME becomes the variable NAME: blanks and tabs at its end go, and a NUL in it
-becomes a newline. An empty file takes the variable away. Names that begin with a dot are left out. PROGRAM
-is searched in the PATH that envdir itself was given.
+    mkdir env; echo 30 > env/DATABYTES
+    envdir ./env qmail-smtpd
 
-Runs as: anybody.
-Exit codes: 111 usage, or DIRECTORY cannot be read, or PROGRAM cannot be run; else those of PROGRAM.
+The file DIRECTORY/NAME sets the variable NAME to its first line. An empty file
+takes the variable NAME away. Everything else in the environment stays.
+
+Behaviour:
+Blanks and tabs at the end of the line are removed, and a NUL in it becomes a
+newline. A file whose first line is empty sets the variable to nothing. Files
+whose names begin with a dot are left out. A link that leads nowhere takes its
+variable away, as an empty file does. A subdirectory is an error, and so is a
+file of more than 1 MiB. Where a file's name has `=` in it, the name of the
+variable ends there.
+
+PROGRAM is searched in the PATH that envdir itself was given, not in one from
+DIRECTORY. It takes the place of envdir.
+
+Environment: PATH, to find PROGRAM.
+Runs as: anybody who may read DIRECTORY.
+Exit codes: 111 usage, or DIRECTORY or a file in it cannot be read, or PROGRAM
+    cannot be run; else those of PROGRAM.
 """
 
 from __future__ import annotations

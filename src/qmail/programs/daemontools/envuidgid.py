@@ -1,13 +1,21 @@
 """envuidgid: put the uid and gid of an account into the environment, then run a program.
 
+For programs that start as root and give it up by themselves later, when they
+have done what only root may, such as `tcpserver -U`.
+
 Usage: envuidgid ACCOUNT PROGRAM [ARGUMENT...]
 
-    envuidgid qmaild tcpserver -U 0 25 qmail-smtpd
+    envuidgid qmaild tcpserver -U 0 smtp qmail-smtpd
 
-Sets UID and GID; nothing else changes.
+Behaviour:
+UID and GID are set to the numbers of ACCOUNT; where they were set before, the
+old values go. The identity itself does not change: that is what setuidgid does.
+PROGRAM takes the place of envuidgid.
 
+Environment: UID and GID are set; PATH, to find PROGRAM.
 Runs as: anybody.
-Exit codes: 100 usage; 111 no such account, or PROGRAM cannot be run; else those of PROGRAM.
+Exit codes: 100 usage; 111 no such account, or PROGRAM cannot be run; else those
+    of PROGRAM.
 """
 
 from __future__ import annotations

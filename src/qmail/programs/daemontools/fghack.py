@@ -1,12 +1,23 @@
 """fghack: keep a program in the foreground that puts itself into the background.
 
+supervise must know when a service ends. A program that forks and lets its first
+process exit looks as if it had ended. An option of the program that keeps it in
+the foreground is always better; fghack is for those that have none.
+
 Usage: fghack PROGRAM [ARGUMENT...]
 
-PROGRAM runs with many more descriptors than it needs, all of them the same pipe; fghack ends when the
-program has ended and nobody has the pipe open any more, which a background process of it will have.
+    exec fghack somed -f /etc/somed.conf
+
+Behaviour:
+PROGRAM runs with 31 more descriptors than it needs, all of them one end of a
+pipe. fghack ends when PROGRAM has ended and no process has that end open any
+more. A program that closes all descriptors it does not know cannot be kept.
+Signals that supervise sends reach fghack, and not the process in the
+background: `svc -d` does not end that.
 
 Runs as: anybody.
-Exit codes: 100 usage; 111 PROGRAM cannot be run, or was ended by a signal; else those of PROGRAM.
+Exit codes: 100 usage; 111 PROGRAM cannot be run, or was ended by a signal
+    (`child crashed`); else those of PROGRAM.
 """
 
 from __future__ import annotations

@@ -1,25 +1,52 @@
 """multilog: write selected lines to logs that turn by themselves.
 
+It reads what another program says, drops or keeps each line by patterns, puts a
+time in front, and writes to directories whose size has a limit. No line that it
+has read is lost, whatever happens to it or to the disk.
+
 Usage: multilog ACTION...
 
-    multilog t s100000 n10 -'*debug*' /var/log/qmail/smtpd
+    multilog t s100000 n10 '-*debug*' /var/log/qmail/smtpd
 
-The actions are carried out in order for each line of descriptor 0:
-    t            (only in first place) put a TAI64N stamp in front of the line; patterns see it
-    -PATTERN     take the line out where it matches; a star matches up to the byte that follows it
-    +PATTERN     take it in again
-    e            print its first 200 bytes to descriptor 2
-    =FILE        keep its first 1000 bytes in FILE, newlines behind them up to 1001 bytes
-    sSIZE nNUM !PROGRAM   for the directories that follow: bytes of a log file (4096 to 16777215, default
-                 99999), number of files (at least 2, default 10), what old files are fed through
-    ./DIR /DIR   write it to DIR/current
+The actions are carried out in this order for each line of descriptor 0:
 
-A line is never lost: a full disk makes multilog wait, and what feeds it; killed, it leaves in the pipe what
-is not in a log, and the next one may write some lines twice, but none is missing. At the end of the input, and on
-TERM at the end of a line, `current` is put to disk and gets mode 744. ALRM turns the logs at once.
+    t          (only in first place) put a TAI64N stamp and a blank in front
+    -PATTERN   take the line out, if it matches
+    +PATTERN   take it in again, if it matches; at first every line is in
+    e          print its first 200 bytes to descriptor 2
+    =FILE      keep the latest line in FILE (mode 600), 1001 bytes with newlines
+    sSIZE      for the directories after it: bytes of one log file, 4096 to
+               16777215 (default 99999)
+    nNUMBER    the same: how many files, `current` included, at least 2 (10)
+    !PROGRAM   the same: a command of sh that old files are fed through
+    ./DIR /DIR write the line to the log in that directory, made where missing
 
+In a PATTERN every byte stands for itself, but for the star: it stands for any
+bytes up to the first one that is equal to what follows the star. It does not
+look further: `a*b` does not match `abb`. Patterns see the stamp of `t`, and the
+first 1000 bytes of a line. `-*` takes every line out.
+
+Behaviour:
+DIR/current is being written; before it has more than SIZE bytes it becomes
+DIR/@STAMP.s, on the disk and with mode 744, and the oldest are removed until
+NUMBER files are left. A file that a crash has cut off becomes DIR/@STAMP.u.
+PROGRAM reads an old file on descriptor 0 and writes the new one to descriptor
+1; what it left in DIR/state the last time it finds on 4, and what it writes to
+5 is kept for the next. Where it fails, it is run again.
+
+ALRM turns all logs at once. TERM ends multilog at the end of the line it has
+begun. An unfinished last line gets its newline. A full disk makes multilog
+wait, and with it what feeds it; every 5 seconds it says so and tries again. A
+killed multilog leaves in the pipe what is in no log: the next one may write
+some lines twice. Other actions than these are ignored.
+
+Environment: PATH, to find sh.
+Files: in each DIR: lock, current, @STAMP.s, @STAMP.u, state; for moments
+previous, processed, newstate.
+Signals: TERM, ALRM: see above.
 Runs as: the owner of the logs, such as qmaill.
-Exit codes: 0 the end of the input, or TERM; 111 a log cannot be opened, or another multilog writes to it.
+Exit codes: 0 the end of the input, or TERM; 111 a log cannot be opened, or
+    another multilog writes to it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,16 @@
 """pgrphack: run a program in a process group of its own.
 
+Some programs signal their whole process group. Under supervise that is also the
+group of supervise and svscan; with pgrphack it is theirs alone.
+
 Usage: pgrphack PROGRAM [ARGUMENT...]
 
-The group, and the session, are new where the kernel allows it: not for a process that leads a group already.
+    exec pgrphack ppp-on-demand
+
+Behaviour:
+The group, and the session, are new. Where the process leads a group already,
+the kernel allows no new session, and none is needed: PROGRAM is run as it is.
+PROGRAM takes the place of pgrphack.
 
 Runs as: anybody.
 Exit codes: 100 usage; 111 PROGRAM cannot be run; else those of PROGRAM.

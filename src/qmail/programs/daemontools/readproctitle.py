@@ -1,14 +1,23 @@
 """readproctitle: keep the last words of other programs where ps shows them.
 
+svscan and supervise have nowhere to log their own trouble: a disk may be full.
+Their words go here, and the newest are shown by ps, without any file.
+
 Usage: readproctitle WORD... DOTS
 
     svscan /service 2>&1 | readproctitle service errors: ................
 
-DOTS is one argument of at least five bytes. What is read from descriptor 0 appears at its end, pushing what
-was there to the left; three dots always stay.
+DOTS is one argument of at least five bytes, usually 400 dots (svscanboot). See
+what has gone wrong lately with `ps ax | grep [r]eadproctitle`.
+
+Behaviour:
+What is read from descriptor 0 appears at the end of DOTS, pushing what was
+there to the left. The argument keeps its length, and three dots always stay at
+its start. NULs are left out; line ends appear as ps shows them.
 
 Runs as: nobody, where root starts it.
-Exit codes: 0 the end of the input; 100 DOTS is missing or too short; 111 reading failed.
+Exit codes: 0 the end of the input; 100 DOTS is missing or too short; 111
+    reading failed.
 """
 
 from __future__ import annotations

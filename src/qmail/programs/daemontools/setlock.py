@@ -1,15 +1,26 @@
 """setlock: hold a lock on a file while a program runs.
 
+With one lock file for all of its copies, a job that cron starts every minute
+never runs twice at once.
+
 Usage: setlock [-nNxX] FILE PROGRAM [ARGUMENT...]
 
-FILE is made where missing, mode 600. PROGRAM inherits it, open, and the lock lasts as long as anybody has
-it open.
-    -n  do not wait for somebody else's lock      -N  wait (as without options)
-    -x  where there is no lock, end silently with 0      -X  say why, and end with 111 (as without options)
+    setlock -nx /run/backup.lock backup-everything
 
-Runs as: anybody.
-Exit codes: 100 usage; 111 FILE cannot be opened or locked, or PROGRAM cannot be run; 0 the same with -x, for
-FILE; else those of PROGRAM.
+    -n  do not wait: somebody else's lock is an error
+    -N  wait until the lock is free (default)
+    -x  where there is no lock to be had, end silently with 0
+    -X  say why, and end with 111 (default)
+
+Behaviour:
+FILE is made where it is missing, with mode 600; what is in it stays. The lock is
+one of flock(2). PROGRAM takes the place of setlock and inherits FILE, open for
+writing, as the lowest free descriptor: the lock lasts until PROGRAM, and every
+process that it gave the descriptor to, has ended or closed it.
+
+Runs as: anybody who may write to FILE.
+Exit codes: 100 usage; 111 FILE cannot be opened or locked (without -x), or
+    PROGRAM cannot be run; 0 no lock, with -x; else those of PROGRAM.
 """
 
 from __future__ import annotations

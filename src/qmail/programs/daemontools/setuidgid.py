@@ -1,14 +1,21 @@
 """setuidgid: become an account, then run a program.
 
+In a run script it is how a service that root starts gives root up.
+
 Usage: setuidgid ACCOUNT PROGRAM [ARGUMENT...]
 
-    setuidgid qmaill multilog t /var/log/qmail/smtpd
+    exec setuidgid qmaill multilog t /var/log/qmail/smtpd
 
-The uid and gid of ACCOUNT are taken on, supplementary groups are given up, and PROGRAM takes the
-place of setuidgid.
+Behaviour:
+The supplementary groups are reduced to the group of ACCOUNT, then its gid and
+its uid are taken on; none of them can be taken back. ACCOUNT is a user's name,
+never a group's. The environment (HOME, USER) stays as it is. PROGRAM takes the
+place of setuidgid, and is not run unless all of this has worked.
 
+Environment: PATH, to find PROGRAM.
 Runs as: root.
-Exit codes: 100 usage; 111 no such account, or the system refuses; else those of PROGRAM.
+Exit codes: 100 usage; 111 no such account, or the system refuses, or PROGRAM
+    cannot be run; else those of PROGRAM.
 """
 
 from __future__ import annotations

@@ -1,18 +1,31 @@
 """softlimit: run a program with other resource limits.
 
+A limit on memory keeps one greedy process from taking the whole machine down.
+
 Usage: softlimit [OPTION...] PROGRAM [ARGUMENT...]
 
-    softlimit -m 30000000 -o 200 qmail-smtpd
+    softlimit -m 100000000 -o 200 qmail-smtpd
 
-Each option takes a number, or = for the hard limit; a number above the hard limit counts as that. Only soft
-limits change, and PROGRAM may raise them again.
-    -a BYTES  all segments together      -d  data segment      -s  stack      -l  locked pages
-    -m BYTES  the same as -d -s -l -a    -r  resident pages
-    -f BYTES  size of files              -c  size of core files
-    -o NUM    open files                 -p  processes of this user      -t  seconds of CPU time
+Each option takes a number, or `=` for as much as the hard limit allows:
+
+    -a BYTES  all memory together            -d BYTES  the data segment
+    -s BYTES  the stack                      -l BYTES  locked pages
+    -m BYTES  the same as -d -s -l and -a    -r BYTES  resident pages
+    -f BYTES  size of files it writes        -c BYTES  size of core files
+    -o NUMBER open files                     -t SECONDS  of CPU time
+    -p NUMBER processes of this user
+
+Behaviour:
+Only soft limits change: PROGRAM may raise them again, up to the hard limit. A
+number above the hard limit counts as the hard limit. Of two options for the same
+limit the later one counts. Where a limit is smaller than what the start of
+PROGRAM needs, PROGRAM fails: programs of this package need about 60 MB with -a
+and -m. Numbers are decimal; what is no number is a usage error. PROGRAM takes
+the place of softlimit.
 
 Runs as: anybody.
-Exit codes: 100 usage; 111 a limit cannot be set, or PROGRAM cannot be run; else those of PROGRAM.
+Exit codes: 100 usage; 111 a limit cannot be set, or PROGRAM cannot be run; else
+    those of PROGRAM.
 """
 
 from __future__ import annotations

@@ -1,15 +1,38 @@
 """supervise: start one service, start it again whenever it ends, and obey svc.
 
+svscan starts one for each service; nobody else needs to.
+
 Usage: supervise DIRECTORY
 
-supervise works in DIRECTORY and runs ./run there; with a file `down` in it, only when svc says so.
-It pauses for a second after each start, so that a program that ends at once does not keep the machine
-busy. The state is in supervise/status (see svstat), commands come through the fifo supervise/control
-(see svc), and supervise/lock keeps a second supervise away. It ends by the command `x` alone, when the
-service is down; killed, it leaves the service running.
+    $ cat somed/run
+    #!/bin/sh
+    exec somed -f 2>&1
+    $ supervise somed
 
+supervise works in DIRECTORY and runs ./run there. With a file `down` in it, it
+waits until svc says so. The program must stay in the foreground (see fghack).
+
+Behaviour:
+After each start supervise pauses for a second and looks at nothing, so that a
+program that ends at once does not keep the machine busy; commands wait so long.
+A program that ran longer is started again at once. Between ends and starts
+supervise sleeps in the kernel.
+
+The commands of svc are single letters in supervise/control, carried out in
+order. supervise ends by `x` alone, as soon as the service is down. Killed, it
+leaves the service running, and the next supervise starts another one. Where no
+process can be made it tries again after 60 seconds.
+
+supervise/status is 18 bytes, replaced as a whole: a TAI64N label of the last
+change, the pid (4 bytes, little-endian, 0 when down), 1 when paused, and what
+is wanted: `u` up, `d` down, NUL neither (after -o). svstat shows it.
+
+Files: run; down; supervise/ (mode 700) with lock (held while it runs), ok (open
+while it runs), control, and status.
+Signals: those that end a program end supervise, and the service goes on.
 Runs as: root, or whoever owns the service.
-Exit codes: 0 told to exit; 100 usage; 111 a file that it needs is not there, or another supervise is.
+Exit codes: 0 told to exit; 100 usage; 111 a file that it needs is not there, or
+    another supervise runs here.
 """
 
 from __future__ import annotations

@@ -1,17 +1,33 @@
 """svc: tell services what to do.
 
+It writes to the supervise of each service, which carries the orders out.
+
 Usage: svc [-udopchaitkx] [-w SECONDS] DIRECTORY...
 
-    -u  up: start it, and again whenever it ends      -d  down: TERM, CONT, and do not start it again
-    -o  once: start it, and do not start it again     -x  exit: supervise ends as soon as it is down
-    -p -c -h -a -i -t -k  send STOP CONT HUP ALRM INT TERM KILL
+    svc -h /service/qmail-send       # read locals and virtualdomains again
+    svc -dx -w 30 /service/somed     # end it for good, wait until it has
 
-The letters are sent to each service in the order given. With -w, svc waits until every service is as the
-last of u, o, d, k, t asked (up, or started anew; down; or without supervise after -x), at most SECONDS.
+    -u  up: start it, and start it again whenever it ends
+    -d  down: send TERM, then CONT, and do not start it again
+    -o  once: start it, and do not start it again
+    -x  exit: its supervise ends as soon as the service is down
+    -p  pause: send STOP         -c  continue: send CONT
+    -h  send HUP                 -a  send ALRM
+    -i  send INT                 -t  send TERM
+    -k  send KILL
+    -w SECONDS  wait until every service is as asked, at most so long (86400)
 
+Behaviour:
+The letters are sent to each service in the order given; svc does not wait for
+what they do, unless -w is given. Then it waits until each service is as the
+last of u, o, d, k, t asked: up, or started anew; down; after -x, without
+supervise. -x alone does not end a service: `svc -dx` does.
+
+Files: DIRECTORY/supervise/control.
 Runs as: whoever may write to supervise/control, usually root.
-Exit codes: 0, also where no supervise runs (a warning says so); 100 usage; 111 after -w, where a service is
-not there in time, or nobody supervises it.
+Exit codes: 0 also where no supervise runs, or a directory is missing (a warning
+    says so); 100 usage; 111 after -w, where a service is not there in time, or
+    the working directory cannot be kept.
 """
 
 from __future__ import annotations

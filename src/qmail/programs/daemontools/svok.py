@@ -1,9 +1,17 @@
 """svok: does a supervise run in this directory?
 
+For scripts, which can ask before they use svc, or wait for a new service.
+
 Usage: svok DIRECTORY
 
-Prints nothing.
+    until svok /service/somed; do sleep 1; done
 
+Behaviour:
+It opens supervise/ok, a fifo that a running supervise holds open. It prints
+nothing where it can tell. Whether the service itself is up is not asked: svstat
+says that.
+
+Files: DIRECTORY/supervise/ok.
 Runs as: whoever may write to supervise/ok, usually root.
 Exit codes: 0 it runs; 100 it does not, or usage; 111 that cannot be told.
 """

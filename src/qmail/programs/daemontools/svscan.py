@@ -1,19 +1,38 @@
 """svscan: a supervise for every directory here.
 
+It is the root of all services: what should always run gets a directory, or a
+link to one, where svscan looks, and needs nothing else.
+
 Usage: svscan [--stop[=SECONDS]] [DIRECTORY]
 
-svscan works in DIRECTORY (else in the working directory) and starts one supervise for each directory in
-it whose name does not begin with a dot. Where that has a directory `log`, a second supervise runs there,
-and what the service prints goes to it through a pipe that svscan keeps: restarts on either side lose
-nothing. It looks again every five seconds, at once on HUP: new directories get a supervise, and a
-supervise that has gone is started again. At most 1,000 directories; two descriptors for each pipe.
+    svscan /service
+    ln -s /etc/somed /service/somed       # from now on, somed runs
 
-Killed, svscan leaves the services running. With --stop it ends them first: on TERM or INT every service
-is told to go down, and what has not after SECONDS (default 60) is killed. Its log takes what is left, and
-ends when it has read it all, or is told to 5 seconds later, and killed after 5 more.
+svscan works in DIRECTORY (else in the working directory) and starts one
+supervise for each directory in it whose name does not begin with a dot. Where
+that one has a directory `log`, a second supervise runs there, and what the
+service prints goes to the log's descriptor 0 through a pipe that svscan keeps:
+nothing in it is lost when either side is started again.
 
+    --stop[=SECONDS]  on TERM or INT, end all services before exiting: each is
+                      told to go down, and killed after SECONDS (60)
+
+Behaviour:
+It looks again every five seconds, and at once on HUP: a new directory gets its
+supervise, a supervise that has gone is started again. A `log` that appears
+later is not seen. A removed directory's supervise goes on; end it with `svc -dx`
+first. Services are known by device and inode, so that a rename is no new one.
+At most 1,000 directories. Where no process can be made, svscan waits a minute.
+
+TERM and INT without --stop, and KILL always, leave the services running. With
+--stop, each log reads what is left when its service is down, and ends when it
+has read it all, or is told to 5 seconds later, and killed after 5 more.
+
+Environment: all services inherit it; PATH, to find supervise.
+Signals: HUP look at once; TERM, INT exit.
 Runs as: root, or whoever owns the services.
-Exit codes: 0 stopped by TERM or INT with --stop; 100 usage; 111 no such directory.
+Exit codes: 0 stopped by TERM or INT with --stop; 100 usage; 111 no such
+    directory.
 """
 
 from __future__ import annotations

@@ -1,15 +1,27 @@
 """svscanboot: svscan as a machine starts it, its last words visible in ps.
 
+The one line that a machine must be told, for all services to run from then on.
+
 Usage: svscanboot [DIRECTORY]
 
-Ends what an earlier svscan may have left running in DIRECTORY (default /service), then runs
+    SV:123456:respawn:/command/svscanboot          # a line of /etc/inittab
+
+Or a unit of systemd with `ExecStart=/command/svscanboot`, `Restart=always` and
+`KillMode=process`. DIRECTORY is /service where none is given.
+
+Behaviour:
+What an earlier svscan may have left running in DIRECTORY is ended first:
+`svc -dx` for every service and its log, for at most 5 seconds. Then it runs
 
     svscan DIRECTORY 2>&1 | readproctitle service errors: ....
 
-with 400 dots, and a PATH of /command, the directory that svscanboot stands in, and the usual ones as the
-whole environment. svscan takes the place of svscanboot, so that init starts all again when svscan ends.
+with 400 dots. The environment is only a PATH: /command, the directory that
+svscanboot stands in, and the usual ones. Descriptors 0, 1 and 2 are /dev/null.
+svscan takes the place of svscanboot, so that init, which starts svscanboot
+again when it ends, sees when svscan does.
 
-Runs as: root, by init: `SV:123456:respawn:/command/svscanboot`.
+Files: /service.
+Runs as: root, by init.
 Exit codes: 111 a program cannot be run; else those of svscan.
 """
 

@@ -1,12 +1,28 @@
 """svstat: say what services do.
 
+It reads what their supervises have noted, and asks or changes nothing.
+
 Usage: svstat [-h] DIRECTORY...
 
-One line for each directory: whether a supervise runs there, whether the service is up and with which
-pid, for how many seconds, and what is not as usual. With -h the time is in days, hours and minutes.
+    $ svstat /service/*
+    /service/qmail-send: up (pid 714) 86423 seconds
+    /service/somed: down 12 seconds, normally up
 
+    -h  (only in first place) the time in days, hours and minutes
+
+One line for each directory: whether a supervise runs there, whether the service
+is up, with which pid, for how many seconds, and then what is not as usual.
+
+Behaviour:
+Behind the time stand, in this order: `normally down` or `normally up`, where
+there is, or is not, a file `down`; `paused`; `want down` or `want up`, where
+supervise is to change the state. A time that is still to come is 0 seconds.
+Everything, errors included, goes to descriptor 1: `supervise not running`,
+`unable to chdir: ...`, `unable to read supervise/status: bad format`.
+
+Files: DIRECTORY/down, DIRECTORY/supervise/ok, DIRECTORY/supervise/status.
 Runs as: whoever may write to supervise/ok, usually root.
-Exit codes: 0 whatever the services do; 100 usage; 111 the working directory cannot be kept.
+Exit codes: 0 whatever the services do; 111 the working directory cannot be kept.
 """
 
 from __future__ import annotations

@@ -1,9 +1,18 @@
 """tai64n: put a TAI64N stamp and a blank in front of each line.
 
+Stamps are exact, sort as text, and mean the same everywhere; tai64nlocal turns
+them into something for people.
+
 Usage: tai64n
 
-Reads descriptor 0, writes descriptor 1. The stamp says when the first byte of the line was read; a line
-that comes in pieces is passed on in pieces. tai64nlocal turns stamps into local time.
+    long-job 2>&1 | tai64n > log; tai64nlocal < log
+
+Behaviour:
+Reads descriptor 0, writes descriptor 1. A stamp is `@` and 24 hexadecimal
+digits, 16 for the seconds (2 to the power of 62, plus 10, plus seconds since
+1970) and 8 for the nanoseconds. It says when the first byte of the line was
+read. A line that comes in pieces is passed on in pieces; an unfinished last
+line stays unfinished.
 
 Runs as: anybody.
 Exit codes: 0 the end of the input; 111 reading or writing failed.

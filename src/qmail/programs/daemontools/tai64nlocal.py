@@ -1,12 +1,20 @@
 """tai64nlocal: turn TAI64N stamps at the start of lines into local time.
 
+For people who read what multilog or tai64n wrote.
+
 Usage: tai64nlocal
 
-    @4000000037c219bf2ef02e94 hello    becomes    1999-08-24 04:04:05.787492500 hello
+    tai64nlocal < /var/log/qmail/smtpd/current | less
 
-Reads descriptor 0, writes descriptor 1; TZ says what is local. Lines without a stamp pass unchanged, and
-so does a stamp that names no time. A stamp that the end of the input cuts short is not written.
+    @4000000037c219bf2ef02e94 hello    becomes
+    1999-08-24 04:04:05.787492500 hello
 
+Behaviour:
+Reads descriptor 0, writes descriptor 1. Lines without a stamp pass unchanged,
+and so does a stamp that names no time. A stamp that the end of the input cuts
+short is not written.
+
+Environment: TZ says what is local.
 Runs as: anybody.
 Exit codes: 0 the end of the input; 111 reading or writing failed.
 """
