@@ -1,19 +1,26 @@
 """tcp-env: say who is calling, in front of a server under inetd.
 
-    smtp stream tcp nowait qmaild /var/qmail/bin/tcp-env tcp-env /var/qmail/bin/qmail-smtpd
-
-The variables of tcp-environ(5) are made from the connection on descriptor 0, and PROGRAM takes the place
-of tcp-env. Under tcpserver, where PROTO is TCP already, the environment stays as it is. Where no name
-server could say, TCPREMOTEHOST and TCPLOCALHOST are `softdnserror`. Names are asked of the name servers of
-this machine.
+tcpserver tells its programs who is calling; inetd does not. tcp-env does the
+same for a program that inetd, or any other server, has given a connection.
 
 Usage: tcp-env [-rR] [-tN] PROGRAM [ARGUMENT...]
 
-    -r -R   do, do not (default) ask the client's ident server; -tN: for at most N seconds (30)
+    smtp stream tcp nowait qmaild /var/qmail/bin/tcp-env tcp-env /var/qmail/bin/qmail-smtpd
 
+    -r   ask the client's ident server
+    -R   do not (default)
+    -tN  wait at most N seconds for ident (30)
+
+Behaviour:
+The variables of tcp-environ(5) are made from the connection on descriptor 0, and
+PROGRAM takes the place of tcp-env. Under tcpserver, where PROTO is TCP already,
+the environment stays as it is. Names are asked of the name servers of this
+machine; where none could say, TCPREMOTEHOST and TCPLOCALHOST are `softdnserror`.
+
+Environment: PROTO: see above; PATH, to find PROGRAM. DNSCACHEIP does not count.
 Runs as: whoever started it.
 Faces: the network, without reading from it.
-Exit codes: 111, in silence, where anything is wrong; else those of PROGRAM.
+Exit codes: 111 in silence, where anything is wrong; else those of PROGRAM.
 """
 
 from __future__ import annotations

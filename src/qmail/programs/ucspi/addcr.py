@@ -1,9 +1,15 @@
 """addcr: put a CR at the end of each line.
 
-Every LF of standard input gets a CR in front, also where one stands there already; an unfinished last line
-stays unfinished.
+For talking by hand to servers that want CR LF.
 
 Usage: addcr
+
+    (echo NOOP; echo QUIT) | addcr | somewhere
+
+Behaviour:
+Every LF of standard input gets a CR in front, also where one stands there
+already; everything else passes unchanged. An unfinished last line stays
+unfinished.
 
 Runs as: whoever started it.
 Exit codes: 0; 111 reading or writing failed.

@@ -1,13 +1,19 @@
 """argv0: run a program under another name.
 
-    argv0 /bin/csh -csh
-
-REALNAME is run with NAME as its 0th argument and the rest as the following ones.
+The 0th argument is what a program is told of its own name, and some act
+differently by it.
 
 Usage: argv0 REALNAME NAME [ARGUMENT...]
 
+    argv0 /bin/sh -sh            # a shell that takes itself for a login shell
+
+Behaviour:
+REALNAME is run with NAME as its 0th argument and the rest as the following
+ones; it takes the place of argv0.
+
+Environment: PATH, to find REALNAME.
 Runs as: whoever started it.
-Exit codes: 100 usage; 111 the program cannot be run; else those of the program.
+Exit codes: 100 usage; 111 REALNAME cannot be run; else those of REALNAME.
 """
 
 from __future__ import annotations

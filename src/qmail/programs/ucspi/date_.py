@@ -1,16 +1,21 @@
 """date@: show the date at a host.
 
-    date@ example.org
-
-What the server sends is shown with its control and eight-bit characters made visible (cat -v).
-
 Usage: date@ [HOST]
+
+    date@ time.example.org
 
 HOST is this machine where none is given; the port is 13 (daytime).
 
+Behaviour:
+What the server sends is shown with its control and eight-bit characters made
+visible, as by `cat -v`; a server's CRs show as ^M. All addresses of HOST are
+tried as by tcpclient.
+
+Environment: see tcpclient.
 Runs as: whoever started it.
 Faces: the network.
-Exit codes: 0, also where no connection was to be had; that is said on descriptor 2.
+Exit codes: 0 also where no connection was to be had; that is said on descriptor
+    2.
 """
 
 from __future__ import annotations

@@ -1,8 +1,14 @@
 """delcr: take the CR at the end of each line out.
 
-One CR in front of each LF of standard input goes; every other CR stays, as does an unfinished last line.
+The opposite of addcr.
 
 Usage: delcr
+
+    tcpcat ftp.example.org 21 | delcr
+
+Behaviour:
+One CR in front of each LF of standard input goes; every other CR stays, as does
+an unfinished last line.
 
 Runs as: whoever started it.
 Exit codes: 0; 111 reading or writing failed.

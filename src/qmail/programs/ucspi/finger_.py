@@ -1,16 +1,21 @@
 """finger@: show what a host says of a user.
 
-    finger@ example.org joe
-
-What the server sends is shown with its control and eight-bit characters made visible (cat -v).
-
 Usage: finger@ [HOST [USER]]
 
-HOST is this machine where none is given, USER is all of them; the port is 79 (finger).
+    finger@ example.org joe
 
+HOST is this machine where none is given, USER is all of them; the port is 79
+(finger).
+
+Behaviour:
+What the server sends is shown with its control and eight-bit characters made
+visible, as by `cat -v`. All addresses of HOST are tried as by tcpclient.
+
+Environment: see tcpclient.
 Runs as: whoever started it.
 Faces: the network.
-Exit codes: 0, also where no connection was to be had; that is said on descriptor 2.
+Exit codes: 0 also where no connection was to be had; that is said on descriptor
+    2.
 """
 
 from __future__ import annotations

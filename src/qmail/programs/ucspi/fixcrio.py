@@ -1,11 +1,16 @@
 """fixcrio: run a program, and put missing CRs into its conversation.
 
-    tcpserver 0 smtp fixcrio qmail-smtpd
-
-Every LF without a CR in front gets one, in what PROGRAM reads and in what it writes; everything else passes
-unchanged. PROGRAM takes the place of fixcrio; its child copies, and ends with the output of PROGRAM.
+For clients that end lines in a bare LF, where the program wants CR LF.
 
 Usage: fixcrio PROGRAM [ARGUMENT...]
+
+    tcpserver 0 smtp fixcrio qmail-smtpd
+
+Behaviour:
+Every LF without a CR in front gets one, in what PROGRAM reads from descriptor 0
+and in what it writes to descriptor 1; everything else passes unchanged, an
+unfinished last line too. PROGRAM takes the place of fixcrio, and so has its
+process id; a child of it copies, and ends with the output of PROGRAM.
 
 Runs as: whoever started it.
 Exit codes: 100 usage; 111 PROGRAM cannot be run; else those of PROGRAM.

@@ -1,17 +1,22 @@
 """http@: print a web page.
 
-    http@ www.example.org index.html
-
-The page is asked for by HTTP/1.0. The header is left out of what is printed, and so are empty lines and the CRs
-at line ends.
-
 Usage: http@ [HOST [PAGE [PORT]]]
 
-HOST is this machine where none is given, PAGE (without the slash in front) is empty, PORT is 80.
+    http@ www.example.org news/index.html
 
+HOST is this machine where none is given, PAGE (without the slash in front) is
+the first page, PORT is 80.
+
+Behaviour:
+The page is asked for by HTTP/1.0, without encryption. The header is left out of
+what is printed, and so are empty lines and the CRs at line ends. All addresses
+of HOST are tried as by tcpclient.
+
+Environment: see tcpclient.
 Runs as: whoever started it.
 Faces: the network.
-Exit codes: 0, also where no connection was to be had; that is said on descriptor 2.
+Exit codes: 0 also where no connection was to be had; that is said on descriptor
+    2.
 """
 
 from __future__ import annotations

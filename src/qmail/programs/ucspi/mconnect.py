@@ -1,14 +1,18 @@
 """mconnect: talk to an SMTP server by hand.
 
-    mconnect mx.example.org
-
-Standard input goes to the server, a CR put in at each line end, and what the server says is shown. It ends
-when the server hangs up.
-
 Usage: mconnect [HOST [PORT]]
+
+    mconnect mx.example.org
+    (echo HELO me; echo QUIT) | mconnect mx.example.org
 
 HOST is this machine where none is given, PORT is 25.
 
+Behaviour:
+Standard input goes to the server, a CR put in at each line end; what the server
+says goes to standard output as it is. It ends when the server hangs up, not at
+the end of the input: say QUIT. All addresses of HOST are tried as by tcpclient.
+
+Environment: see tcpclient.
 Runs as: whoever started it.
 Faces: the network.
 Exit codes: 0; 111 no connection.

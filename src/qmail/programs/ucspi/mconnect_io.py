@@ -1,13 +1,17 @@
 """mconnect-io: talk to a server line by line, inside mconnect.
 
-    tcpclient HOST PORT mconnect-io
-
-Standard input goes to descriptor 7, every LF with a CR in front; what comes from descriptor 6 goes to
-standard output as it is. It ends with descriptor 6.
+For those who want options of tcpclient that mconnect does not pass on.
 
 Usage: mconnect-io
 
+    tcpclient -i 192.0.2.7 mx.example.org smtp mconnect-io
+
+Behaviour:
+Standard input goes to descriptor 7, every LF with a CR in front; what comes from
+descriptor 6 goes to standard output as it is. It ends with descriptor 6.
+
 Runs as: whoever started it.
+Faces: the network.
 Exit codes: 0.
 """
 

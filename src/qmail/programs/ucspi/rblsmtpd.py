@@ -1,25 +1,42 @@
 """rblsmtpd: refuse mail from listed clients, else run the SMTP server.
 
-    tcpserver 0 smtp rblsmtpd -r zen.example.org qmail-smtpd
-
-A client is refused where $RBLSMTPD is set and not empty: its text is the answer to every attempt to send
-mail, code 451, or 553 where it begins with a hyphen (which goes). An empty $RBLSMTPD means no questions.
-Where it is not set the lists are asked about $TCPREMOTEIP, one after the other, until one knows it. IPv6
-addresses are asked for digit by digit (RFC 5782 2.4). The conversation of a refused client is carried on
-here, shown in one line on descriptor 2, and ends after a minute.
+Lists in the DNS name addresses that send unwanted mail. A client on one of them
+gets an answer for every attempt to send, and never reaches the real server.
 
 Usage: rblsmtpd [OPTION...] PROGRAM [ARGUMENT...]
 
+    tcpserver 0 smtp rblsmtpd -r zen.example.org qmail-smtpd
+
     -r BASE   a list: its TXT record for the address is the reason for refusing
     -a BASE   a list of the good: an A record there ends the questions
-    -B -b     from here on answer 451 (default), 553 to clients that a list names
-    -C -c     from here on a list that cannot be asked lists nobody, and a list of the good everybody (default);
-              or the other way round, with code 451
-    -t N      end the conversation after N seconds (60); 0: say the reason instead of a greeting, and hang up
+    -b        from here on 553, for good, to clients that a list names
+    -B        from here on 451, for now (default)
+    -c        from here on a list that cannot be asked lists everybody (451), and
+              a list of the good nobody
+    -C        the other way round (default): trouble with a list lets mail in
+    -t N      end the conversation after N seconds (60); 0: say the reason instead
+              of a greeting, and hang up
 
+Lists are asked in the order given; the first that knows the address decides.
+Without -r and -a none is asked.
+
+Behaviour:
+$RBLSMTPD comes first, usually set by a rule of tcpserver: an empty one means no
+questions, another is the reason itself, with code 451, or 553 where it begins
+with a hyphen (which is removed). Only where it is not set, lists are asked,
+about $TCPREMOTEIP: 192.0.2.3 as 3.2.0.192.BASE, IPv6 digit by digit (RFC 5782).
+
+A refused client gets 250 to HELO, EHLO, MAIL, RSET and NOOP, and the reason to
+everything else, but for QUIT. The reason is cut at 200 bytes, odd ones become
+`?`, and stands in one line on descriptor 2 with address and pid. A line of more
+than 64 KiB ends the conversation. For all others PROGRAM takes the place of
+rblsmtpd.
+
+Environment: RBLSMTPD, TCPREMOTEIP; DNSCACHEIP (see tcpclient).
 Runs as: the user of PROGRAM.
 Faces: the network.
-Exit codes: 100 usage; 111 PROGRAM cannot be run; 0 after a refused conversation; else those of PROGRAM.
+Exit codes: 100 usage; 111 PROGRAM cannot be run; 0 after a refused conversation;
+    else those of PROGRAM.
 """
 
 from __future__ import annotations

@@ -1,15 +1,24 @@
 """recordio: run a program, and show its conversation on descriptor 2.
 
-    tcpserver 0 smtp recordio qmail-smtpd
-
-Each line shown begins with the process id of PROGRAM and `<` for input or `>` for output. It ends with a
-blank where the line ended, with `+` where only the packet did, and is `[EOF]` at the end. A packet of more
-than 256 bytes is shown in pieces, each written at once, so that lines of several conversations do not mix.
-The program's own bytes are passed on unchanged.
-
-PROGRAM takes the place of recordio; its child copies, and ends with the output of PROGRAM.
+For seeing what a client and a server really say to each other.
 
 Usage: recordio PROGRAM [ARGUMENT...]
+
+    tcpserver 0 smtp recordio qmail-smtpd
+
+    14871 > 220 mail.example.org ESMTP +
+    14871 < HELO me
+
+Behaviour:
+Each line shown begins with the process id of PROGRAM and `<` for input or `>` for
+output. It ends with a blank where the line ended, with `+` where only the packet
+did, and is `[EOF]` at the end. A packet of more than 256 bytes is shown in
+pieces, each written at once, so that lines of several conversations do not mix.
+Passwords are shown as everything else is. The program's own bytes pass
+unchanged.
+
+PROGRAM takes the place of recordio; a child of it copies, and ends with the
+output of PROGRAM.
 
 Runs as: whoever started it.
 Exit codes: 100 usage; 111 PROGRAM cannot be run; else those of PROGRAM.

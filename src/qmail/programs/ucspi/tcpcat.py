@@ -1,13 +1,16 @@
 """tcpcat: print what a server sends.
 
-    tcpcat ftp.example.org 21
-
-Binary data pass unchanged. It ends when the server hangs up.
-
 Usage: tcpcat [HOST [PORT]]
 
-HOST is this machine where none is given, PORT is 17.
+    tcpcat ftp.example.org 21
 
+HOST is this machine where none is given, PORT is 17 (qotd).
+
+Behaviour:
+Nothing is sent. Binary data pass unchanged. It ends when the server hangs up. All
+addresses of HOST are tried as by tcpclient.
+
+Environment: see tcpclient.
 Runs as: whoever started it.
 Faces: the network.
 Exit codes: 0; 111 no connection.

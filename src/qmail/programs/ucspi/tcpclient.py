@@ -1,24 +1,40 @@
 """tcpclient: connect to a TCP server, and run a program with the connection.
 
-    tcpclient -RHl0 mx.example.org smtp sh -c 'head -n 1 <&6'
-
-PROGRAM gets the connection as descriptor 6, for reading, and 7, for writing, and both ends as variables
-(tcp-environ(5)). HOST `0` or empty is this machine; PORT is a number or a name from services(5). All
-addresses of HOST are tried, in a chance order, IPv4 before IPv6.
+The program needs no network of its own: it reads and writes descriptors, as a
+server under tcpserver does.
 
 Usage: tcpclient [OPTION...] HOST PORT PROGRAM [ARGUMENT...]
 
-    -i IP -p PORT   our own end of the connection
-    -T X+Y    give each address X seconds, then those that gave no answer Y more (2+58)
-    -l NAME   the local name, instead of looking it up
-    -h -H     do (default), do not look up the name of the server's address
-    -r -R     do, do not (default) ask the server's machine for the user (ident); -t N: for at most N seconds (26)
-    -d -D     do (default), do not delay small packets
-    -v -Q -q  say everything; only what goes wrong (default); nothing
+    tcpclient -RHl0 mx.example.org smtp sh -c 'head -n 1 <&6'
 
+HOST `0` or empty is this machine; PORT is a number or a name from services(5).
+
+    -i IP     our own address                -p PORT   our own port
+    -T X+Y    give each address X seconds, then those that gave no answer Y more
+              (2+58)
+    -l NAME   the local name, instead of looking it up
+    -h        look up the name of the server's address (default)
+    -H        do not
+    -r        ask the server's machine for the user (ident); -R: do not (default)
+    -t N      wait at most N seconds for ident (26)
+    -d        delay small packets;           -D: do not (default)
+    -v        say everything on descriptor 2
+    -Q        only what goes wrong (default); -q: nothing
+
+Behaviour:
+PROGRAM gets the connection as descriptor 6, for reading, and 7, for writing;
+both ends are described by the variables of tcp-environ(5). It takes the place of
+tcpclient. All addresses of HOST are tried, in a chance order, IPv4 before IPv6.
+What may be left out of HOST is completed by the rules of $DNSREWRITEFILE, else
+/etc/dnsrewrite, else $LOCALDOMAIN, else the search list of /etc/resolv.conf.
+
+Environment: DNSCACHEIP names servers to ask instead of those of
+/etc/resolv.conf; DNSREWRITEFILE, LOCALDOMAIN: see above; PATH, to find PROGRAM.
+Files: /etc/resolv.conf, /etc/dnsrewrite.
 Runs as: whoever started it.
 Faces: the network.
-Exit codes: 100 usage; 111 no connection, or PROGRAM cannot be run; else those of PROGRAM.
+Exit codes: 100 usage; 111 no connection, or PROGRAM cannot be run; else those of
+    PROGRAM.
 """
 
 from __future__ import annotations

@@ -1,24 +1,46 @@
 """tcprules: compile rules for tcpserver.
 
-    tcprules /etc/tcp.smtp.cdb /etc/tcp.smtp.tmp < /etc/tcp.smtp
-
-Each line of standard input is a rule, `ADDRESS:allow,NAME="value"` or `ADDRESS:deny`; lines that begin
-with `#`, and lines without a colon, are none. CDB is replaced by rename, so that a running tcpserver sees
-the old rules or the new ones, whole; where a line is wrong it stays as it was. TMP must be on the same
-file system.
-
-The order of the lines means nothing. tcpserver looks a client up under TCPREMOTEINFO@IP,
-TCPREMOTEINFO@=HOST, IP, =HOST, then the networks of IP, longest first (`1.2.3.`), the suffixes of HOST,
-longest first (`=.example.org`), `=`, and the empty address; the first that has a rule decides alone. Only
-of several rules for one address the first line counts. A warning says where the order suggests otherwise.
-
-ADDRESS may have a range, `10.0.0.1-9` or `10.2-3.`, or be a network, `10.0.0.0/12`. IPv6 stands in
-brackets: `[2001:db8::1]`, `[2001:db8::/32]`. Any character may take the place of the quotes.
+Rules say which clients may connect, and what the server is told of them.
 
 Usage: tcprules CDB TMP
 
+    tcprules /etc/tcp.smtp.cdb /etc/tcp.smtp.tmp < /etc/tcp.smtp
+
+Each line of standard input is a rule; lines that begin with `#`, and lines
+without a colon, are none:
+
+    127.0.0.1:allow,RELAYCLIENT=""
+    10.0.0.0/12:allow,RELAYCLIENT="",DATABYTES="0"
+    192.0.2.1-9:deny
+    [2001:db8::/32]:allow
+    joe@192.0.2.20:allow,WHO="joe"
+    =.example.org:allow
+    :allow
+
+The order of the lines means nothing: a client is looked up under
+
+    TCPREMOTEINFO@IP, TCPREMOTEINFO@=HOST, IP, =HOST, the networks of IP, longest
+    first (192.0.2.), the suffixes of HOST, longest first (=.example.org), =, and
+    the empty address
+
+and the first of these that has a rule decides alone. Of several rules for one
+address the first line counts. A warning on descriptor 2 names lines whose order
+suggests something else.
+
+Behaviour:
+A part of an address may be a range (`10.0.0.1-9`, `10.2-3.`); the address may be
+a network (`10.0.0.0/12`); IPv6 stands in brackets. Any character may take the
+place of the quotes around a value. Blanks at the end of a line do not count.
+Keys with `=` are for tcpserver without -H, keys with `@` for tcpserver with -r.
+
+CDB is replaced by a rename of TMP, on the same file system: a running tcpserver
+sees the old rules or the new ones, whole. Where a line is wrong CDB stays as it
+was. Input may have 256 MiB, CDB 4 GiB.
+
+Files: CDB; TMP is left where something fails.
 Runs as: whoever may write there.
-Exit codes: 100 usage, or a line that is no rule; 111 a file cannot be read, written or moved.
+Exit codes: 0 also with warnings; 100 usage, or a line that is no rule; 111 a file
+    cannot be read, written or moved.
 """
 
 from __future__ import annotations

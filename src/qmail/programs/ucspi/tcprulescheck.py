@@ -1,16 +1,27 @@
 """tcprulescheck: say what tcpserver would do with a client, following compiled rules.
 
-    TCPREMOTEIP=10.1.2.3 TCPREMOTEHOST=mx.example.org tcprulescheck -v /etc/tcp.smtp.cdb
-
-The client is described by TCPREMOTEIP, TCPREMOTEHOST and TCPREMOTEINFO; an unset TCPREMOTEHOST or
-TCPREMOTEINFO is one that tcpserver does not know (-H, -R). Printed are the deciding rule, `default:`
-where none fits, the variables it sets, and the decision. With -v a sentence says why it was this rule:
-the addresses that were looked up before it in vain.
+For trying rules out before clients do.
 
 Usage: tcprulescheck [-v] CDB
 
+    $ TCPREMOTEIP=10.1.2.3 tcprulescheck /etc/tcp.smtp.cdb
+    rule 10.:
+    set environment variable RELAYCLIENT=
+    allow connection
+
+    -v  add a sentence on why it was this rule: what was looked up before in vain
+
+The client is described by TCPREMOTEIP, TCPREMOTEHOST and TCPREMOTEINFO.
+
+Behaviour:
+Printed are the rule that decides (`default:` where none fits), the variables it
+sets, and the decision. An unset TCPREMOTEHOST or TCPREMOTEINFO is one that
+tcpserver does not know (-H, -R); an empty one is another client. See tcprules for
+the order of look-up.
+
+Environment: TCPREMOTEIP, TCPREMOTEHOST, TCPREMOTEINFO.
 Runs as: whoever may read CDB.
-Exit codes: 100 usage; 111 CDB cannot be read.
+Exit codes: 0 whatever the decision is; 100 usage; 111 CDB cannot be read.
 """
 
 from __future__ import annotations

@@ -1,25 +1,29 @@
 """tcpserver: accept TCP connections, and run a program for each.
 
-    tcpserver -vHR -l "$LOCAL" -x /etc/tcp.smtp.cdb -u "$QUID" -g "$QGID" 0 smtp qmail-smtpd
-
-PROGRAM gets the connection as descriptors 0 and 1, and who is calling as variables (tcp-environ(5)):
-PROTO, TCPLOCALHOST, TCPLOCALIP, TCPLOCALPORT, TCPREMOTEHOST, TCPREMOTEINFO, TCPREMOTEIP, TCPREMOTEPORT.
-HOST `0` or empty listens on every address, IPv4 and IPv6; PORT is a number or a name from services(5). Where
-systemd hands listening sockets over (LISTEN_FDS), these are used instead.
+It decides who may connect, tells the program who is calling, keeps count, and
+gives up root. The program itself needs to know nothing of networks.
 
 Usage: tcpserver [OPTION...] HOST PORT PROGRAM [ARGUMENT...]
 
+    tcpserver -vHR -l mail.example.org -x /etc/tcp.smtp.cdb
+        -u "$(id -u qmaild)" -g "$(id -g qmaild)" 0 smtp qmail-smtpd
+
+HOST `0` or empty listens on every address, IPv4 and IPv6; PORT is a number or a
+name from services(5).
+
     -c N      at most N connections at a time (40); more have to wait
-    -C N      at most N of them from one address (IPv6: one /64); more are refused
-    -y PEERS  connections from these addresses and networks (commas between) begin with the PROXY header,
-              version 1 or 2, of a proxy in front, and what it says of the client counts
-    -x CDB    follow the rules that tcprules compiled; the file is opened anew for each connection
+    -C N      at most N from one address (IPv6: one /64); more are refused
+    -y PEERS  connections from these addresses and networks (commas between) begin
+              with the PROXY header (1 or 2) of a proxy; what it says counts
+    -x CDB    follow the rules of tcprules; CDB is opened anew each time
     -X        with -x: a missing CDB allows instead of refusing
     -B TEXT   send TEXT at once, before anything is looked up
-    -u UID -g GID   become these numbers when the port is bound; -U takes them from $UID and $GID
-    -h -H     do (default), do not look up the name of the client
-    -p -P     do, do not (default) check that this name has the client's address
-    -r -R     do, do not (default) ask the client's ident server; -t N: for at most N seconds (26)
+    -u UID    become this user, -g GID this group, when the port is bound;
+    -U        take both from $UID and $GID (envuidgid)
+    -h        look up the name of the client (default); -H: do not
+    -p        check that this name has the client's address; -P: do not (default)
+    -r        ask the client's ident server; -R: do not (default)
+    -t N      wait at most N seconds for ident (26)
     -l NAME   the local name, instead of looking it up
     -1        print the port number when the port is bound
     -b N      backlog (1024)
@@ -27,13 +31,24 @@ Usage: tcpserver [OPTION...] HOST PORT PROGRAM [ARGUMENT...]
     -d -D     do, do not (default) delay small packets
     -v -Q -q  log every connection; only what goes wrong (default); nothing
 
-TERM ends the server and leaves the connections to their programs. Log lines (-v): `status: N/LIMIT`,
-`pid N from IP`, `ok` or `deny N LOCALHOST:IP:PORT REMOTEHOST:IP:INFO:PORT`, `end N status S`, where S
-is the raw wait status. A connection that no process of its own serves has a number above all pids.
+Behaviour:
+PROGRAM gets the connection as descriptors 0 and 1, and who is calling as the
+variables of tcp-environ(5). TERM ends the server and leaves the connections to
+their programs; a restarted server binds at once. -u and -g must be numbers.
+Where systemd hands listening sockets over (LISTEN_FDS), these are used instead.
+Where PROGRAM is our own qmail-smtpd, alone, warm processes serve it.
 
+Log lines (-v): `status: N/LIMIT`, `pid N from IP`, `ok` or `deny N
+LOCALHOST:IP:PORT REMOTEHOST:IP:INFO:PORT`, `end N status S`, S being the raw
+wait status (code times 256). A connection that no process of its own serves has
+a number above all pids.
+
+Environment: UID, GID for -U; LISTEN_PID, LISTEN_FDS; DNSCACHEIP (see tcpclient).
+Signals: TERM: exit.
 Runs as: root until the port is bound, then -u and -g.
 Faces: the network, without reading from it.
-Exit codes: 100 usage; 111 the port or the identity is not to be had; 0 after TERM.
+Exit codes: 100 usage; 111 the port or the identity is not to be had; 0 after
+    TERM.
 """
 
 from __future__ import annotations

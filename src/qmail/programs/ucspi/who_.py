@@ -1,16 +1,20 @@
 """who@: show who is logged in at a host.
 
-    who@ example.org
-
-What the server sends is shown with its control and eight-bit characters made visible (cat -v).
-
 Usage: who@ [HOST]
+
+    who@ example.org
 
 HOST is this machine where none is given; the port is 11 (systat).
 
+Behaviour:
+What the server sends is shown with its control and eight-bit characters made
+visible, as by `cat -v`. All addresses of HOST are tried as by tcpclient.
+
+Environment: see tcpclient.
 Runs as: whoever started it.
 Faces: the network.
-Exit codes: 0, also where no connection was to be had; that is said on descriptor 2.
+Exit codes: 0 also where no connection was to be had; that is said on descriptor
+    2.
 """
 
 from __future__ import annotations
