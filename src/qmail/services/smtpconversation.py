@@ -30,12 +30,12 @@ class Conversation:
     """One client: its descriptor, its session, and the message it is sending.
 
     `_busy`: it is not to be read from, since a turn of it or an answer of the queue is to come.
-    `_out`: what it has not taken of our replies.
+    `_out`: what it has not taken of our replies. `_heard`: it has done something since the last look at it.
     """
 
     __slots__ = (
-        "_busy", "_committed", "_descriptor", "_latest", "_message", "_muted", "_out", "_over", "_session",
-        "_timeout", "_turns", "_worker", "deadline", "number",
+        "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_message", "_muted", "_out", "_over",
+        "_session", "_timeout", "_turns", "_worker", "number",
     )  # fmt: skip
 
     def __init__(self, worker: Worker, descriptor: int, number: int, session: Session, timeout: int) -> None:
@@ -44,7 +44,8 @@ class Conversation:
         self._busy = self._committed = self._muted = self._over = False
         self._message: queuelinks.Message | None = None
         self._latest = math.inf  # when a message must have come
-        self._extend()
+        self._deadline = clock.monotonic() + timeout
+        self._heard = False
 
     def greet(self) -> None:
         """Begin."""
@@ -59,7 +60,15 @@ class Conversation:
             elif self._busy:
                 self._mute(events)
             else:
-                self._read()
+                try:
+                    data = os.read(self._descriptor, BLOCK)
+                except BlockingIOError:
+                    return
+                except OSError:
+                    self.close(FAILED)
+                    return
+                self._session.receive(data)
+                self._turn()
         except Exception as error:
             self._broken(error)
 
@@ -72,17 +81,12 @@ class Conversation:
         except Exception as error:
             self._broken(error)
 
-    def expire(self) -> None:
-        """The client, or the queue, has kept us waiting for too long."""
-        if self._committed:
-            self._give_up_message()
-            self._answered(submission.Outcome(submission.TIMED_OUT))
-        elif self._out or self._over:
-            self.close(FAILED)
-        else:
-            self._session.timed_out()
-            self.turn()
-            self.close(FAILED)
+    def look(self, now: float) -> None:
+        """To be called every second: end what has kept us waiting for too long, the client or the queue."""
+        if self._heard:
+            self._heard, self._deadline = False, min(now + self._timeout, self._latest)
+        elif now >= self._deadline:
+            self._expire()
 
     def close(self, status: int) -> None:
         """The session is over."""
@@ -93,28 +97,30 @@ class Conversation:
             self._give_up_message()
             self._worker.ended(self, status)
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._descriptor, BLOCK)
-        except BlockingIOError:
-            return
-        except OSError:
+    def _expire(self) -> None:
+        if self._committed:
+            self._give_up_message()
+            self._answered(submission.Outcome(submission.TIMED_OUT))
+        elif self._out or self._over:
             self.close(FAILED)
-            return
-        self._session.receive(data)
-        self._turn()
+        else:
+            self._session.timed_out()
+            self.turn()
+            self.close(FAILED)
 
     def _turn(self) -> None:
         session = self._session
         event = session.turn()
-        if event != WAIT:
-            self._extend()  # a part of a command gains no time
+        if event == WAIT:
+            self._write(session.replies())
+            return
+        self._heard = True  # a part of a command gains no time
         if event > TURN and not self._event(event):
             return
-        if event == WAIT or not session.more:
-            self._write(session.replies())
-        else:
+        if session.more:
             self._take_turns()
+        else:
+            self._write(session.replies())
 
     def _event(self, event: int) -> bool:
         # What a command or a block leads to. False: the session does not go on now.
@@ -128,7 +134,7 @@ class Conversation:
             self._busy = not self._message.write(session.content)
         elif event == COMMIT and self._message is not None:
             self._busy = self._committed = True
-            self.deadline = clock.monotonic() + submission.PATIENCE
+            self._heard, self._deadline = False, clock.monotonic() + submission.PATIENCE
             self._message.write(session.content)
             self._message.finish(session.sender, session.recipients)
             return False
@@ -169,18 +175,15 @@ class Conversation:
             self.close(self._session.code << 8)
             return
         if waited:
-            self._extend()
+            self._heard = True
             self._worker.loop.watch(self._descriptor, self.ready)
             if self._session.more:
                 self._take_turns()
 
-    def _extend(self) -> None:
-        self.deadline = min(clock.monotonic() + self._timeout, self._latest)
-
     def _room(self) -> None:
         # The message may be written on.
         if self._busy and not self._committed and self._message is not None:
-            self._extend()
+            self._heard = True
             self._wake()
             self._take_turns()
 
@@ -191,7 +194,7 @@ class Conversation:
         else:
             self._session.refuse(reply.reply_to(submission.words(outcome)))
         self._latest = math.inf
-        self._extend()
+        self._heard = True
         self._wake()
         if self._session.more:
             self._take_turns()

@@ -129,8 +129,7 @@ class Worker:
 
     def _sweep(self, now: float) -> None:
         for conversation in list(self._conversations):
-            if conversation.deadline <= now:
-                conversation.expire()
+            conversation.look(now)
 
     def _tell(self) -> None:
         try:
