@@ -128,9 +128,7 @@ class DeliveryState:
 
     def _write(self, message: Prepared) -> list[tuple[int, bytes, bytes, int]]:
         number = message.number
-        # Stale ones, of an attempt that a crash has ended, or of a message that had this number.
-        for kind in OURS:
-            self.remove(kind, number)
+        self.forget(number)
         written = []
         for kind, text in message.files():
             try:
@@ -147,6 +145,14 @@ class DeliveryState:
                     os.close(descriptor)
                 raise Trouble(b"trouble writing to " + self.name(kind, number)) from error
         return written
+
+    def forget(self, number: int) -> None:
+        """Remove what stands beside todo/N: stale, of a preprocessing that did not end, or of another message.
+
+        Raises Trouble.
+        """
+        for kind in OURS:
+            self.remove(kind, number)
 
     # ---- deliveries end
 

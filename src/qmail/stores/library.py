@@ -74,12 +74,10 @@ def install(home: bytes, source: Source) -> None:
 
 
 def uninstall(home: bytes) -> None:
-    """Take the library away; lib/ itself stays where it holds something else. Raises OSError."""
+    """Take the library away, and leave lib/ itself."""
     lib = os.fsdecode(home) + "/lib"
     for part in (*PARTS, ".new"):
         shutil.rmtree(f"{lib}/{part}", ignore_errors=True)
-    if os.path.isdir(lib) and not os.listdir(lib):
-        os.rmdir(lib)
 
 
 def launchers(directory: bytes, programs: Mapping[str, str], source: Source) -> int:

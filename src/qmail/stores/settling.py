@@ -51,6 +51,7 @@ class Settling:
         self._clearing, self._bouncing, self._say = clearing, bouncing, say
         self._again = Schedule()
         self._refused: dict[int, Fresh] = {}
+        self._partly: set[int] = set()  # there may be files of a preprocessing that failed
         self._positions: dict[int, Sequence[Mapping[int, int]]] = {}
         self._ending: list[int] = []
         self._now = 0  # of this round
@@ -126,8 +127,9 @@ class Settling:
             fresh = incomplete.popleft()
             if fresh.complete and not fresh.untold:
                 # It was late, but not too late.
-                fresh.stage = COMPLETE
-                self._first.complete.append(fresh)
+                if self._forgotten(fresh, now):
+                    fresh.stage = COMPLETE
+                    self._first.complete.append(fresh)
                 continue
             texts_by_channel, positions = firstattempt.records(fresh)
             self._positions[fresh.number] = positions
@@ -137,12 +139,31 @@ class Settling:
         for fresh in batch:
             trouble = troubles.get(fresh.number)
             if trouble is None:
+                self._partly.discard(fresh.number)
                 fresh.stage = PREPARED
                 self._clearing.ask(b"todo", fresh.number, self._adopt)
             else:
-                self._say(logline.warning(trouble.text))
-                self._refused[fresh.number] = fresh
-                self._again.add(fresh.number, now + AFTER_TROUBLE)
+                self._refuse(fresh, trouble, now)
+
+    def _refuse(self, fresh: Fresh, trouble: Trouble, now: int) -> None:
+        self._say(logline.warning(trouble.text))
+        self._refused[fresh.number] = fresh
+        self._partly.add(fresh.number)
+        self._again.add(fresh.number, now + AFTER_TROUBLE)
+
+    def _forgotten(self, fresh: Fresh, now: int) -> bool:
+        """Is there nothing, or nothing any more, of a preprocessing that failed before?"""
+        if fresh.number not in self._partly:
+            return True
+        try:
+            self._state.forget(fresh.number)
+            if not self._state.sync_names():
+                raise Trouble(b"trouble fsyncing " + self._state.name(b"info", fresh.number))
+        except Trouble as trouble:
+            self._refuse(fresh, trouble, now)
+            return False
+        self._partly.discard(fresh.number)
+        return True
 
     def _adopt(self, number: int) -> None:
         """Its own files count from now on: todo/N is gone, durably."""
