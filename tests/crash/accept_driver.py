@@ -1,5 +1,7 @@
 """What is recorded of acceptance: `accept_driver.py WORKLOAD`, with QMAIL_HOME and the programs' directory in BIN.
 
+`accept_driver.py prepare HOME` makes the home.
+
 It starts qmail-queued, hands messages over, and where a workload says so has qmail-clean remove them
 as qmail-send would. Message number k says `message-k` in its text and in its sender.
 """
@@ -18,6 +20,13 @@ from conftest import start_queued  # noqa: E402
 from submitting import Talk, frame, message  # noqa: E402
 
 HOME = Path(os.environ.get("QMAIL_HOME", "/nonexistent"))
+
+
+def prepare(home: Path) -> None:
+    """An empty home."""
+    from qmail.stores.installation import create
+
+    create(os.fsencode(home))
 
 
 def frames(number: int, size: int = 100) -> bytes:
@@ -113,6 +122,9 @@ WORKLOADS = {work.__name__: work for work in (one_by_one, pair, batch, large, re
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "prepare":
+        prepare(Path(sys.argv[2]))
+        sys.exit()
     with start_queued(HOME) as process:
         try:
             WORKLOADS[sys.argv[1]](process)

@@ -251,19 +251,27 @@ def _apply(one: Pending, names: dict[int, dict[bytes, int]], contents: dict[int,
             contents[inode] = contents[inode][:size].ljust(size, b"\0")
 
 
-def snapshot(top: Path) -> tuple[Tree, tuple[bytes, ...]]:
-    """The files and directories below `top` now, for `Disk`; parents come before what is in them."""
+def snapshot(top: Path, *watched: Path) -> tuple[Tree, tuple[bytes, ...]]:
+    """The files and directories below `watched` (or `top`) now, by their paths below `top`; parents come first."""
     tree: Tree = {}
-    directories = []
-    for place, _below, names in os.walk(os.fsencode(top)):
-        below = os.path.relpath(place, os.fsencode(top))
-        if below != b".":
-            directories.append(below)
-        for name in names:
-            path = os.path.join(place, name)
-            if os.path.isfile(path) and not os.path.islink(path):
-                with open(path, "rb") as file:
-                    tree[os.path.relpath(path, os.fsencode(top))] = file.read()
+    directories: list[bytes] = []
+    for start in watched or (top,):
+        parents = [path for path in reversed(start.parents) if path.is_relative_to(top) and path != top]
+        for parent in parents:
+            if os.fsencode(parent.relative_to(top)) not in directories:
+                directories.append(os.fsencode(parent.relative_to(top)))
+        for place, _below, names in os.walk(os.fsencode(start)):
+            below = os.path.relpath(place, os.fsencode(top))
+            if below != b".":
+                directories.append(below)
+            for name in names:
+                path = os.path.join(place, name)
+                try:
+                    if os.path.isfile(path) and not os.path.islink(path):
+                        with open(path, "rb") as file:
+                            tree[os.path.relpath(path, os.fsencode(top))] = file.read()
+                except FileNotFoundError:
+                    continue  # a running system has removed it
     return tree, tuple(directories)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -143,16 +144,28 @@ _RESUMED = re.compile(r"^<\.\.\. \w+ resumed>(.*)$", re.DOTALL)
 _SENDING = {"write", "writev", "sendto", "sendmsg"}
 
 
-def events(output: Path, watched: Path) -> list[Event]:
-    """Read a recording."""
-    return list(_Reader(os.fsencode(watched)).read(output))
+def on_small_disk(image: Path, place: Path, *prepare: str) -> list[str]:
+    """The words in front of a command that is to find a small file system at `place`.
+
+    It has a journal, and gives inode numbers out again at once. The command `prepare` fills it first.
+    Nobody else sees it, and it goes with the last process that does.
+    """
+    place.mkdir()
+    subprocess.run(["mkfs.ext4", "-q", image, "16m"], check=True, stdout=subprocess.DEVNULL)
+    script = f'mount -o loop {image} {place} && chmod 755 {place} && {shlex.join(prepare)} && exec "$@"'
+    return ["unshare", "-m", "sh", "-c", script, "sh"]
+
+
+def events(output: Path, *watched: Path) -> list[Event]:
+    """Read a recording: what was done below the watched directories."""
+    return list(_Reader([os.fsencode(path) for path in watched]).read(output))
 
 
 class _Reader:
-    def __init__(self, top: bytes) -> None:
-        self.top = top
+    def __init__(self, tops: list[bytes]) -> None:
+        self.tops = tops
         self.files: dict[tuple[int, int], int] = {}  # (pid, descriptor) to our number of an open file
-        self.known: dict[bytes, int] = {}  # path, as first opened, to our number
+        self.private: set[tuple[int, int]] = set()  # those that exec closes
         self.count = 0
 
     def read(self, output: Path) -> Iterator[Event]:
@@ -179,26 +192,36 @@ class _Reader:
             yield from self.event(pid, call[1], call[2], int(call[3]), call[4])
 
     def below(self, path: bytes) -> bool:
-        return path == self.top or path.startswith(self.top + b"/")
+        return any(path == top or path.startswith(top + b"/") for top in self.tops)
 
     def event(self, pid: int, name: str, words: str, result: int, annotation: str | None) -> Iterator[Event]:
         if name in ("clone", "clone3", "fork", "vfork"):
             for (owner, descriptor), file in list(self.files.items()):
                 if owner == pid:
                     self.files[result, descriptor] = file
+                    if (owner, descriptor) in self.private:
+                        self.private.add((result, descriptor))
+        elif name == "execve":
+            for key in [key for key in self.private if key[0] == pid]:
+                self.private.discard(key)
+                self.files.pop(key, None)
         elif name in ("openat", "open", "creat"):
             yield from self.opened(pid, words, result, _hex(annotation or ""))
         elif name in ("dup", "dup2", "dup3") or (name == "fcntl" and "F_DUPFD" in words):
             source = _FIRST_FD.match(words)
             assert source
             self.files.pop((pid, result), None)
+            self.private.discard((pid, result))
             if (pid, int(source[1])) in self.files:
                 self.files[pid, result] = self.files[pid, int(source[1])]
+                if "CLOEXEC" in words:
+                    self.private.add((pid, result))
         elif name == "lseek":
             if (pid, _descriptor(words)) in self.files:
                 yield Moved(self.files[pid, _descriptor(words)], result)
         elif name == "close":
             self.files.pop((pid, _descriptor(words)), None)
+            self.private.discard((pid, _descriptor(words)))
         elif name in ("write", "writev", "pwrite64", "pwritev", "sendto", "sendmsg"):
             yield from self.wrote(pid, name, words, result)
         elif name in ("fsync", "fdatasync", "syncfs", "ftruncate"):
@@ -208,12 +231,15 @@ class _Reader:
 
     def opened(self, pid: int, words: str, descriptor: int, path: bytes) -> Iterator[Event]:
         self.files.pop((pid, descriptor), None)
+        self.private.discard((pid, descriptor))
         if not self.below(path) or ("O_WRONLY" not in words and "O_RDWR" not in words):
             return
         flags = words.rsplit('"', 1)[1]
         created = "O_CREAT" in flags
         self.count += 1
         self.files[pid, descriptor] = self.count
+        if "O_CLOEXEC" in flags:
+            self.private.add((pid, descriptor))
         yield Opened(path, self.count, created, "O_TRUNC" in flags, "O_APPEND" in flags)
 
     def wrote(self, pid: int, name: str, words: str, result: int) -> Iterator[Event]:
@@ -254,7 +280,7 @@ class _Reader:
             yield Removed(paths[0])
         elif name in ("mkdir", "mkdirat"):
             yield MadeDirectory(paths[0])
-        elif name != "execve":
+        else:
             raise AssertionError(f"{name} is not in the model: {words}")
 
 

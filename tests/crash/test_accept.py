@@ -19,13 +19,13 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, open_to_others, start_queued
-from crash import recording
+from crash import accept_driver, recording
 from crash.accept_driver import WORKLOADS
 from crash.disk import Disk, Tree, rebuild, snapshot
-from crash.recording import Event, Sent, Synced, SyncedAll, SyncedDirectory, Wrote
+from crash.exploring import SEED, effective_syncs, explore
+from crash.recording import Event, Sent, Wrote
 from submitting import Talk, files, message
 
-SEED = 20
 ANSWER = re.compile(rb"R\0\0\0.0 (\d+)", re.DOTALL)
 ORDER = re.compile(rb"todo/(\d+)\0")
 MARK = re.compile(rb"message-(\d+)")
@@ -34,7 +34,7 @@ MARK = re.compile(rb"message-(\d+)")
 class Record:
     """One workload as recorded: what happened, and what was there before."""
 
-    def __init__(self, home: Path, workload: str, output: Path, *, before: tuple[str, ...] = ()) -> None:
+    def __init__(self, home: Path, workload: str, output: Path, before: list[str]) -> None:
         self.queue = home / "queue"
         self.before = snapshot(self.queue)
         environment = {"QMAIL_HOME": str(home), "BIN": str(BIN), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
@@ -83,7 +83,7 @@ def told(record: Record, event: Event, acked: set[int], done: set[int], disk: Di
         done.add(int(mark[1]))
 
 
-def problems(record: Record, tree: Tree, acked: set[int], done: set[int]) -> Iterator[str]:
+def problems(record: Record, tree: Tree, acked: frozenset[int], done: frozenset[int]) -> Iterator[str]:
     """What is wrong with a state."""
     found = set()
     for path, envelope in tree.items():
@@ -106,64 +106,41 @@ def problems(record: Record, tree: Tree, acked: set[int], done: set[int]) -> Ite
         yield f"message-{lost} was accepted and is lost"
 
 
-State = tuple[str, Tree, set[int], set[int]]
+State = tuple[str, Tree, frozenset[int], frozenset[int]]
 
 
-def states(record: Record, events: list[Event], count: Counter[str], *, chance: int = 30) -> Iterator[State]:
-    """All states after all steps that differ: how each comes about, the tree, what was accepted, and what done with."""
-    disk = record.disk()
+def states(record: Record, events: list[Event], count: Counter[str], *, since: int = 0) -> Iterator[State]:
+    """All different states: how each comes about, the tree, what was accepted by then, and what done with."""
     acked: set[int] = set()
     done: set[int] = set()
-    seen: set[tuple[object, ...]] = set()
-    for step, event in enumerate([None, *events]):
-        if event is not None:
-            told(record, event, acked, done, disk)
-            disk.do(event)
-        for how, tree in disk.states(SEED + step, chance=chance):
-            count["made"] += 1
-            key = (frozenset(tree.items()), frozenset(acked), frozenset(done))
-            if key not in seen:
-                seen.add(key)
-                count["different"] += 1
-                yield f"after step {step} ({event}), {how}", tree, set(acked), set(done)
 
+    def tell(event: Event, disk: Disk) -> None:
+        told(record, event, acked, done, disk)
 
-def reusing(tmp_path: Path, output: Path) -> tuple[Path, tuple[str, ...]]:
-    """A home on a small file system with a journal, which gives numbers out again at once."""
-    image, place = tmp_path / "image", tmp_path / "small"
-    place.mkdir()
-    subprocess.run(["mkfs.ext4", "-q", image, "16m"], check=True)
-    make = (
-        "import sys, os; sys.path.insert(0, sys.argv[1]); from qmail.stores.installation import create; "
-        "create(os.fsencode(sys.argv[2]))"
-    )
-    source = Path(__file__).parent.parent.parent / "src"
-    script = f'mount -o loop {image} {place} && chmod 755 {place} && {sys.executable} -c "$MAKE" {source} {place}/home'
-    home = place / "home"
-    before = ("env", f"MAKE={make}", "unshare", "-m", "sh", "-c", f'{script} && exec "$@"', "sh")
-    # The same tree outside of the mount, to say what was there before.
-    (home).mkdir()
-    subprocess.run([sys.executable, "-c", make, str(source), str(home)], check=True)
-    return home, before
+    def promised() -> tuple[frozenset[int], frozenset[int]]:
+        return frozenset(acked), frozenset(done)
+
+    for how, tree in explore(record.disk(), events, tell, promised, count, since=since):
+        yield how, tree, *promised()
 
 
 @pytest.fixture(scope="module", params=sorted(WORKLOADS))
 def record(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Record:
     recording.check_available()
     tmp_path = open_to_others(tmp_path_factory.mktemp("crash"))
-    output = tmp_path / "strace"
+    place, before = tmp_path / "place", []
     if request.param == "reuse":
         if os.geteuid():
             pytest.skip("needs root, to mount a small file system")
-        home, before = reusing(tmp_path, output)
-        record = Record(home, "reuse", output, before=before)
+        prepare = (sys.executable, accept_driver.__file__, "prepare", str(place / "home"))
+        before = recording.on_small_disk(tmp_path / "image", place, *prepare)
+    else:
+        place.mkdir()
+    accept_driver.prepare(place / "home")
+    record = Record(place / "home", request.param, tmp_path / "strace", before)
+    if before:
         assert record.said == b"1 numbers for 3 messages\n", "nothing would be proved"
-        return record
-    from qmail.stores.installation import create
-
-    home = tmp_path / "home"
-    create(os.fsencode(home))
-    return Record(home, request.param, output)
+    return record
 
 
 def test_every_state_keeps_every_promise(record: Record) -> None:
@@ -176,24 +153,24 @@ def test_every_state_keeps_every_promise(record: Record) -> None:
 
 
 @pytest.mark.prove
+@pytest.mark.timeout(600)
 def test_without_any_one_sync_a_promise_is_broken(record: Record) -> None:
     """The checker finds what it is made to find: each sync is needed."""
-    syncs = [at for at, event in enumerate(record.events) if isinstance(event, Synced | SyncedDirectory | SyncedAll)]
+    syncs = effective_syncs(record.disk(), record.events)
     assert len(syncs) > 2
     for at in syncs:
-        found = states(record, record.events[:at] + record.events[at + 1 :], Counter())
+        found = states(record, record.events[:at] + record.events[at + 1 :], Counter(), since=at)
         assert any(next(problems(record, *state), None) for _how, *state in found), (
             f"step {at} ({record.events[at]}) can be left out, and nobody would notice"
         )
 
 
 @pytest.mark.prove
+@pytest.mark.timeout(600)
 def test_from_every_state_the_real_programs_go_on(record: Record, tmp_path: Path) -> None:
     """Forty hours later: leftovers go, what was accepted stays, and the next message comes in."""
-    from qmail.stores.installation import create
-
     home = tmp_path / "home"
-    create(os.fsencode(home))
+    accept_driver.prepare(home)
     trees = {
         frozenset(tree.items()): (how, tree, acked, done)
         for how, tree, acked, done in states(record, record.events, Counter())

@@ -21,7 +21,7 @@ from conftest import BIN, start_queued, wait_until
 from crash import recording
 from submitting import Talk, files, kinds, message
 
-pytestmark = pytest.mark.prove
+pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 
 STATE_CALLS = ("openat", "linkat", "unlink", "writev", "write", "fcntl", "fsync", "syncfs", "newfstatat", "fdatasync")
 MOST = 200  # calls of one kind in one workload
