@@ -38,7 +38,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     try:
         entry = pwd.getpwnam(os.fsdecode(argv[1]))
     except KeyError:
-        raise Temporary(b"unknown account " + argv[1]) from None
+        raise Temporary(b"unknown account " + argv[1] + _perhaps_group(argv[1])) from None
     try:
         identity.become(entry.pw_uid, entry.pw_gid)
     except OSError as error:
@@ -48,3 +48,14 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         execute.replace(argv[2:], environ)
     except OSError as error:
         raise Temporary(b"unable to run " + argv[2] + b": " + reason(error)) from None
+
+
+def _perhaps_group(name: bytes) -> bytes:
+    # A group in an account's place is a common slip, and the service would fail every second.
+    import grp
+
+    try:
+        grp.getgrnam(os.fsdecode(name))
+    except KeyError:
+        return b""
+    return b" (there is a group of this name)"
