@@ -3,7 +3,7 @@ QMAIL_HOME ?= /var/qmail
 VENV := .venv
 TEST := $(VENV)/bin/python -m
 
-.PHONY: up test prove bin man setup install check packages lint bench clean
+.PHONY: up test prove bin tools man setup install check packages lint bench clean
 .NOTPARALLEL: # `make setup check` is one after the other
 
 up: bin
@@ -28,17 +28,16 @@ check:
 packages:
 	@sh setup/packages.sh build
 
-$(VENV)/.tests: setup/requirements-test.txt bin
-	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore -r setup/requirements.txt -r setup/requirements-test.txt
-	@touch $@
+tools: bin
+	@sh setup/environment.sh $(VENV) setup/requirements.txt setup/requirements-test.txt
 
-test: $(VENV)/.tests
+test: tools
 	@$(TEST) pytest -m "not prove" -n 2
 
-prove: $(VENV)/.tests
+prove: tools
 	@$(TEST) pytest -m prove -n 2 --dist loadgroup
 
-lint: $(VENV)/.tests
+lint: tools
 	@$(TEST) ruff check src tests setup bench
 	@$(TEST) ruff format --check src tests setup bench
 	@$(TEST) mypy

@@ -17,7 +17,7 @@ if [ -z "${PYTHON:-}" ] || ! good "$PYTHON"; then
   exit 1
 fi
 
-stamp=$dir/.stamp
+stamp=$dir/.stamp-$#
 want=$(cat "$@" | cksum; echo "$PYTHON")
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
 if [ ! -x "$dir/bin/python" ]; then
@@ -36,5 +36,5 @@ install() {
   fi
 }
 set -- $(printf -- '-r %s ' "$@")
-install install --quiet --disable-pip-version-check --root-user-action=ignore "$@"
+install install --quiet --quiet --disable-pip-version-check --root-user-action=ignore "$@"
 echo "$want" > "$stamp"
