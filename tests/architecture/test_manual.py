@@ -32,7 +32,9 @@ def test_a_manual_has_all_its_parts(name: str) -> None:
     text = manpages.text(manpages.source(programs()[name]))
     manual = Manual(text)
     assert text.isascii()
-    assert manual.usage and "Exit codes" in manual.exact
+    assert max(map(len, text.splitlines())) <= 110, "a terminal is no wider"
+    assert manual.usage and any(manual.how)
+    assert {"Behaviour", "Runs as", "Exit codes"} <= manual.exact.keys()
     for title, lines in manual.exact.items():
         assert any(lines), title
 

@@ -55,7 +55,7 @@ def page(name: str, section: int, text: str) -> bytes:
     """The page of a program from its text."""
     manual = Manual(text)
     lines = [*_head(name, section, manual.purpose), ".SH SYNOPSIS", *_as_is(manual.usage)]
-    lines += [".SH WHAT IT IS", *_body([manual.purpose + ".", *manual.what])]
+    lines += [".SH WHAT IT IS", *_body([manual.purpose[:1].upper() + manual.purpose[1:] + ".", *manual.what])]
     lines += [".SH HOW TO USE IT", *_body(manual.how)] if any(manual.how) else []
     lines += [".SH EXACT BEHAVIOUR", *_body(manual.exact.get("Behaviour", []))]
     for title in EXACT[1:]:

@@ -3,9 +3,16 @@
 Usage: qmail
        qmail COMMAND [ARGUMENT...]
 
-`qmail COMMAND` is the program `qmail-COMMAND` of this installation, said in two words: `qmail showctl` is
-qmail-showctl. `qmail` alone lists the commands, each with what it is; `qmail COMMAND --help` is its manual.
-The programs of the mail's own path are not among them: those are started by each other.
+    qmail
+    qmail showctl
+
+`qmail COMMAND` is the program `qmail-COMMAND` of this installation, said in two
+words. `qmail` alone lists the commands, each with what it is; `qmail COMMAND
+--help` is its manual.
+
+Behaviour:
+The programs of the mail's own path are not among the commands: those are started
+by each other.
 
 Runs as: you.
 Exit codes: 100 there is no such command; else those of the command.

@@ -1,14 +1,23 @@
 """config: the first control files, from what DNS says of this host.
 
+Where the network is not in its final state yet, config-fast is the better way.
+
 Usage: config
 
-Looks up the addresses of this host's name, then those of its interfaces, and takes the first name that DNS
-gives one of them for the name of the system; then does what config-fast does. Every other name of an
-interface's address, if it leads back to that address, is added to locals and rcpthosts too. Where the
-network is not in its final state, config-fast is the better way. DNSCACHEIP names other servers to ask.
+    cd /var/qmail && bin/config && bin/qmail-showctl
 
+Behaviour:
+Looks up the addresses of this host's name, then those of its interfaces, and
+takes the first name that DNS gives one of them for the name of the system; then
+does what config-fast does. Every other name of an interface's address, if it
+leads back to that address, is added to locals and rcpthosts too. What stands in
+control files stays.
+
+Environment: DNSCACHEIP names other servers to ask; QMAIL_HOME.
+Files: control/: me, defaultdomain, plusdomain, locals, rcpthosts.
 Runs as: root, or whoever owns the home.
-Exit codes: 0 done; 100 DNS knows no name of this host; 111 a file cannot be read or written.
+Exit codes: 0 done; 100 usage, or DNS knows no name of this host; 111 a file
+    cannot be read or written.
 """
 
 from __future__ import annotations

@@ -4,13 +4,20 @@ Usage: config-fast FQDN
 
     config-fast mail.example.com
 
-Writes the name to control/me, its domain to defaultdomain and plusdomain, and adds the name to
-locals and rcpthosts unless it stands there already. Running it again changes nothing; other control
-files stay as they are. Mail is then accepted from the network for FQDN alone: every name that is
-added to locals or virtualdomains belongs in rcpthosts too.
+FQDN is the full name of this host.
 
+Behaviour:
+Writes the name to control/me, its domain to defaultdomain and plusdomain, and
+adds the name to locals and rcpthosts unless it stands there already. Running it
+again changes nothing; other control files stay as they are. Mail is then
+accepted from the network for FQDN alone: every name that is added to locals or
+virtualdomains belongs in rcpthosts too.
+
+Environment: QMAIL_HOME, else the parent of the bin/ that it stands in.
+Files: control/: me, defaultdomain, plusdomain, locals, rcpthosts.
 Runs as: root, or whoever owns the home.
-Exit codes: 0 done; 100 usage, or not a host name; 111 a file cannot be read or written.
+Exit codes: 0 done; 100 usage, or not a host name; 111 a file cannot be read or
+    written.
 """
 
 from __future__ import annotations

@@ -1,12 +1,20 @@
 """qmail-newu: users/assign becomes users/cdb.
 
+It must be run after each change of users/assign, or nothing happens.
+
 Usage: qmail-newu
 
-qmail-lspawn obeys users/cdb from its next delivery on. The file is replaced as a whole or not at all;
-a users/assign with a bad line, or without the line of a single dot at its end, changes nothing.
+    qmail-pw2u < /etc/passwd > /var/qmail/users/assign && qmail-newu
 
+Behaviour:
+qmail-lspawn obeys users/cdb from its next delivery on. The file is replaced as
+a whole or not at all; a users/assign with a bad line, or without the line of a
+single dot at its end, changes nothing. Its format is that of qmail-users(5).
+
+Files: users/assign, users/cdb, users/cdb.tmp.
 Runs as: root.
-Exit codes: 0; 111 users/assign cannot be read or is bad, or users/cdb cannot be written.
+Exit codes: 0; 111 users/assign cannot be read or is bad, or users/cdb cannot be
+    written.
 """
 
 from __future__ import annotations

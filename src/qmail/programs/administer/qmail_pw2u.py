@@ -1,22 +1,36 @@
 """qmail-pw2u: the system's accounts as lines for users/assign.
 
+With them mail no longer depends on how fast, or how reachable, the list of
+accounts is.
+
 Usage: qmail-pw2u [-/ohHuUC] [-cCHAR] < /etc/passwd > users/assign
 
-Prints the assignments that qmail-getpw would make, so that qmail-newu can turn them into users/cdb, and
-mail no longer depends on how fast the list of accounts is. Skipped are accounts with uid 0, with a capital
-letter in their name (not with -u), and those whose home does not exist or is not their own.
+    -o      skip accounts without a home (default)
+    -h      stop where a home does not exist
+    -H      do not look at homes
+    -u      allow capital letters in names
+    -U      do not (default)
+    -C      no extension addresses
+    -cCHAR  CHAR instead of - before the extension
+    -/      home/.qmail-/ext instead of home/.qmail-ext
 
-    -o  skip accounts without a home (default)       -C  no extension addresses
-    -h  stop where a home does not exist             -c  CHAR instead of - before the extension
-    -H  do not look at homes                         -/  home/.qmail-/ext instead of home/.qmail-ext
-    -u  allow capital letters                        -U  do not (default)
+Run qmail-newu afterwards, and both again when accounts change.
 
-Files in users/: include (only these accounts), exclude (not these), mailnames (`user:name:name...`, instead
-of the account's own name), subusers (`sub:user:pre:`, more addresses, handled by .qmail-pre), append (lines
-added at the end).
+Behaviour:
+Prints the assignments that qmail-getpw would make. Skipped are accounts with
+uid 0, with a capital letter in their name (not with -u), and those whose home
+does not exist or is not their own. A line for user alias gets what nobody else
+does.
 
+Files: in users/, where they exist:
+    include    only these accounts
+    exclude    not these
+    mailnames  `user:name:name...`, instead of the account's own name
+    subusers   `sub:user:pre:`, more addresses, handled by .qmail-pre
+    append     lines added at the end
 Runs as: root.
-Exit codes: 0; 100 usage; 111 no usable user alias in the input, or a file cannot be read.
+Exit codes: 0; 100 usage; 111 no usable user alias in the input, or a file
+    cannot be read.
 """
 
 from __future__ import annotations

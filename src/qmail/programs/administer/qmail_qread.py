@@ -2,16 +2,18 @@
 
 Usage: qmail-qread
 
-For each message one line with date, number, size in bytes and sender, `bouncing` at its end if there are
-failures that the sender was not told of; then a line for each recipient, its parts divided by tabs, those
-that are done marked:
-
     27 Jul 2024 17:11:36 GMT  #49412  1005  <joe@example.org>  bouncing
-      done	local	ann@example.org
-        remote	bob@example.com
+      done  local   ann@example.org
+            remote  bob@example.com
 
-Odd bytes are shown as `_`. Messages that wait in todo/ are not listed; qmail-qstat counts them.
+Behaviour:
+For each message one line with date, number, size in bytes and sender,
+`bouncing` at its end if there are failures that the sender was not told of;
+then a line for each recipient, its parts divided by tabs, those that are done
+marked. Odd bytes are shown as `_`. Messages that wait in todo/ are not listed;
+qmail-qstat counts them. The queue may change meanwhile.
 
+Files: queue/: info, local, remote, mess, bounce.
 Runs as: root, or the owner in single-user mode.
 Exit codes: 0; 111 the queue cannot be read.
 """

@@ -5,9 +5,11 @@ Usage: qmail-qstat
     messages in queue: 26
     messages in queue but not yet preprocessed: 0
 
-The second number is that of messages in todo/: those that qmail-send has not taken over, and those in
-their first attempt.
+Behaviour:
+The second number is that of messages in todo/: those that qmail-send has not
+taken over, and those in their first attempt. The first includes them.
 
+Files: queue/: mess, todo.
 Runs as: root, or the owner in single-user mode.
 Exit codes: 0; 111 the queue cannot be read.
 """

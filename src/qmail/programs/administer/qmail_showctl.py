@@ -2,9 +2,16 @@
 
 Usage: qmail-showctl
 
-First what was decided when the programs were built and installed, then each control file in words,
-`(Default.)` where it is missing, and at the end the files that no program reads.
+    qmail-showctl | less
 
+Behaviour:
+First what was decided when the programs were built and installed, then each
+control file in words, `(Default.)` where it is missing, and at the end the
+files that no program reads: a misspelled name shows up there. qmail-control(5)
+explains the files.
+
+Environment: QMAIL_HOME, else the parent of the bin/ that it stands in.
+Files: everything in control/.
 Runs as: anybody.
 Exit codes: 0; 111 control/ or control/me cannot be read.
 """

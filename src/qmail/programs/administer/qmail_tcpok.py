@@ -2,10 +2,15 @@
 
 Usage: qmail-tcpok
 
-Clears queue/lock/tcpto, so that qmail-remote tries every host again at once.
+    qmail-tcpok && svc -a /service/qmail-send      # after the network was away
 
+Behaviour:
+Clears queue/lock/tcpto, so that qmail-remote tries every host again at once.
+Messages still wait for their time: ALRM makes qmail-send try them now.
+
+Files: queue/lock/tcpto.
 Runs as: root, or qmailr.
-Exit codes: 111 the table cannot be opened, locked or written.
+Exit codes: 0 done; 111 the table cannot be opened, locked or written.
 """
 
 from __future__ import annotations

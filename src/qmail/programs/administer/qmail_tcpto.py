@@ -2,11 +2,16 @@
 
 Usage: qmail-tcpto
 
-One line for each address in queue/lock/tcpto: when it last timed out, and how often lately. An
-address with two or more timeouts is left alone by qmail-remote for about an hour.
+    192.0.2.7 timed out 132 seconds ago; # recent timeouts: 2
 
+Behaviour:
+One line for each address in queue/lock/tcpto: when it last timed out, and how
+often lately. An address with two or more timeouts is left alone by qmail-remote
+for about an hour; qmail-tcpok forgets them.
+
+Files: queue/lock/tcpto.
 Runs as: root, or qmailr.
-Exit codes: 111 the table cannot be read (said on standard output).
+Exit codes: 0 shown; 111 the table cannot be read (said on standard output).
 """
 
 from __future__ import annotations

@@ -2,10 +2,17 @@
 
 Usage: qmail-upq
 
-For a queue whose number of split directories has changed, and for one from qmail before 1.02, which had
-none. No qmail program may run meanwhile; where one does, nothing is touched. What cannot be moved is
-named, and the rest is moved all the same.
+    svc -d /service/qmail-send /service/qmail-queued && qmail-upq
 
+For a queue whose number of split directories has changed, and for one from
+qmail before 1.02, which had none.
+
+Behaviour:
+No qmail program may run meanwhile; where qmail-send does, nothing is touched.
+What cannot be moved is named, and the rest is moved all the same. Run again it
+moves what is left.
+
+Files: queue/: mess, info, local, remote.
 Runs as: root, or the owner in single-user mode.
 Exit codes: 0; 111 qmail-send is running, or something could not be moved.
 """

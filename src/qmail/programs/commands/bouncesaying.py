@@ -1,13 +1,21 @@
-"""bouncesaying: the message bounced, perhaps only if a program says so, from a line of a .qmail file.
+"""bouncesaying: bounce a message, always or if a program says so.
+
+A program for lines of .qmail files.
 
 Usage: bouncesaying TEXT [PROGRAM [ARGUMENT...]]
 
     |bouncesaying 'This address no longer accepts mail.'
+    |bouncesaying 'Too large.' sh -c 'test $(wc -c) -gt 1000000'
 
-Without PROGRAM the message bounces with TEXT. PROGRAM gets the message on descriptor 0: where it exits
-0 the message bounces, where it exits 111 the delivery is tried again; anything else lets the delivery
-go on.
+Without PROGRAM the message bounces with TEXT.
 
+Behaviour:
+PROGRAM gets the message on descriptor 0: where it exits 0 the message bounces,
+where it exits 111, or crashes, the delivery is tried again; anything else lets
+the delivery go on with the next line. TEXT is what the sender is told.
+Deliveries of earlier lines stay done.
+
+Environment: PATH, to find PROGRAM; PROGRAM finds the variables of qmail-local.
 Runs as: the recipient.
 Exit codes: 100 bounced, or usage; 0 not bounced; 111 try again.
 """

@@ -1,15 +1,23 @@
-"""condredirect: the message sent on to another address if a program says so, from a line of a .qmail file.
+"""condredirect: send a message on to another address if a program says so.
+
+A program for lines of .qmail files.
 
 Usage: condredirect ADDRESS PROGRAM [ARGUMENT...]
 
     |condredirect joe-spam@example.org grep -q '^X-Spam: yes'
+    ./Maildir/
 
-PROGRAM gets the message on descriptor 0. Where it exits 0, the message goes to ADDRESS, from SENDER, and
-later lines of .qmail are not followed; where it exits 111 the delivery is tried again; anything else
-lets the delivery go on.
+Behaviour:
+PROGRAM gets the message on descriptor 0. Where it exits 0, the message goes to
+ADDRESS, from SENDER, with DTLINE in front, and later lines of .qmail are not
+followed; where it exits 111, or crashes, the delivery is tried again; anything
+else lets the delivery go on with the next line.
 
+Environment: SENDER and DTLINE, set by qmail-local; QMAILQUEUE replaces
+qmail-queue; PATH, to find PROGRAM.
 Runs as: the recipient.
-Exit codes: 99 sent on; 0 not sent on; 100 usage, refused for good, or a variable is missing; 111 try again.
+Exit codes: 99 sent on; 0 not sent on; 100 usage, refused for good, or a
+    variable is missing; 111 try again.
 """
 
 from __future__ import annotations

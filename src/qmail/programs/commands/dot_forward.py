@@ -1,20 +1,32 @@
-"""dot-forward: a sendmail-style .forward file followed, from a line of a .qmail file.
+"""dot-forward: follow a sendmail-style .forward file.
+
+A program for lines of .qmail files, and for users who come from sendmail, and
+keep their .forward files.
 
 Usage: dot-forward [-nN] FILE...
 
     |dot-forward .forward
     ./Mailbox
 
-The first FILE that exists and asks for anything is followed: the message goes to the addresses in it,
-and to commands ("|command"), which get it with UFLINE, RPLINE and DTLINE in front. An address that is
-USER, or USER@HOST, means that the delivery goes on with the next line of .qmail. Incomplete addresses
-are completed as by qmail-inject. Files, :include: and groups are not followed.
+    -n  show what FILE asks for, and do nothing
+    -N  (default) do it
 
-    -n  show what FILE asks for, and do nothing          -N  (default) do it
+Behaviour:
+The first FILE that exists and asks for anything is followed: the message goes
+to the addresses in it, from NEWSENDER, and to commands (`"|command"`), which
+get it with UFLINE, RPLINE and DTLINE in front. An address that is USER, or
+USER@HOST, means that the delivery goes on with the next line of .qmail.
+Incomplete addresses are completed as by qmail-inject. Files, :include: and
+groups are not followed, and are errors that may pass.
 
+Environment: USER, HOST, NEWSENDER, UFLINE, RPLINE, DTLINE, set by qmail-local;
+QMAILQUEUE replaces qmail-queue; QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN,
+QMAILPLUSDOMAIN replace the control files.
+Files: FILE; control/: me, defaulthost, defaultdomain, plusdomain.
 Runs as: the recipient.
-Exit codes: 99 done; 0 done and the delivery goes on, or there was no FILE; 100 usage, a command or the
-queue refused for good; 111 a FILE that cannot be read or understood, or another failure that may pass.
+Exit codes: 99 done; 0 done and the delivery goes on, or there was no FILE; 100
+    usage, a command or the queue refused for good; 111 a FILE that cannot be
+    read or understood, or another failure that may pass.
 """
 
 from __future__ import annotations

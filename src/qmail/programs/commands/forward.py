@@ -1,14 +1,24 @@
-"""forward: the message sent on to other addresses, from a line of a .qmail file.
+"""forward: send a message on to other addresses.
+
+A program for lines of .qmail files.
 
 Usage: forward ADDRESS...
 
     |forward sue@example.org bill@example.org
+    |forward sue-"$DEFAULT"@example.org
 
-The message goes back into the queue with a Delivered-To line (DTLINE) in front, from NEWSENDER. Unlike
-a forward line of .qmail, the addresses may depend on the environment: `|forward sue-"$DEFAULT"@example.org`.
+Unlike a forward line of .qmail, the addresses may depend on the environment.
 
+Behaviour:
+The message goes back into the queue with a Delivered-To line (DTLINE) in front,
+from NEWSENDER. ADDRESS is taken as it stands: an address without a host goes to
+envnoathost.
+
+Environment: NEWSENDER and DTLINE, set by qmail-local; QMAILQUEUE replaces
+qmail-queue.
 Runs as: the recipient.
-Exit codes: 0 queued; 100 refused for good, or a variable is missing; 111 try again.
+Exit codes: 0 queued; 100 refused for good, or a variable is missing; 111 try
+    again.
 """
 
 from __future__ import annotations

@@ -1,15 +1,23 @@
-"""preline: a program run with the lines that old mail tools expect in front of the message.
+"""preline: run a program with the lines that old mail tools expect before a message.
+
+A program for lines of .qmail files.
 
 Usage: preline [-dfr] PROGRAM [ARGUMENT...]
 
     |preline procmail
 
-PROGRAM gets UFLINE (From_), RPLINE (Return-Path), DTLINE (Delivered-To), and then the message, on
-descriptor 0. Left out are: -f UFLINE, -r RPLINE, -d DTLINE.
+    -f  leave UFLINE out, the From_ line of an mbox
+    -r  leave RPLINE out, the Return-Path field
+    -d  leave DTLINE out, the Delivered-To field
 
+Behaviour:
+PROGRAM gets the three lines, in this order, and then the message, on descriptor
+0. A PROGRAM that exits 0 without having read all of it is an error.
+
+Environment: UFLINE, RPLINE, DTLINE, set by qmail-local; PATH, to find PROGRAM.
 Runs as: the recipient.
-Exit codes: those of PROGRAM; 100 usage, a variable is missing, or PROGRAM is; 111 it crashed, or did not
-read all of its input.
+Exit codes: those of PROGRAM; 100 usage, a variable is missing, or PROGRAM is;
+    111 it crashed, or did not read all of its input.
 """
 
 from __future__ import annotations

@@ -1,14 +1,21 @@
-"""qbiff: word of new mail on the terminals where the user is logged in, from a line of a .qmail file.
+"""qbiff: tell of new mail on the terminals where the user is logged in.
+
+A program for lines of .qmail files.
 
 Usage: qbiff
 
     ./Maildir/
     |qbiff
 
-Who has said `biff y` on a terminal (which gives its owner the x bit there) sees for whom the message is,
-from whom, its subject and its first lines. What could mean something to a terminal is shown as `?`.
-Nobody is kept waiting: where a terminal takes nothing more, the rest is left out.
+And on the terminal, say `biff y` (which gives its owner the x bit there).
 
+Behaviour:
+Who has said `biff y` sees for whom the message is, from whom, its subject and
+its first lines. What could mean something to a terminal is shown as `?`. Nobody
+is kept waiting: where a terminal takes nothing more, the rest is left out.
+
+Environment: USER, RECIPIENT, SENDER, set by qmail-local.
+Files: /run/utmp says who is logged in.
 Runs as: the recipient.
 Exit codes: 0 always, so that no mail is lost or delayed.
 """

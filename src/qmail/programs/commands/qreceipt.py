@@ -1,16 +1,21 @@
-"""qreceipt: the answer to somebody who asked to be told of delivery, from a line of a .qmail file.
+"""qreceipt: answer somebody who asked to be told of delivery.
+
+A program for lines of .qmail files.
 
 Usage: qreceipt ADDRESS
 
     ./Maildir/
     |qreceipt joe@example.org
 
-Where the message has a Notice-Requested-Upon-Delivery-To field that names ADDRESS, byte for byte, a
-success notice goes to SENDER, from nobody, so that it is never answered. The message itself goes where
-the other lines of .qmail say.
+Behaviour:
+Where the message has a Notice-Requested-Upon-Delivery-To field that names
+ADDRESS, byte for byte, a success notice goes to SENDER, from nobody, so that it
+is never answered. The message itself goes where the other lines of .qmail say.
 
+Environment: SENDER, set by qmail-local; QMAILQUEUE replaces qmail-queue.
 Runs as: the recipient.
-Exit codes: 0 answered, or nothing to answer; 100 usage, or a field that cannot be read; 111 try again.
+Exit codes: 0 answered, or nothing to answer; 100 usage, or a field that cannot
+    be read; 111 try again.
 """
 
 from __future__ import annotations

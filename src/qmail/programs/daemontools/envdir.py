@@ -1,7 +1,7 @@
 """envdir: run a program with variables taken from the files of a directory.
 
-One file for each variable is easier to change by a script than a line in a
-run script is, and a secret in a file shows up in no list of processes.
+One file for each variable is easier to change by a script than a line in a run
+script is, and a secret in a file shows up in no list of processes.
 
 Usage: envdir DIRECTORY PROGRAM [ARGUMENT...]
 

@@ -1,4 +1,4 @@
-"""envuidgid: put the uid and gid of an account into the environment, then run a program.
+"""envuidgid: put the numbers of an account into the environment, then run a program.
 
 For programs that start as root and give it up by themselves later, when they
 have done what only root may, such as `tcpserver -U`.

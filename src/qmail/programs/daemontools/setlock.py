@@ -13,10 +13,10 @@ Usage: setlock [-nNxX] FILE PROGRAM [ARGUMENT...]
     -X  say why, and end with 111 (default)
 
 Behaviour:
-FILE is made where it is missing, with mode 600; what is in it stays. The lock is
-one of flock(2). PROGRAM takes the place of setlock and inherits FILE, open for
-writing, as the lowest free descriptor: the lock lasts until PROGRAM, and every
-process that it gave the descriptor to, has ended or closed it.
+FILE is made where it is missing, with mode 600; what is in it stays. The lock
+is one of flock(2). PROGRAM takes the place of setlock and inherits FILE, open
+for writing, as the lowest free descriptor: the lock lasts until PROGRAM, and
+every process that it gave the descriptor to, has ended or closed it.
 
 Runs as: anybody who may write to FILE.
 Exit codes: 100 usage; 111 FILE cannot be opened or locked (without -x), or

@@ -17,8 +17,8 @@ Each option takes a number, or `=` for as much as the hard limit allows:
 
 Behaviour:
 Only soft limits change: PROGRAM may raise them again, up to the hard limit. A
-number above the hard limit counts as the hard limit. Of two options for the same
-limit the later one counts. Where a limit is smaller than what the start of
+number above the hard limit counts as the hard limit. Of two options for the
+same limit the later one counts. Where a limit is smaller than what the start of
 PROGRAM needs, PROGRAM fails: programs of this package need about 60 MB with -a
 and -m. Numbers are decimal; what is no number is a usage error. PROGRAM takes
 the place of softlimit.

@@ -20,9 +20,10 @@ nothing in it is lost when either side is started again.
 Behaviour:
 It looks again every five seconds, and at once on HUP: a new directory gets its
 supervise, a supervise that has gone is started again. A `log` that appears
-later is not seen. A removed directory's supervise goes on; end it with `svc -dx`
-first. Services are known by device and inode, so that a rename is no new one.
-At most 1,000 directories. Where no process can be made, svscan waits a minute.
+later is not seen. A removed directory's supervise goes on; end it with `svc
+-dx` first. Services are known by device and inode, so that a rename is no new
+one. At most 1,000 directories. Where no process can be made, svscan waits a
+minute.
 
 TERM and INT without --stop, and KILL always, leave the services running. With
 --stop, each log reads what is left when its service is down, and ends when it

@@ -10,8 +10,8 @@ Or a unit of systemd with `ExecStart=/command/svscanboot`, `Restart=always` and
 `KillMode=process`. DIRECTORY is /service where none is given.
 
 Behaviour:
-What an earlier svscan may have left running in DIRECTORY is ended first:
-`svc -dx` for every service and its log, for at most 5 seconds. Then it runs
+What an earlier svscan may have left running in DIRECTORY is ended first: `svc
+-dx` for every service and its log, for at most 5 seconds. Then it runs
 
     svscan DIRECTORY 2>&1 | readproctitle service errors: ....
 

@@ -22,7 +22,8 @@ Everything, errors included, goes to descriptor 1: `supervise not running`,
 
 Files: DIRECTORY/down, DIRECTORY/supervise/ok, DIRECTORY/supervise/status.
 Runs as: whoever may write to supervise/ok, usually root.
-Exit codes: 0 whatever the services do; 111 the working directory cannot be kept.
+Exit codes: 0 whatever the services do; 111 the working directory cannot be
+    kept.
 """
 
 from __future__ import annotations

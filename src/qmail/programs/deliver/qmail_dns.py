@@ -1,17 +1,30 @@
 """qmail-dns: answers names, addresses and mail exchangers for the other programs.
 
+It is the only resident program with the DNS library, and remembers answers for
+all.
+
 Usage: qmail-dns [-i SECONDS]
 
-Listens at qr/dns (protocols/dnsquery), asks the name servers of $DNSCACHEIP, else /etc/resolv.conf, and
-remembers what they say as long as it holds. It is the only resident program with the DNS library.
-A validating name server on this machine is recommended; what it vouches for is told on.
+    exec setuidgid qmailr qmail-dns          # a run script; it need not be a service
 
-qmail-rspawn starts one at the first question where none runs, with the socket on descriptor 0;
--i lets it end after so many seconds without a question. As a service of its own it needs no option.
+    -i SECONDS  end after so long without a question
 
-Runs as: qmailr. A second one for the same home exits 111.
-Faces: name servers, and questions of every local user; each user but qmail's own has a share.
-Exit codes: 0 idle; 100 usage; 111 another one runs, or the socket cannot be made.
+qmail-rspawn and tcpserver start one where none runs.
+
+Behaviour:
+Listens at qr/dns (with -i: at the socket on descriptor 0), asks the name
+servers of $DNSCACHEIP, else /etc/resolv.conf, and remembers what they say as
+long as it holds. A validating name server on this machine is recommended; what
+it vouches for is told on. A second qmail-dns for the same home exits 111.
+
+Environment: DNSCACHEIP: addresses of name servers, `ADDRESS@PORT` for other
+ports.
+Files: QMAIL_HOME/qr/dns; /etc/resolv.conf.
+Runs as: qmailr.
+Faces: name servers, and questions of every local user; each user but qmail's
+own has a share.
+Exit codes: 0 idle; 100 usage; 111 another one runs, or the socket cannot be
+    made.
 """
 
 from __future__ import annotations

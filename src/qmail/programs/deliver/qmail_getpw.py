@@ -1,15 +1,25 @@
 """qmail-getpw: which account of the system owns a local part.
 
+It is asked where users/cdb has no answer. To use other accounts than those of
+the system, put another program in its place, with the same output.
+
 Usage: qmail-getpw LOCAL
 
-Prints user, uid, gid, home, dash and ext, each followed by a NUL. LOCAL belongs to the account of that
-name, or of the longest beginning of it before a hyphen; ext is what follows the hyphen. Capitals do not
-count. Accounts with uid 0, with a capital letter or 32 or more bytes in their name, and those that do
-not own their home, or have none, own no address. What nobody owns belongs to user alias.
+    $ qmail-getpw joe-lists | xargs -0
+    joe 1000 100 /home/joe - lists
+
+Behaviour:
+Prints user, uid, gid, home, dash and ext, each followed by a NUL. LOCAL belongs
+to the account of that name, or of the longest beginning of it before a hyphen;
+ext is what follows the hyphen. Capitals in LOCAL do not count. Accounts with
+uid 0, with a capital letter or 32 or more bytes in their name, and those that
+do not own their home, or have none, own no address. What nobody owns belongs to
+user alias, with all of LOCAL as ext.
 
 Runs as: qmailp.
 Faces: strangers' local parts.
-Exit codes: 100 usage; 115 a home does not answer now; 116 there is no user alias; 111 else.
+Exit codes: 0 there is an answer; 100 usage; 115 a home does not answer now; 116
+    there is no user alias; 111 another failure that may pass.
 """
 
 from __future__ import annotations

@@ -2,19 +2,38 @@
 
 Usage: qmail-local [-nN] USER HOME LOCAL DASH EXT DOMAIN SENDER DEFAULT
 
-Reads the message on descriptor 0, which must be a file, and follows HOME/.qmailDASHEXT, or the first of
-the default files that exists, or DEFAULT (see dot-qmail(5)): appends to mbox files, puts it into Maildirs,
-runs programs, and forwards, after all else, in one go. Instructions are followed in order; one that fails
-ends the delivery. What is reported as done is durable.
+    cd; qmail-local -n "$USER" ~ "$USER-list" - list example.org '' ./Mailbox
 
-    -n  only say what would be done       -N  do it (default)
+The example shows what would happen with mail for USER-list@example.org;
+qmail-lspawn runs it for each delivery.
 
-A message that has this address's Delivered-To line already is looping, and refused. Prints what was done:
-`did FILES+FORWARDS+PROGRAMS`, and `qp N` where it was forwarded.
+    -n  only say what would be done
+    -N  do it (default)
 
+USER owns HOME, LOCAL@DOMAIN is the recipient. HOME/.qmailDASHEXT is followed,
+or the first of the default files that exists, or DEFAULT (see dot-qmail(5)).
+
+Behaviour:
+Reads the message on descriptor 0, which must be a file, from its start. Appends
+to mbox files, puts it into Maildirs, runs programs, and forwards, after all
+else, in one go. Instructions are followed in order; one that fails ends the
+delivery. What is reported as done is durable. Printed is what was done, `did
+FILES+FORWARDS+PROGRAMS`, and `qp N` where it was forwarded. A message that has
+this address's Delivered-To line already is looping, and refused. A home that
+anybody may write to, or with its sticky bit set, defers all mail; so does a
+.qmail file that anybody may write to.
+
+Programs run by /bin/sh in HOME, with the message on descriptor 0; exit codes 0
+and 99 (no more lines) are good, 100, 64, 65, 70, 76, 77, 78, 112 fail for good,
+others may pass.
+
+Environment: programs find SENDER, NEWSENDER, RECIPIENT, LOCAL, USER, HOME,
+HOST, HOST2, HOST3, HOST4, EXT, EXT2, EXT3, EXT4, DEFAULT, DTLINE, RPLINE,
+UFLINE.
+Files: HOME/.qmail*.
 Runs as: the user.
 Faces: strangers' messages.
-Exit codes: 0 delivered; 100 failed for good; 111 try again later.
+Exit codes: 0 delivered; 100 failed for good, or usage; 111 try again later.
 """
 
 from __future__ import annotations

@@ -1,21 +1,31 @@
 """qmail-lspawn: local deliveries for qmail-send, each as the user it is for.
 
+It is the one program that stays root, so it does as little as can be: look up
+an account, become it, and let others deliver. It never reads a byte of a
+message.
+
 Usage: qmail-lspawn DEFAULT
 
-Takes orders on descriptor 0 and reports on descriptor 1 (see qmail.protocols.spawn). The local part of the
-recipient is looked up in users/cdb, else among the accounts of the system by qmail-getpw; qmail-local is
-run as that user with the message on descriptor 0. DEFAULT are the instructions for users without a .qmail
+qmail-start runs it. DEFAULT are the instructions for users without a .qmail
 file, such as ./Mailbox.
 
-Never reads a byte of a message: it opens the file, sees that it is one of the queue's, and hands the
-descriptor on. Nothing is delivered as root. In single-user mode everything runs as that one user, and an
-assignment to another uid is deferred.
+Behaviour:
+Orders come on descriptor 0, reports go to descriptor 1, with many deliveries at
+a time. The local part of a recipient is looked up in users/cdb, else among the
+accounts of the system by qmail-getpw; qmail-local is run as that user with the
+message, which must be a file of the queue, on descriptor 0. Where
+bin/qmail-local is our own, warm processes, each of one user for its whole life,
+do the same work; after a few seconds without mail they end. Nothing is
+delivered as root. A delivery ends when all its processes have closed descriptor
+1, or 10 minutes after qmail-local. In single-user mode everything runs as that
+one user, and an assignment to another uid is deferred.
 
-HUP: processes that wait for more mail of a user are let go.
-
+Files: users/cdb, queue/mess.
+Signals: HUP: processes that wait for more mail of a user are let go.
 Runs as: root.
 Faces: addresses from strangers, and reports from every user.
-Exit codes: 0 when descriptor 0 ends and all deliveries are reported; 100 usage; 111 no queue.
+Exit codes: 0 when descriptor 0 ends and all deliveries are reported; 100 usage;
+    111 no queue.
 """
 
 from __future__ import annotations

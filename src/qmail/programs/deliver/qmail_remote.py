@@ -2,21 +2,33 @@
 
 Usage: qmail-remote HOST SENDER RECIPIENT...
 
-    echo message | qmail-remote smtp.example.com sender@example.com recipient@example.com
+    $ qmail-remote example.com me@example.org you@example.com < message
+    r
+    K192.0.2.1 accepted message.
 
-The message is read from descriptor 0. HOST is a name, whose mail exchangers are asked for, or an
-address in brackets; control/smtproutes may send it elsewhere. The result is written to descriptor 1,
-records that each end with NUL: for each recipient that the server answered for, in order,
+The message is read from descriptor 0. HOST is a name, whose mail exchangers are
+asked for, or an address in brackets; control/smtproutes may send it elsewhere.
+qmail-rspawn runs it for each delivery, or does the same in a warm process.
 
-    r (accepted)   h TEXT (refused for good)   s TEXT (refused for now)
+Behaviour:
+The result is written to descriptor 1, records that each end with NUL: for each
+recipient that the server answered for, in order, r (accepted), h TEXT (refused
+for good) or s TEXT (refused for now); then one for the message: K TEXT
+(accepted), D TEXT (failed for good), Z TEXT (try again later).
 
-then one for the message: K TEXT (accepted), D TEXT (failed for good), Z TEXT (try again later).
+Exchangers are tried by preference, equal ones in a chance order, IPv6 and IPv4;
+an address that is silent for a second is overtaken by the next one of the same
+host. Addresses that lately timed out (queue/lock/tcpto) are left alone for
+about an hour. This host's own addresses are never connected to, unless a route
+says so. A reply may have 256 KiB, and timeoutremote seconds for all of it.
+After a connection that is lost behind the final dot, the message may arrive
+twice, and the report says so.
 
-Reads control/: helohost, smtproutes, timeoutconnect, timeoutremote. Hosts that lately timed out
-(queue/lock/tcpto) are left alone for about an hour.
-
+Environment: DNSCACHEIP names servers to ask instead of qmail-dns.
+Files: control/: me, helohost, smtproutes, timeoutconnect, timeoutremote;
+queue/lock/tcpto.
 Runs as: qmailr.
-Faces: the servers of other hosts; every reply has a limit in size and time.
+Faces: the servers of other hosts.
 Exit codes: 0 always.
 """
 

@@ -2,12 +2,22 @@
 
 Usage: qmail-rspawn
 
-Reads orders from descriptor 0 and writes reports to descriptor 1, many at a time, as
-protocols/spawn says. Each delivery is one run of qmail-remote, with the message on descriptor 0.
-Where bin/qmail-remote is our own, processes that have it loaded already do the work; $QMAILREMOTE,
-or another program in its place, is started anew for each delivery. When the orders end, running
-deliveries are finished first.
+qmail-start runs it.
 
+Behaviour:
+Reads orders from descriptor 0 and writes reports to descriptor 1, many at a
+time. Each delivery is one run of qmail-remote, with the message on descriptor
+0. Where bin/qmail-remote is our own, processes that have it loaded already do
+the work: they greet with EHLO, send MAIL, RCPT and DATA together where the
+server announces PIPELINING, and keep the connection a few seconds for the next
+message to the same host. $QMAILREMOTE, or another program in the place of
+qmail-remote, is started anew for each delivery. Its report is read as that of
+qmail-remote; what is none is a failure that may pass. When the orders end,
+running deliveries are finished first.
+
+Environment: QMAILREMOTE.
+Files: queue/mess; see qmail-remote and qmail-dns, which it starts where none
+runs.
 Runs as: qmailr.
 Exit codes: 0 at the end of the orders; 111 without a home or its queue.
 """

@@ -1,9 +1,16 @@
 """datemail: sendmail with a Date line in local time.
 
+qmail-inject writes dates in universal time; with this one your own clock is
+shown.
+
 Usage: datemail [SENDMAIL-OPTION...] [RECIPIENT...]
 
     datemail -t < message
 
+Behaviour:
+It is `predate sendmail`, with the same arguments.
+
+Environment: TZ; see sendmail.
 Runs as: the user.
 Exit codes: those of predate and sendmail.
 """

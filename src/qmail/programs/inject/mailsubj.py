@@ -4,8 +4,15 @@ Usage: mailsubj SUBJECT [RECIPIENT...]
 
     ps ax | mailsubj 'What runs' joe sue@example.org
 
+Behaviour:
+A header with the Subject and a To field for the RECIPIENTs is put in front of
+the input, and qmail-inject does the rest. A line break in SUBJECT becomes a
+blank.
+
+Environment: see qmail-inject.
 Runs as: the user.
-Exit codes: those of qmail-inject; 100 usage; 111 qmail-inject crashed, or cannot be run.
+Exit codes: those of qmail-inject; 100 usage; 111 qmail-inject crashed, or
+    cannot be run.
 """
 
 from __future__ import annotations

@@ -2,11 +2,14 @@
 
 Usage: predate PROGRAM [ARGUMENT...]
 
-    predate qmail-inject
+    predate qmail-inject < message
 
-The date is that of this moment in the time zone of TZ. A PROGRAM that does not read all of its input is
-no error.
+Behaviour:
+PROGRAM reads a Date line and then the input from descriptor 0. The date is that
+of this moment in the time zone of TZ. A PROGRAM that does not read all of its
+input is no error.
 
+Environment: TZ; PATH, to find PROGRAM.
 Runs as: the user.
 Exit codes: those of PROGRAM; 100 usage; 111 PROGRAM crashed, or cannot be run.
 """

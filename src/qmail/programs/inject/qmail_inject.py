@@ -2,28 +2,43 @@
 
 Usage: qmail-inject [-nNaAhH] [-fSENDER] [RECIPIENT...]
 
-    echo 'To: steve' | qmail-inject
+    (echo To: steve; echo Subject: hello; echo; echo 'How are you?') | qmail-inject
 
-The message is read from descriptor 0. Addresses in its header are completed, a missing From, Date,
-Message-ID or Cc is added, Bcc, Return-Path and Content-Length are removed (qmail-header(5)); whatever
-is not rewritten stays byte for byte. The header is kept in memory and may have 16 MiB, the body
-is not.
+    -a  send to the RECIPIENTs alone
+    -h  send to the recipients in the header alone
+    -H  send to both
+    -A  (default) to the RECIPIENTs, or to the header's where there are none
+    -n  show the message on descriptor 1, and send nothing
+    -N  (default) queue it
+    -fSENDER  the envelope sender, whatever else says
 
-    -a  send to the RECIPIENTs alone          -h  send to the recipients in the header alone
-    -A  (default) to the RECIPIENTs, or to    -H  send to both
-        the header's where there are none     -fSENDER  the envelope sender
-    -n  show the message on descriptor 1      -N  (default) queue it
+Recipients in the header are those of To, Cc, Bcc and Apparently-To, or, where
+there is any Resent field, of Resent-To, Resent-Cc and Resent-Bcc.
 
-QMAILUSER, MAILUSER, USER, LOGNAME name the user, QMAILHOST, MAILHOST his host, QMAILNAME, MAILNAME, NAME
-the person, whichever comes first; QMAILSUSER and QMAILSHOST are for the envelope sender alone.
-QMAILINJECT holds letters: c From as `address (person)`; s ignore Return-Path, f From, i Message-ID;
-r one bounce address a recipient, m one a message. QMAILMFTFILE names a file of mailing lists: a message
-to one of them gets Mail-Followup-To. QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN, QMAILPLUSDOMAIN and
-QMAILIDHOST stand in for the control files. QMAILQUEUE replaces qmail-queue.
+Behaviour:
+Addresses in the header are completed: without a host they get defaulthost, a
+host without a dot gets defaultdomain, one that ends in a plus sign plusdomain.
+A missing From, Date, Message-ID or Cc is added. Bcc, Return-Path and
+Content-Length are removed; the first Return-Path is the envelope sender.
+Everything else stays byte for byte. An unfinished last line gets its newline.
+The header is kept in memory and may have 16 MiB, the body is not.
 
+Environment: the first of these that is set counts.
+    QMAILUSER, MAILUSER, USER, LOGNAME   the user in From and the envelope sender
+    QMAILHOST, MAILHOST                  the host of both
+    QMAILNAME, MAILNAME, NAME            the person in From
+    QMAILSUSER, QMAILSHOST               the envelope sender alone
+    QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN, QMAILPLUSDOMAIN, QMAILIDHOST
+                                         instead of the control files
+    QMAILMFTFILE  a file of mailing lists; mail to one gets Mail-Followup-To
+    QMAILQUEUE    a program instead of qmail-queue
+    QMAILINJECT   letters: c write From as `address (person)`; s, f, i throw away Return-Path,
+                  From, Message-ID of the input; r a bounce address for each recipient; m for
+                  each message
+Files: control/: me, defaulthost, defaultdomain, plusdomain, idhost.
 Runs as: the user.
-Exit codes: 0 queued, or shown; 100 usage, a sender that cannot be read, a message refused for good;
-111 a failure that may pass.
+Exit codes: 0 queued, or shown; 100 usage, an address that cannot be read, a
+    message refused for good; 111 a failure that may pass.
 """
 
 from __future__ import annotations

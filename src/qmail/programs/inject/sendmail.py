@@ -1,17 +1,30 @@
-"""sendmail: the old name under which programs send mail, over qmail-inject, qmail-smtpd and qmail-qread.
+"""sendmail: the old name under which programs send mail.
+
+Many programs know no other way to send mail. What they need of sendmail is
+here, done by qmail-inject, qmail-smtpd and qmail-qread.
 
 Usage: sendmail [-t] [-fSENDER] [-FNAME] [-bp] [-bs] [RECIPIENT...]
+       mailq
+       newaliases
 
     sendmail -t -i < message
 
     -t          recipients come from the header, and from the arguments
     -fSENDER    the envelope sender, and the user in From
     -FNAME      the person in From
-    -bs         speak SMTP on descriptors 0 and 1        -bp  (or the name mailq) show the queue
-    -bm -i -v -m -n... -oX -eX -BX -pX -E -J -x          allowed, and without effect
+    -bs         speak SMTP on descriptors 0 and 1, and take mail for everywhere
+    -bp         (or the name mailq) show the queue
+    -bm -i -v -m -n... -oX -eX -BX -pX -E -J -x   allowed, and without effect
 
-qmail has no aliases file: the name newaliases only says where to look.
+Behaviour:
+The message is sent by qmail-inject: with -t by `qmail-inject -H`, else by
+`qmail-inject -a`. A line with a single dot does not end the input. -bs runs
+qmail-smtpd with RELAYCLIENT set, DATABYTES=0 and a client that is localhost;
+-bp runs qmail-qread. qmail has no aliases file: the name newaliases only says
+where to look, and exits 100.
 
+Environment: see qmail-inject; -f sets QMAILUSER and QMAILHOST, -F sets
+MAILNAME.
 Runs as: the user.
 Exit codes: those of the program that is run; 100 usage; 111 it cannot be run.
 """

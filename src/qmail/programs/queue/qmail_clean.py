@@ -1,20 +1,31 @@
 """qmail-clean: remove what qmail-send names.
 
+qmail-send decides, but may not remove files from todo/, intd/ and mess/: these
+belong to another user. So it asks qmail-clean, which does just this.
+
 Usage: qmail-clean
 
-Orders come on descriptor 0, each ended by a NUL, and each gets one byte on descriptor 1:
+qmail-start runs it. Orders come on descriptor 0, each ended by a NUL:
 
     todo/N    remove intd/N and todo/N: message N is preprocessed, or done with
     foop/N    remove intd/N and mess/N: message N is to be no more
 
-    +  gone (or never there)    !  a file could not be removed, ask again later    x  no such order
+Behaviour:
+Each order gets one byte on descriptor 1:
 
-Orders that arrive together are answered together. From time to time qmail-clean removes what writers
-that died left in pid/ and intd/: files of at least 36 hours, of no message in todo/, that nobody
-holds the lock of. It ends when the orders end.
+    +  gone (or never there)
+    !  a file could not be removed, ask again later
+    x  no such order
 
+Orders that arrive together are answered together. From time to time qmail-clean
+removes what writers that died left in pid/ and intd/: files not written to for
+36 hours, of no message in todo/, that nobody holds the lock of. It ends when
+the orders end.
+
+Files: QMAIL_HOME/queue: pid, intd, todo, mess.
 Runs as: qmailq.
-Exit codes: 0 the orders ended; 111 the queue cannot be entered, or nobody reads the answers.
+Exit codes: 0 the orders ended; 111 the queue cannot be entered, or nobody reads
+    the answers.
 """
 
 from __future__ import annotations

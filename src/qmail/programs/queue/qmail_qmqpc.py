@@ -1,20 +1,31 @@
-"""qmail-qmqpc: one message handed to another host's queue by QMQP; stands in for qmail-queue.
+"""qmail-qmqpc: in place of qmail-queue, hand a message to another host by QMQP.
+
+A host without a queue of its own (mini-qmail) needs no qmail daemon at all: its
+programs think that they talk to qmail-queue.
 
 Usage: qmail-qmqpc < MESSAGE 1< ENVELOPE
 
-    ln -s qmail-qmqpc /var/qmail/bin/qmail-queue        (a host without a queue of its own, mini-qmail)
+    echo 192.0.2.25 > /var/qmail/control/qmqpservers
+    ln -sf qmail-qmqpc /var/qmail/bin/qmail-queue
 
-Message and envelope are read as by qmail-queue. The servers in control/qmqpservers, one IP address a line,
-are tried in turn until one of them takes the connection; what that one says counts. A connection has 10
-seconds to come about, then each read and write 60; a message of more than 1 MiB waits in a nameless
-file in TMPDIR, else /tmp.
+Or, for some programs only: QMAILQUEUE=/var/qmail/bin/qmail-qmqpc.
 
+Behaviour:
+Message and envelope are read as by qmail-queue. The servers in
+control/qmqpservers, one IP address a line, are tried in turn until one of them
+takes the connection; what that one says counts. A connection has 10 seconds to
+come about, then each read and write 60. A message of more than 1 MiB waits in a
+nameless file in $TMPDIR, else /tmp.
+
+Environment: TMPDIR.
+Files: control/qmqpservers.
 Runs as: whoever sends mail.
 Faces: the network.
-Exit codes: 0 accepted; 11, 31 refused for good; 51 out of memory; 52 timeout; 53 no room for the message;
-    54 it cannot be read; 55 no server in control/qmqpservers; 56 no socket; 71 refused for now; 72 a
-    server did not answer; 73 a server refused the connection; 74 the conversation failed; 81 internal
-    bug; 91 the envelope is malformed.
+Exit codes: 0 accepted; 11, 31 refused for good; 51 out of memory; 52 timeout;
+    53 no room for the message; 54 the message cannot be read; 55 no server in
+    control/qmqpservers; 56 no socket; 71 refused for now; 72 a server did not
+    answer; 73 a server refused the connection; 74 the conversation failed; 81
+    internal bug; 91 the envelope is malformed.
 """
 
 from __future__ import annotations

@@ -1,21 +1,36 @@
 """qmail-queue: one message into the queue, or nothing.
 
+Everything that sends mail ends here: programs for people, servers, forwards and
+bounces. What it has accepted is not lost.
+
 Usage: qmail-queue < MESSAGE 1< ENVELOPE
 
-The message is read from descriptor 0, and after its end the envelope from descriptor 1:
+The message is read from descriptor 0, and after its end the envelope from
+descriptor 1:
 
     F<sender> NUL T<recipient> NUL T<recipient> NUL ... NUL
 
-An address may have 1002 bytes; what follows the last NUL is not read. qmail-queue has no rights of
-its own: it hands everything to qmail-queued, which writes the queue, and exits 0 when the message is
-durable there. It gives up after 24 hours.
+A person uses qmail-inject instead, which makes header and envelope.
 
+Behaviour:
+An address may have 1002 bytes; an envelope 64 MiB and a million recipients.
+What follows the last NUL is not read. A Received line with the caller's uid and
+pid is put in front of the message; nothing else changes in it.
+
+qmail-queue has no rights of its own: it hands everything to qmail-queued, which
+writes the queue, and exits 0 when the message is durable there. It says
+nothing: the exit code is all. Codes from 11 to 40 are for good, the others may
+pass. It gives up after 24 hours, and on ALRM.
+
+Files: QMAIL_HOME/qq/socket.
+Signals: ALRM: exit 52, nothing is queued.
 Runs as: whoever sends mail.
-Exit codes: 0 accepted; 11 an address is too long; 31 the envelope is too large; 51 out of memory;
-    52 timeout; 53 write error or disk full; 54 the message or the envelope cannot be read to its end;
-    56 qmail-queued cannot be reached; 61 no home directory; 62 to 66 trouble in queue, pid, mess, intd,
-    todo; 71 the user has too many unfinished messages; 72, 74 qmail-queued does not answer; 81 internal
-    bug; 91 the envelope is malformed.
+Exit codes: 0 accepted; 11 an address is too long; 31 the envelope is too large;
+    51 out of memory; 52 timeout; 53 write error or disk full; 54 the message or
+    the envelope cannot be read to its end; 56 qmail-queued cannot be reached;
+    61 no home directory; 62 to 66 trouble in queue, pid, mess, intd, todo; 71
+    the user has too many unfinished messages; 72, 74 qmail-queued does not
+    answer; 81 internal bug; 91 the envelope is malformed.
 """
 
 from __future__ import annotations

@@ -1,21 +1,20 @@
 """qmail-queued: the only writer of new messages.
 
+qmail-queue, and what stands in its place, hand their messages to it: so nothing needs to be setuid.
 Usage: qmail-queued [-s]
 
-Programs that hand over a message (qmail-queue, and those that stand in its place) speak to the
-socket QMAIL_HOME/qq/socket. Any local user may; the kernel says who it is, and that is written into
-the message. Nobody is told that a message was accepted before it is durable. Messages that become
-complete at the same time share the waits for the disk. qmail-send is told of each.
+    exec qmail-queued        # a run script; where it is no service, qmail-start starts one
 
-A user who is not qmail's own has a share of the connections, and all those users together a quarter.
-A message may take 24 hours to arrive. At most 64 KiB of one are held in memory.
-
-Started by root it becomes qmailq. It stays in the foreground. TERM: it takes no new messages, ends
-those under way within 10 seconds, and exits. HUP: the same, and then it starts itself anew.
-
-There is only one. qmail-start begins a stand-in (-s) where none runs; it asks one of another version to
-end first, and itself ends for one that is started without -s, such as a service that came up later.
-
+    -s  a stand-in, as qmail-start starts it: it asks one of another version to end first, and ends
+        for one that is started without -s, such as a service that came up later
+Behaviour:
+Listens at a socket for every local user; the kernel says who it is, and that is written into the
+message. Nobody is told that a message was accepted before it is durable; messages that become complete
+together share the waits for the disk. qmail-send is told of each. A user who is not qmail's own has a
+share of the connections, and all those users together a quarter. A message may take 24 hours to
+arrive; at most 64 KiB of one are held in memory. Started by root it becomes qmailq.
+Files: QMAIL_HOME/qq: socket, lock; queue/: pid, mess, intd, todo.
+Signals: TERM: it ends what is under way within 10 seconds, and exits. HUP: then it starts itself anew.
 Runs as: qmailq.
 Faces: every local user.
 Exit codes: 0 after TERM; 100 usage; 111 another one is running, or it cannot start.

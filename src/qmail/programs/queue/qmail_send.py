@@ -1,22 +1,40 @@
 """qmail-send: decides about every message in the queue.
 
-Usage: qmail-send, started by qmail-start
+It is the only keeper of delivery state: it decides who gets a message how, when
+it is tried again, and when its sender is told of a failure. It delivers nothing
+itself.
 
-It routes recipients to local or remote, tells the spawners whom to deliver to, within
-concurrencylocal and concurrencyremote, tries again what was deferred, tells senders what failed, and
-has qmail-clean remove what is done. It is the only keeper of delivery state. Its log is described in
-qmail-log(5).
+Usage: qmail-send
 
-A fresh message is delivered straight from todo/; it gets files in info/, local/ and remote/ only if
-that leaves something to do. The order of writes is that of docs/queue.md.
+qmail-start runs it. People tell it things by signals, through its supervise:
 
-Descriptors: 0 log; 1, 2 orders and reports of qmail-lspawn; 3, 4 of qmail-rspawn; 5, 6 of qmail-clean.
-Signals: TERM: finish the deliveries that run, and exit. ALRM: try everything now. HUP: read locals and
-virtualdomains again. Where nobody empties the log, mail goes on; beyond 32 MiB of it lines are dropped
-and counted.
+    svc -h /service/qmail-send       # read locals and virtualdomains again
+    svc -a /service/qmail-send       # try everything now
+    svc -d /service/qmail-send       # end, when running deliveries have
 
+Behaviour:
+A recipient is local where its host is in locals, or virtualdomains says so, and
+else remote. The spawners are told whom to deliver to, within concurrencylocal
+and concurrencyremote. What was deferred is tried again at the square of growing
+times: after 400 seconds, then 1600, 3600 ... for remote mail, earlier for local
+mail. After queuelifetime a failure that may pass counts as one for good.
+Failures are sent to the envelope sender in one message; failures of that, to
+doublebounceto. A double bounce that fails is dropped.
+
+A fresh message is delivered straight from todo/; it gets files in info/, local/
+and remote/ only if that leaves something to do. The order of writes is that of
+docs/queue.md. The log, on descriptor 0, is described in qmail-log(5); where
+nobody empties it, mail goes on, and beyond 32 MiB lines are dropped and
+counted. Orders and reports of qmail-lspawn are on 1 and 2, of qmail-rspawn on 3
+and 4, of qmail-clean on 5 and 6. What cannot be understood in the queue goes to
+bad/.
+
+Files: control/: see qmail-control(5); queue/: info, local, remote, bounce are
+its own; lock/sendmutex, lock/trigger.
+Signals: TERM, ALRM, HUP: see above. Running deliveries are finished on TERM.
 Runs as: qmails.
-Exit codes: 0 after TERM or the loss of a helper; 111 it cannot start.
+Exit codes: 0 after TERM or the loss of a helper; 111 it cannot start: the log
+    says why.
 """
 
 from __future__ import annotations

@@ -2,16 +2,23 @@
 
 Usage: qmail-start [DEFAULTDELIVERY [LOGGER ARGUMENT...]]
 
-    qmail-start ./Maildir/ splogger qmail
+    exec env - PATH="/var/qmail/bin:$PATH" qmail-start ./Maildir/
+    qmail-start ./Mailbox splogger qmail &
 
-It opens the pipes between the programs, starts qmail-lspawn, qmail-rspawn and qmail-clean, each as its
-own user, and becomes qmail-send. DEFAULTDELIVERY is what a user without a .qmail file gets, lines as in
-dot-qmail(5); ./Mailbox where it is not given. The log goes to LOGGER, run as qmaill, or else to
-standard output. Where no qmail-queued runs, one is started, in a session of its own. A missing
-lock/trigger is made.
+The first line is for a run script with multilog, the second for a boot script.
+DEFAULTDELIVERY is what a user without a .qmail file gets, lines as in
+dot-qmail(5); ./Mailbox where it is not given. The log goes to LOGGER, run as
+qmaill, or else to standard output.
 
-In single-user mode everything runs as the one user.
+Behaviour:
+It opens the pipes between the programs, starts qmail-lspawn, qmail-rspawn and
+qmail-clean, each as its own user, and becomes qmail-send. Where no qmail-queued
+runs, one is started, in a session of its own, which goes on when qmail-send
+ends. A missing lock/trigger is made. All of them inherit the environment, and
+so do the programs of .qmail files. In single-user mode (queue/ is ours, and we
+are not root) everything runs as the one user.
 
+Environment: QMAIL_HOME, else the parent of the bin/ that qmail-start stands in.
 Runs as: root, for a moment.
 Exit codes: those of qmail-send; 111 something cannot be started.
 """

@@ -1,15 +1,21 @@
 """splogger: lines of a log to syslog.
 
+For machines whose logs go to syslog; syslog may lose entries, multilog does
+not.
+
 Usage: splogger [TAG [FACILITY]]
 
     qmail-start ./Mailbox splogger qmail
 
-Each line from descriptor 0 becomes an entry under TAG (default splogger) in FACILITY (a number, default 2,
-mail), with the time in front as seconds since 1970 and microseconds. `alert:` and `warning:` at the start of
-a line make it that urgent. Bytes that cannot be printed become `?`; a line of more than 800 bytes becomes
-several entries, the later ones with `+` between time and text.
+TAG is splogger where none is given. FACILITY is a number of syslog(3): 2, mail,
+where none is given.
 
-Syslog may lose entries; multilog does not.
+Behaviour:
+Each line from descriptor 0 becomes an entry with the time in front, as seconds
+since 1970 and microseconds. `alert:` and `warning:` at the start of a line make
+it that urgent. Bytes that cannot be printed become `?`. A line of more than 800
+bytes becomes several entries, the later ones with `+` between time and text. An
+unfinished last line is logged too.
 
 Runs as: qmaill.
 Exit codes: 0 the end of the input; 111 reading failed.

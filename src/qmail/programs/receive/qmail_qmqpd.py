@@ -1,17 +1,27 @@
 """qmail-qmqpd: take one message by QMQP, for anybody, and put it into the queue.
 
+The other side is a host without a queue of its own (qmail-qmqpc). It may send
+anywhere: so who may connect at all is for tcpserver's rules to say, deny by
+default.
+
 Usage: qmail-qmqpd
 
-    tcpserver -u `id -u qmaild` -g `id -g qmaild` -x /etc/tcp.qmqp.cdb 0 628 qmail-qmqpd
+    echo '192.0.2.:allow
+    :deny' | tcprules /etc/tcp.qmqp.cdb /etc/tcp.qmqp.tmp
+    tcpserver -u "$(id -u qmaild)" -g "$(id -g qmaild)" -x /etc/tcp.qmqp.cdb 0 628 qmail-qmqpd
 
-Talks QMQP on descriptors 0 and 1: the other side is a host without a queue of its own (qmail-qmqpc), and
-may send anywhere. So who may connect at all is for tcpserver's rules to say: deny by default. The
-environment tells the client's name and address (tcp-environ(5)). The client has an hour.
+Behaviour:
+Talks QMQP on descriptors 0 and 1: message, sender and recipients in one
+netstring, one answer: K (accepted), Z (try again later) or D (failed for good)
+and words. At most 100,000 recipients. A Received line names the client. The
+client has an hour.
 
+Environment: TCPREMOTEIP, TCPREMOTEHOST, TCPREMOTEINFO, TCPLOCALHOST
+(tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
 Runs as: qmaild.
 Faces: the network.
-Exit codes: 0 answered, or the client ended; 100 what it says is no QMQP; 111 something is larger than can
-be, or the system refuses.
+Exit codes: 0 answered, or the client ended; 100 what it says is no QMQP; 111
+    something is larger than can be, or the system refuses.
 """
 
 from __future__ import annotations

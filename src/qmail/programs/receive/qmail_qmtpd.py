@@ -1,20 +1,28 @@
 """qmail-qmtpd: take mail by QMTP and put it into the queue.
 
+QMTP sends a message in one packet instead of a dialogue, for hosts that
+exchange much.
+
 Usage: qmail-qmtpd
 
-    tcpserver -u `id -u qmaild` -g `id -g qmaild` -x /etc/tcp.qmtp.cdb 0 209 qmail-qmtpd
+    tcpserver -u "$(id -u qmaild)" -g "$(id -g qmaild)" -x /etc/tcp.qmtp.cdb 0 209 qmail-qmtpd
 
-Talks QMTP on descriptors 0 and 1 and hands each message to qmail-queue, or to $QMAILQUEUE. Each recipient
-gets an answer of its own. The environment says who the client is (tcp-environ(5)); RELAYCLIENT lets it
-send anywhere and is appended to each recipient, DATABYTES replaces control/databytes.
+Behaviour:
+Talks QMTP on descriptors 0 and 1 and hands each message to qmail-queue. Each
+recipient gets an answer of its own: K (accepted), Z (try again later) or D
+(failed for good) and words; a packet without recipients gets none. Recipients
+are judged as by qmail-smtpd: without control/rcpthosts no recipient with a host
+is taken, unless RELAYCLIENT is set. At most 100,000 recipients a packet. A
+packet has an hour.
 
-Control files: rcpthosts, morercpthosts.cdb, databytes. Without rcpthosts no recipient with a host is
-taken, unless RELAYCLIENT is set. A package has an hour.
-
+Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
+recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
+TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
+Files: control/: rcpthosts, morercpthosts.cdb, databytes.
 Runs as: qmaild.
 Faces: the network.
-Exit codes: 0 the client ended; 100 what it says is no QMTP; 111 a control file cannot be read, or
-something is larger than can be.
+Exit codes: 0 the client ended; 100 what it says is no QMTP; 111 a control file
+    cannot be read, or something is larger than can be.
 """
 
 from __future__ import annotations

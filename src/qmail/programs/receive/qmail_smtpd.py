@@ -1,24 +1,42 @@
 """qmail-smtpd: take mail by SMTP and put it into the queue.
 
+It knows nothing of networks: tcpserver accepts the connection, decides who may
+connect, and says who is calling.
+
 Usage: qmail-smtpd
 
-    tcpserver -u `id -u qmaild` -g `id -g qmaild` -x /etc/tcp.smtp.cdb 0 smtp qmail-smtpd
+    tcpserver -vHR -u "$(id -u qmaild)" -g "$(id -g qmaild)" -x /etc/tcp.smtp.cdb
+        0 smtp qmail-smtpd
 
-Talks SMTP on descriptors 0 and 1 and hands each message to qmail-queue, or to $QMAILQUEUE. A message
-is acknowledged when it is in the queue for good. The environment says who the client is
-(tcp-environ(5)); RELAYCLIENT lets it send anywhere and is appended to each recipient, DATABYTES
-replaces control/databytes.
+To see what it says, run it in a terminal, and type HELO me, then QUIT.
 
-Control files, read at the start: smtpgreeting (default: me), rcpthosts, morercpthosts.cdb, badmailfrom,
-databytes, localiphost, timeoutsmtpd. Without rcpthosts no recipient with a host is taken, unless
-RELAYCLIENT is set.
+Behaviour:
+Talks SMTP (RFC 5321) with PIPELINING, 8BITMIME, and SIZE where databytes sets a
+limit, on descriptors 0 and 1. Each message goes to qmail-queue; it is
+acknowledged when it is in the queue for good. A recipient is taken where
+rcpthosts or morercpthosts.cdb names the host, or it has none; without rcpthosts
+no recipient with a host is taken. A sender in badmailfrom is refused at RCPT. A
+line that ends in a bare LF is a command like any other, but in a message it is
+451 and the end. A message that has been through 100 hosts is looping, and
+refused. A command may have 32 KiB, all recipients together 2 MiB, and each wait
+for the client ends after timeoutsmtpd seconds. A Received line names the
+client.
 
-Where tcpserver is told to run qmail-smtpd without arguments, sessions are held by a few processes of that
-name which are there already. Nothing of the above changes, but that control files are read when they have
-changed; with QMAILQUEUE, a variable that qmail-smtpd does not know in tcpserver's rules, or another program
-in the place of qmail-smtpd or qmail-queue, each connection gets a program as ever. SMTPDCLIENTS=1 in
-tcpserver's environment keeps clients in processes of their own.
+Where tcpserver is told to run qmail-smtpd without arguments, sessions are held
+by a few processes of that name which are there already. Nothing of the above
+changes, but that control files are read when they have changed; with
+QMAILQUEUE, a variable that qmail-smtpd does not know in tcpserver's rules, or
+another program in the place of qmail-smtpd or qmail-queue, each connection gets
+a program as ever.
 
+Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
+recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
+TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
+SMTPDCLIENTS=1 in tcpserver's environment keeps clients in processes of their
+own.
+Files: control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
+databytes, localiphost, timeoutsmtpd. One that cannot be read ends the session
+with 421.
 Runs as: qmaild.
 Faces: the network.
 Exit codes: 0 the client said QUIT; 1 the session ended in another way.

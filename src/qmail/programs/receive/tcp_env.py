@@ -12,10 +12,11 @@ Usage: tcp-env [-rR] [-tN] PROGRAM [ARGUMENT...]
     -tN  wait at most N seconds for ident (30)
 
 Behaviour:
-The variables of tcp-environ(5) are made from the connection on descriptor 0, and
-PROGRAM takes the place of tcp-env. Under tcpserver, where PROTO is TCP already,
-the environment stays as it is. Names are asked of the name servers of this
-machine; where none could say, TCPREMOTEHOST and TCPLOCALHOST are `softdnserror`.
+The variables of tcp-environ(5) are made from the connection on descriptor 0,
+and PROGRAM takes the place of tcp-env. Under tcpserver, where PROTO is TCP
+already, the environment stays as it is. Names are asked of the name servers of
+this machine; where none could say, TCPREMOTEHOST and TCPLOCALHOST are
+`softdnserror`.
 
 Environment: PROTO: see above; PATH, to find PROGRAM. DNSCACHEIP does not count.
 Runs as: whoever started it.

@@ -1,13 +1,22 @@
 """maildir2mbox: move the mail of a Maildir into an mbox.
 
-Usage: MAILDIR=DIRECTORY MAIL=MBOX MAILTMP=FILE maildir2mbox
+For mail readers that know no Maildir.
 
-Writes what MAIL has, and behind it every message of MAILDIR, oldest first, to MAILTMP, puts MAILTMP in
-MAIL's place, and only then removes the messages: whatever happens, no mail is lost, though some may be
-there twice. MAIL is locked meanwhile. MAILTMP and MAIL must be on one file system. Run one at a time.
+Usage: maildir2mbox
 
+    MAILDIR=~/Maildir MAIL=~/Mailbox MAILTMP=~/.mailtmp maildir2mbox && mutt -f ~/Mailbox
+
+Behaviour:
+Writes what MAIL has, and behind it every message of MAILDIR, those in new/ and
+cur/, oldest first, to MAILTMP, puts MAILTMP in MAIL's place, and only then
+removes the messages: whatever happens, no mail is lost, though some may be
+there twice. MAIL is locked meanwhile. MAILTMP and MAIL must be on one file
+system. Run one at a time.
+
+Environment: MAILDIR, MAIL, MAILTMP.
 Runs as: the user.
-Exit codes: 0; 111 a variable is missing, or something cannot be read or written.
+Exit codes: 0; 111 a variable is missing, or something cannot be read or
+    written.
 """
 
 from __future__ import annotations

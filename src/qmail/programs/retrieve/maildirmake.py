@@ -2,8 +2,14 @@
 
 Usage: maildirmake NAME
 
-Makes the directory NAME with tmp, new and cur in it, for its owner alone.
+    maildirmake ~/Maildir
+    echo ./Maildir/ > ~/.qmail
 
+Behaviour:
+Makes the directory NAME with tmp, new and cur in it, for its owner alone (mode
+700). What exists stays, and is an error. See maildir(5).
+
+Runs as: the user who will get the mail.
 Exit codes: 0; 100 usage; 111 it cannot be made.
 """
 

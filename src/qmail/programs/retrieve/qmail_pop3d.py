@@ -4,11 +4,18 @@ Usage: qmail-pop3d MAILDIR
 
     tcpserver 0 pop3 qmail-popup pop.example.org checkpassword qmail-pop3d Maildir
 
-Talks POP3 (RFC 1939) on descriptors 0 and 1, after qmail-popup and a checker. The messages are those that
-were there at the start, oldest first. At QUIT, and only then, what was deleted goes and what was new is
-new no longer. Files that deliveries left in tmp/ 36 hours ago are removed. Each wait for the client ends
-after 1,200 seconds.
+MAILDIR is relative to the user's home, where the checker has gone.
 
+Behaviour:
+Talks POP3 (RFC 1939) on descriptors 0 and 1, after qmail-popup and a checker:
+STAT, LIST, UIDL, RETR, TOP, DELE, RSET, LAST, NOOP, QUIT. The messages are
+those that were there at the start, oldest first, and only regular files; UIDL
+gives their file names. At QUIT, and only then, what was deleted goes and what
+was in new/ moves to cur/. Files that deliveries left in tmp/ 36 hours ago are
+removed. Each wait for the client ends after 1,200 seconds; a command of more
+than 8 KiB is none.
+
+Files: MAILDIR/new, MAILDIR/cur, MAILDIR/tmp.
 Runs as: the user.
 Faces: the network.
 Exit codes: 0; 1 run by root.

@@ -1,15 +1,22 @@
-"""qmail-popup: greet a POP3 client, take its name and password, and hand them to a program that checks them.
+"""qmail-popup: greet a POP3 client, and have its name and password checked.
 
 Usage: qmail-popup HOSTNAME CHECKER [ARGUMENT...]
 
     tcpserver 0 pop3 qmail-popup pop.example.org checkpassword qmail-pop3d Maildir
 
-CHECKER finds name, password and the greeting's time stamp on descriptor 3, each ended by a NUL; where they
-are right it becomes the user and runs its arguments, which go on with the conversation on descriptors 0
-and 1 (http://cr.yp.to/checkpwd/interface.html). USER and PASS, or APOP (RFC 1939 7), are understood. Each
-wait for the client ends after 1,200 seconds.
+HOSTNAME stands in the greeting. The password crosses the network as it is,
+unless the client uses APOP, or something in front encrypts.
 
-Runs as: root, so that CHECKER may.
+Behaviour:
+CHECKER finds name, password and the greeting's time stamp on descriptor 3, each
+ended by a NUL; where they are right it becomes the user and runs its arguments,
+which go on with the conversation on descriptors 0 and 1. USER and PASS, or APOP
+(RFC 1939 7), are understood, and QUIT. Where CHECKER exits with another code
+than 0, the client hears that authorization failed; either way the conversation
+ends with it. Each wait for the client ends after 1,200 seconds; a command of
+more than 8 KiB is none.
+
+Runs as: root, so that CHECKER may become the user.
 Faces: the network.
 Exit codes: 1 always.
 """

@@ -7,8 +7,8 @@ Usage: mconnect-io
     tcpclient -i 192.0.2.7 mx.example.org smtp mconnect-io
 
 Behaviour:
-Standard input goes to descriptor 7, every LF with a CR in front; what comes from
-descriptor 6 goes to standard output as it is. It ends with descriptor 6.
+Standard input goes to descriptor 7, every LF with a CR in front; what comes
+from descriptor 6 goes to standard output as it is. It ends with descriptor 6.
 
 Runs as: whoever started it.
 Faces: the network.

@@ -35,8 +35,8 @@ rblsmtpd.
 Environment: RBLSMTPD, TCPREMOTEIP; DNSCACHEIP (see tcpclient).
 Runs as: the user of PROGRAM.
 Faces: the network.
-Exit codes: 100 usage; 111 PROGRAM cannot be run; 0 after a refused conversation;
-    else those of PROGRAM.
+Exit codes: 100 usage; 111 PROGRAM cannot be run; 0 after a refused
+    conversation; else those of PROGRAM.
 """
 
 from __future__ import annotations

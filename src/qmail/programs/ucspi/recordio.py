@@ -10,11 +10,11 @@ Usage: recordio PROGRAM [ARGUMENT...]
     14871 < HELO me
 
 Behaviour:
-Each line shown begins with the process id of PROGRAM and `<` for input or `>` for
-output. It ends with a blank where the line ended, with `+` where only the packet
-did, and is `[EOF]` at the end. A packet of more than 256 bytes is shown in
-pieces, each written at once, so that lines of several conversations do not mix.
-Passwords are shown as everything else is. The program's own bytes pass
+Each line shown begins with the process id of PROGRAM and `<` for input or `>`
+for output. It ends with a blank where the line ended, with `+` where only the
+packet did, and is `[EOF]` at the end. A packet of more than 256 bytes is shown
+in pieces, each written at once, so that lines of several conversations do not
+mix. Passwords are shown as everything else is. The program's own bytes pass
 unchanged.
 
 PROGRAM takes the place of recordio; a child of it copies, and ends with the

@@ -7,8 +7,8 @@ Usage: tcpcat [HOST [PORT]]
 HOST is this machine where none is given, PORT is 17 (qotd).
 
 Behaviour:
-Nothing is sent. Binary data pass unchanged. It ends when the server hangs up. All
-addresses of HOST are tried as by tcpclient.
+Nothing is sent. Binary data pass unchanged. It ends when the server hangs up.
+All addresses of HOST are tried as by tcpclient.
 
 Environment: see tcpclient.
 Runs as: whoever started it.

@@ -23,18 +23,19 @@ HOST `0` or empty is this machine; PORT is a number or a name from services(5).
 
 Behaviour:
 PROGRAM gets the connection as descriptor 6, for reading, and 7, for writing;
-both ends are described by the variables of tcp-environ(5). It takes the place of
-tcpclient. All addresses of HOST are tried, in a chance order, IPv4 before IPv6.
-What may be left out of HOST is completed by the rules of $DNSREWRITEFILE, else
-/etc/dnsrewrite, else $LOCALDOMAIN, else the search list of /etc/resolv.conf.
+both ends are described by the variables of tcp-environ(5). It takes the place
+of tcpclient. All addresses of HOST are tried, in a chance order, IPv4 before
+IPv6. What may be left out of HOST is completed by the rules of $DNSREWRITEFILE,
+else /etc/dnsrewrite, else $LOCALDOMAIN, else the search list of
+/etc/resolv.conf.
 
 Environment: DNSCACHEIP names servers to ask instead of those of
 /etc/resolv.conf; DNSREWRITEFILE, LOCALDOMAIN: see above; PATH, to find PROGRAM.
 Files: /etc/resolv.conf, /etc/dnsrewrite.
 Runs as: whoever started it.
 Faces: the network.
-Exit codes: 100 usage; 111 no connection, or PROGRAM cannot be run; else those of
-    PROGRAM.
+Exit codes: 100 usage; 111 no connection, or PROGRAM cannot be run; else those
+    of PROGRAM.
 """
 
 from __future__ import annotations

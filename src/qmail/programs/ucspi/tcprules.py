@@ -28,10 +28,11 @@ address the first line counts. A warning on descriptor 2 names lines whose order
 suggests something else.
 
 Behaviour:
-A part of an address may be a range (`10.0.0.1-9`, `10.2-3.`); the address may be
-a network (`10.0.0.0/12`); IPv6 stands in brackets. Any character may take the
-place of the quotes around a value. Blanks at the end of a line do not count.
-Keys with `=` are for tcpserver without -H, keys with `@` for tcpserver with -r.
+A part of an address may be a range (`10.0.0.1-9`, `10.2-3.`); the address may
+be a network (`10.0.0.0/12`); IPv6 stands in brackets. Any character may take
+the place of the quotes around a value. Blanks at the end of a line do not
+count. Keys with `=` are for tcpserver without -H, keys with `@` for tcpserver
+with -r.
 
 CDB is replaced by a rename of TMP, on the same file system: a running tcpserver
 sees the old rules or the new ones, whole. Where a line is wrong CDB stays as it
@@ -39,8 +40,8 @@ was. Input may have 256 MiB, CDB 4 GiB.
 
 Files: CDB; TMP is left where something fails.
 Runs as: whoever may write there.
-Exit codes: 0 also with warnings; 100 usage, or a line that is no rule; 111 a file
-    cannot be read, written or moved.
+Exit codes: 0 also with warnings; 100 usage, or a line that is no rule; 111 a
+    file cannot be read, written or moved.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""tcprulescheck: say what tcpserver would do with a client, following compiled rules.
+"""tcprulescheck: say what compiled rules would have tcpserver do.
 
 For trying rules out before clients do.
 
@@ -16,8 +16,8 @@ The client is described by TCPREMOTEIP, TCPREMOTEHOST and TCPREMOTEINFO.
 Behaviour:
 Printed are the rule that decides (`default:` where none fits), the variables it
 sets, and the decision. An unset TCPREMOTEHOST or TCPREMOTEINFO is one that
-tcpserver does not know (-H, -R); an empty one is another client. See tcprules for
-the order of look-up.
+tcpserver does not know (-H, -R); an empty one is another client. See tcprules
+for the order of look-up.
 
 Environment: TCPREMOTEIP, TCPREMOTEHOST, TCPREMOTEINFO.
 Runs as: whoever may read CDB.
