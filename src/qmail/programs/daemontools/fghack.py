@@ -15,6 +15,7 @@ more. A program that closes all descriptors it does not know cannot be kept.
 Signals that supervise sends reach fghack, and not the process in the
 background: `svc -d` does not end that.
 
+Environment: PATH, to find PROGRAM.
 Runs as: anybody.
 Exit codes: 100 usage; 111 PROGRAM cannot be run, or was ended by a signal
     (`child crashed`); else those of PROGRAM.

@@ -12,6 +12,7 @@ The group, and the session, are new. Where the process leads a group already,
 the kernel allows no new session, and none is needed: PROGRAM is run as it is.
 PROGRAM takes the place of pgrphack.
 
+Environment: PATH, to find PROGRAM.
 Runs as: anybody.
 Exit codes: 100 usage; 111 PROGRAM cannot be run; else those of PROGRAM.
 """

@@ -18,6 +18,7 @@ is one of flock(2). PROGRAM takes the place of setlock and inherits FILE, open
 for writing, as the lowest free descriptor: the lock lasts until PROGRAM, and
 every process that it gave the descriptor to, has ended or closed it.
 
+Environment: PATH, to find PROGRAM.
 Runs as: anybody who may write to FILE.
 Exit codes: 100 usage; 111 FILE cannot be opened or locked (without -x), or
     PROGRAM cannot be run; 0 no lock, with -x; else those of PROGRAM.

@@ -23,6 +23,7 @@ PROGRAM needs, PROGRAM fails: programs of this package need about 60 MB with -a
 and -m. Numbers are decimal; what is no number is a usage error. PROGRAM takes
 the place of softlimit.
 
+Environment: PATH, to find PROGRAM.
 Runs as: anybody.
 Exit codes: 100 usage; 111 a limit cannot be set, or PROGRAM cannot be run; else
     those of PROGRAM.

@@ -27,6 +27,7 @@ supervise/status is 18 bytes, replaced as a whole: a TAI64N label of the last
 change, the pid (4 bytes, little-endian, 0 when down), 1 when paused, and what
 is wanted: `u` up, `d` down, NUL neither (after -o). svstat shows it.
 
+Environment: ./run inherits it.
 Files: run; down; supervise/ (mode 700) with lock (held while it runs), ok (open
 while it runs), control, and status.
 Signals: those that end a program end supervise, and the service goes on.

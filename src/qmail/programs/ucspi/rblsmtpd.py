@@ -32,7 +32,8 @@ everything else, but for QUIT. The reason is cut at 200 bytes, odd ones become
 than 64 KiB ends the conversation. For all others PROGRAM takes the place of
 rblsmtpd.
 
-Environment: RBLSMTPD, TCPREMOTEIP; DNSCACHEIP (see tcpclient).
+Environment: RBLSMTPD, TCPREMOTEIP; DNSCACHEIP (see tcpclient); PATH, to find
+PROGRAM.
 Runs as: the user of PROGRAM.
 Faces: the network.
 Exit codes: 100 usage; 111 PROGRAM cannot be run; 0 after a refused
