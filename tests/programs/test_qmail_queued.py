@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, needs_root, start_queued, wait_until
+from conftest import BIN, TOP, needs_root, start_queued, wait_until
 from qmail.formats import note
 from qmail.host import localsocket
 from submitting import ENVELOPE, Talk, files, frame, kinds, message
@@ -211,6 +211,38 @@ def test_hup_starts_it_anew_under_its_old_number(home: Path, queued: Queued) -> 
     talk.say(message(b"x\n"))
     assert talk.answer()[0] == b"0"
     assert (home / "qq/lock").read_text().split()[0] == str(queued.pid)
+
+
+def often_looking(home: Path) -> Queued:
+    """A qmail-queued that looks after itself all the time."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(TOP / 'src')!r}); sys.argv = ['qmail-queued']; "
+        "from qmail.programs.queue import qmail_queued; from qmail.host.program import run; "
+        "qmail_queued.SWEEP = 0.05; run(qmail_queued.main)"
+    )
+    environment = {"QMAIL_HOME": str(home), "PATH": "/usr/bin:/bin"}
+    process = subprocess.Popen(["/usr/bin/python3", "-c", script], env=environment, stderr=subprocess.PIPE)
+    wait_until((home / "qq/socket").exists)
+    return process
+
+
+def test_a_socket_that_is_taken_away_is_made_again(home: Path) -> None:
+    with often_looking(home) as process:
+        (home / "qq/socket").unlink()
+        wait_until((home / "qq/socket").exists)
+        talk = Talk(home)
+        talk.say(message(b"x\n"))
+        assert talk.answer()[0] == b"0"
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_it_ends_when_its_home_is_gone(home: Path) -> None:
+    with often_looking(home) as process:
+        home.rename(home.parent / "gone")
+        assert process.wait(20) == 111
+        assert process.stderr
+        assert b"unable to start anew: " in process.stderr.read()
 
 
 def test_qmail_send_is_told_by_a_note_that_fits_the_file(home: Path, queued: Queued) -> None:

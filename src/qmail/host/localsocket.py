@@ -42,11 +42,13 @@ class Listener:
     def __init__(self, path: bytes, mode: int, kind: int = STREAM, backlog: int = 1024) -> None:
         new = path + b".new"
         durable.remove(new)
+        self._path = path
         self._socket = _socket.socket(_socket.AF_UNIX, kind | _socket.SOCK_NONBLOCK)
         try:
             _at(new, self._socket.bind)
             os.chmod(new, mode)
             self._socket.listen(backlog)
+            self._place = _place(new)
             durable.rename(new, path)
         except OSError:
             self._socket.close()
@@ -68,6 +70,10 @@ class Listener:
     def fileno(self) -> int:
         """The descriptor, for a loop."""
         return self._socket.fileno()
+
+    def is_found(self) -> bool:
+        """Does the name still lead here?"""
+        return _place(self._path) == self._place
 
     def accept(self) -> Peer | None:
         """The next connection, or None where none waits. Raises OSError where it cannot be taken (no descriptors)."""
@@ -110,6 +116,14 @@ def connect(path: bytes, kind: int = STREAM, *, patience: int = 0) -> int:
         connecting.close()
         raise
     return connecting.detach()
+
+
+def _place(path: bytes) -> tuple[int, int]:
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 def _at(path: bytes, act: Callable[[bytes], None]) -> None:

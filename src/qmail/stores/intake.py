@@ -1,17 +1,47 @@
-"""One message from one client, on its way to becoming an arrival: what was said of it so far, checked and written."""
+"""Messages on their way to becoming arrivals: what was said of each so far, checked and written."""
 
 from __future__ import annotations
 
-from qmail.formats import envelope
+from qmail.formats import envelope, received
+from qmail.host import clock
 from qmail.stores.arrival import Refused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qmail.stores.arrival import Arrival
     from qmail.stores.door import Door
+    from qmail.stores.home import Home
 
 WRITE_OUT = 4 * 1024 * 1024  # bytes of a large message that may wait for the disk
+LONGEST = 86_400.0  # seconds for a message to arrive
 LEFT = (envelope.TOO_LONG, envelope.MALFORMED)
+
+
+INVOKED = {b"alias": b"by alias", b"qmaild": b"from network", b"qmails": b"for bounce"}
+
+
+class Desk:
+    """Where messages begin: each gets the line that says who brought it, and its number for the log."""
+
+    def __init__(self, home: Home) -> None:
+        users = {} if home.single else {name: home.account(name)[0] for name in INVOKED}
+        self._by = {uid: INVOKED[name] for name, uid in users.items()}
+        self.busy = frozenset(users[name] for name in users if name != b"alias")  # who brings other people's mail
+        # Numbers for messages of resident clients, which go on where an earlier process cannot have been.
+        self._qp = int(clock.now() * 1000) - 1_700_000_000_000
+        self._second, self._date = 0, b""
+
+    def begin(self, uid: int, pid: int | None) -> Intake:
+        """A message of this user. `pid`: that of a program which brings no other one."""
+        if pid is None:
+            self._qp += 1
+        qp = self._qp if pid is None else pid
+        second = int(clock.now())
+        if second != self._second:
+            self._second, self._date = second, received.date(second)
+        by = self._by.get(uid) or b"by uid %d" % uid
+        line = b"Received: (qmail %d invoked %b); %b\n" % (qp, by, self._date)
+        return Intake(line, uid, qp, clock.monotonic() + LONGEST)
 
 
 class Intake:

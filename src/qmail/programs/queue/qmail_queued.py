@@ -25,7 +25,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
-from qmail.formats import envelope, received
+from qmail.formats import envelope
 from qmail.formats.verdict import Temporary, Usage
 from qmail.host import clock, execute, fds, identity, localsocket, loop, program, signals, title
 from qmail.protocols import submit
@@ -35,7 +35,7 @@ from qmail.stores import home as homes
 from qmail.stores import queuedlock
 from qmail.stores.arrival import Refused
 from qmail.stores.door import Door
-from qmail.stores.intake import Intake
+from qmail.stores.intake import Desk, Intake
 from qmail.stores.notes import Notes
 from qmail.stores.queue import Queue
 
@@ -48,13 +48,11 @@ READ = 32768  # bytes of one client a turn
 HELD = 32768  # bytes of a message in memory, from which on it goes to its file; with READ, 64 KiB
 EVENTS = 128  # clients read between two commits
 BATCH = 128  # messages of one commit
-LONGEST = 86_400.0  # seconds for a message to arrive
 GRACE = 10.0  # seconds after TERM for what is under way
 SWEEP = 60.0  # seconds between looks for overdue messages
 SPARE = 32  # descriptors kept for ourselves
 EACH = 3  # descriptors of one client: its socket, mess/N, intd/N
 
-INVOKED = {b"alias": b"by alias", b"qmaild": b"from network", b"qmails": b"for bounce"}
 TIMEOUT, BUSY = 52, 71  # qmail-queue's exit codes
 
 
@@ -73,7 +71,10 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     again = server.run()
     if again:
         os.close(lock)
-        execute.replace([home.program(b"qmail-queued"), *argv[1:]], environ)
+        try:
+            execute.replace([home.program(b"qmail-queued"), *argv[1:]], environ)
+        except OSError as error:
+            raise Temporary(b"unable to start anew: " + os.fsencode(error.strerror or str(error))) from error
     return 0
 
 
@@ -113,9 +114,8 @@ class Server:
         self.queue = Queue(home.queue)
         self.door = Door(self.queue)
         self.notes = Notes(home.file(b"qs/notes"), home.queue)
-        self.by = {home.account(name)[0]: words for name, words in INVOKED.items()} if not home.single else {}
-        favoured = {os.geteuid(), 0, *(uid for uid, words in self.by.items() if words != INVOKED[b"alias"])}
-        self.shares = Shares((fds.most() - SPARE) // EACH, frozenset(favoured))
+        self.desk = Desk(home)
+        self.shares = Shares((fds.most() - SPARE) // EACH, self.desk.busy | {os.geteuid(), 0})
         self.turns: Turns[Client] = Turns()
         self.clients: dict[int, Client] = {}
         self.loop = loop.Loop()
@@ -126,9 +126,6 @@ class Server:
         self.stopping = self.again = False
         self.end = 0.0
         self.paused_until = 0.0
-        # Numbers for messages of resident clients, which go on where an earlier process cannot have been.
-        self.qp = int(clock.now() * 1000) - 1_700_000_000_000
-        self.second, self.date = 0, b""
 
     def run(self) -> bool:
         """Accept until told to stop. True: start anew."""
@@ -151,9 +148,12 @@ class Server:
     def signalled(self, _events: int) -> None:
         """TERM, INT or HUP."""
         came = signals.arrived(self.caught)
-        if not came or self.stopping:
-            return
-        self.stopping, self.again = True, signals.HUP in came
+        if came and not self.stopping:
+            self.stop(again=signals.HUP in came)
+
+    def stop(self, *, again: bool) -> None:
+        """Take no new messages; end when those under way have ended. `again`: to start anew."""
+        self.stopping, self.again = True, again
         self.end = clock.monotonic() + GRACE
         self.loop.forget(self.listener.fileno())
         self.listener.close()
@@ -163,10 +163,12 @@ class Server:
                 self.hang_up(client)
 
     def sweep(self, now: float) -> None:
-        """Refuse the messages that take too long."""
+        """Refuse the messages that take too long. Start anew where our socket is not what clients find."""
         for client in list(self.clients.values()):
             if client.intake is not None and now > client.intake.due and client.talk.stage == Stage.BEGUN:
                 self.refuse(client, Refused(TIMEOUT))
+        if not self.stopping and not self.listener.is_found():
+            self.stop(again=True)
 
     # ---- clients come, speak and go
 
@@ -218,10 +220,10 @@ class Server:
             self.turns.add(client.uid, client)
         elif stage == Stage.ABANDONED:
             self.refuse(client, Refused(envelope.UNFINISHED))
-        elif stage == Stage.BEGUN and client.intake is None:
-            client.intake = self.intake(client)
-        if stage == Stage.BEGUN and talk.held > HELD:
-            self.put(client)
+        elif stage == Stage.BEGUN:
+            self.intake(client)
+            if talk.held > HELD:
+                self.put(client)
 
     def hang_up(self, client: Client) -> None:
         """Forget a client; what it had begun goes."""
@@ -253,25 +255,15 @@ class Server:
     # ---- messages become files
 
     def intake(self, client: Client) -> Intake:
-        """A message begins."""
-        if client.talk.program:
-            qp = client.pid
-        else:
-            self.qp += 1
-            qp = self.qp
-        second = int(clock.now())
-        if second != self.second:
-            self.second, self.date = second, received.date(second)
-        by = self.by.get(client.uid) or b"by uid %d" % client.uid
-        line = b"Received: (qmail %d invoked %b); %b\n" % (qp, by, self.date)
-        return Intake(line, client.uid, qp, clock.monotonic() + LONGEST)
+        """The message that a client brings."""
+        if client.intake is None:
+            client.intake = self.desk.begin(client.uid, client.pid if client.talk.program else None)
+        return client.intake
 
     def put(self, client: Client) -> Arrival | None:
         """Write what has gathered of a message. None where it had to be refused."""
-        intake = client.intake or self.intake(client)
-        client.intake = intake
         try:
-            return intake.put(self.door, *client.talk.take())
+            return self.intake(client).put(self.door, *client.talk.take())
         except Refused as refused:
             self.refuse(client, refused)
             return None
