@@ -14,6 +14,7 @@ import os
 import resource
 
 from qmail.formats.verdict import Temporary
+from qmail.host import sandbox
 from qmail.host.clock import monotonic
 from qmail.host.loop import READ
 from qmail.programs.deliver import qmail_rspawn
@@ -71,6 +72,7 @@ class Workers:
         self._places: dict[tuple[bytes, int, bool], Place] = {}
         self._leads: dict[bytes, Place] = {}  # of hosts
         self._names = NameService(where, environ, loop)
+        sandbox.prepare()
         self._names.attend()
         self._looked = 0.0
         self._ours = False

@@ -17,8 +17,9 @@ import gc
 import os
 from struct import Struct
 
-from qmail.host import clock, execute, fds, program, signals, title
+from qmail.host import clock, execute, fds, program, sandbox, signals, title
 from qmail.services import smtpworker
+from qmail.stores import confinement
 from qmail.stores import home as homes
 from qmail.stores.control import Control, leading_digits
 
@@ -93,6 +94,7 @@ class Warm:
         self._home: Home = homes.find(path, environ)
         self._program = Ours(path, NAME)
         self._queue = Ours(self._home.program(b"qmail-queue"), b"qmail-queue")
+        self._roads = confinement.Roads(self._home)
         self._fresh: list[Worker] = []  # those that get connections
         self._all: dict[int, Worker] = {}  # by pid, those that only finish included
         self._left: list[_socket.socket] = []  # closed when the server no longer watches them
@@ -102,6 +104,7 @@ class Warm:
 
     def begin(self, listener_fds: Sequence[int]) -> None:
         """Fork the workers."""
+        sandbox.prepare()
         gc.collect()
         gc.freeze()
         self._fill()
@@ -113,6 +116,10 @@ class Warm:
         known = self._known(environ)
         if known is None:
             return False
+        if self._roads.changed():
+            # What these are confined to is not where the control files stand now.
+            for worker in list(self._fresh):
+                self._retire(worker)
         if len(self._fresh) < self._count:
             self._fill()
         order = b"\0".join([b"%d" % number, *known])
@@ -244,6 +251,7 @@ class Warm:
             signals.ignore(signals.PIPE, signals.XFSZ)
             fds.most()  # as many connections as the system lets us have
             control.setblocking(False)
+            sandbox.enter(confinement.incoming_smtp(self._home))
             smtpworker.run(control, self._home, Control(self._home.path))
         except BaseException as error:
             fds.write_if_ready(2, program.last_words(NAME, error)[1])

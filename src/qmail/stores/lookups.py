@@ -10,10 +10,11 @@ import _socket
 import os
 
 from qmail.formats.verdict import Ending
-from qmail.host import fds, program, signals
+from qmail.host import fds, program, sandbox, signals
 from qmail.host.loop import Loop
 from qmail.protocols import dnsquery
 from qmail.protocols.dnsquery import TROUBLE, Answer
+from qmail.stores import confinement
 from qmail.stores.names import SOCKET
 
 TYPE_CHECKING = False
@@ -142,6 +143,7 @@ def _answer(asking: _socket.socket, environ: Mapping[bytes, bytes], become: Call
 
     try:
         become()
+        sandbox.enter(confinement.names())
     except Ending:
         return  # the server says it for both
     loop = Loop()

@@ -38,14 +38,14 @@ from functools import partial
 
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import Temporary, Usage
-from qmail.host import locks, title
+from qmail.host import locks, sandbox, title
 from qmail.host.clock import monotonic
 from qmail.host.localsocket import Listener
 from qmail.host.loop import READ, WRITE, Loop
 from qmail.host.reasons import reason
 from qmail.protocols import dnsquery
 from qmail.protocols.dnsquery import Answer
-from qmail.stores import home, names
+from qmail.stores import confinement, home, names
 from qmail.stores.resolver import Resolver, servers
 
 TYPE_CHECKING = False
@@ -84,7 +84,9 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     gc.freeze()
-    Service(listener, environ, _our_users()).run(idle)
+    service = Service(listener, environ, _our_users())
+    sandbox.enter(confinement.names())
+    service.run(idle)
     return 0
 
 

@@ -33,7 +33,8 @@ from __future__ import annotations
 import os
 
 from qmail.formats.verdict import TEMPORARY, Temporary
-from qmail.host import clock, durable
+from qmail.host import clock, durable, sandbox
+from qmail.stores import confinement
 from qmail.stores import home as homes
 from qmail.stores import queue as queues
 from qmail.stores.queue import Queue
@@ -53,6 +54,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     if not os.path.isdir(home.queue):
         raise Temporary(b"unable to enter " + home.queue)
     queue = Queue(home.queue)
+    sandbox.enter(confinement.cleaning(home))
     rest = b""
     due, walked = 0, 0.0
     while True:

@@ -27,12 +27,12 @@ from functools import partial
 
 from qmail.formats import envelope
 from qmail.formats.verdict import Temporary, Usage
-from qmail.host import clock, execute, fds, identity, localsocket, loop, program, signals, title
+from qmail.host import clock, execute, fds, identity, localsocket, loop, program, sandbox, signals, title
 from qmail.protocols import submit
 from qmail.protocols.submit import Stage
 from qmail.rules.shares import Shares, Turns
+from qmail.stores import confinement, queuedlock
 from qmail.stores import home as homes
-from qmail.stores import queuedlock
 from qmail.stores.arrival import Refused
 from qmail.stores.door import Door
 from qmail.stores.intake import Desk, Intake
@@ -68,6 +68,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     lock = _lock(home, argv[1:])
     caught = signals.catch((signals.TERM, signals.INT, signals.HUP))
     server = Server(home, caught)
+    sandbox.enter(confinement.acceptance(home))
     again = server.run()
     if again:
         os.close(lock)

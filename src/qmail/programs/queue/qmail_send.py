@@ -43,9 +43,10 @@ import os
 
 from qmail.formats import logline
 from qmail.formats.verdict import Temporary
-from qmail.host import locks, signals, title
+from qmail.host import locks, sandbox, signals, title
 from qmail.host.logwriter import LogWriter
 from qmail.host.reasons import reason
+from qmail.stores import confinement, submission
 from qmail.stores import home as homes
 from qmail.stores.sendcontrols import SendControls
 from qmail.stores.sendloop import Sender
@@ -62,7 +63,11 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     log = LogWriter(LOG)
     try:
-        sender = _prepared(homes.find(argv[0], environ), environ, log)
+        home = homes.find(argv[0], environ)
+        sender = _prepared(home, environ, log)
+        if submission.foreign(home, environ) is None:
+            # A queue program of the user's may need what a confined process cannot give it.
+            sandbox.enter(confinement.sending(home))
         sender.run()
     except Temporary as trouble:
         log.lines.append(logline.alert(b"cannot start: " + trouble.text))
