@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 import subprocess
 from pathlib import Path
 
@@ -70,6 +71,14 @@ class Running:
         )  # fmt: skip
         wait_until(host.greets)
         wait_until(lambda: "status: local" in self.log("send"))
+        # Where qmail-start was first, its stand-in goes when the service comes.
+        wait_until(self._is_served)
+
+    def _is_served(self) -> bool:
+        lock = self.host.home / "qq/lock"
+        with socket.socket(socket.AF_UNIX) as probe:
+            stands_in = not lock.exists() or lock.read_text().split()[2:] != [] or not lock.read_text()
+            return not stands_in and probe.connect_ex(str(self.host.home / "qq/socket")) == 0
 
     def log(self, service: str) -> str:
         """What a service has said."""
@@ -93,7 +102,7 @@ class Running:
                 found[pid] = Process(pid)
             except (OSError, KeyError):
                 continue  # it has just ended
-        return list(found.values())
+        return [process for process in found.values() if process.words != [""]]
 
     def named(self, name: str) -> list[Process]:
         """The processes of this name."""

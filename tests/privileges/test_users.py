@@ -104,6 +104,15 @@ def test_nobody_is_running_whom_the_table_does_not_know(running: Running) -> Non
     assert {process.name for process in running.processes()} - recipients == set(WHO)
 
 
+CONFINED = {"qmail-smtpd", "qmail-remote", "qmail-dns", "qmail-queued", "qmail-clean", "qmail-send"}
+
+
+def test_who_need_no_more_is_confined_and_whoever_runs_programs_of_users_is_not(running: Running) -> None:
+    for process in running.processes():
+        wanted = process.name in CONFINED
+        assert (process.no_new_privileges, process.filtered) == (wanted, wanted), process
+
+
 def test_a_delivery_and_what_it_runs_are_the_recipient(running: Running) -> None:
     joe = running.host.users[0]
     found = [process for name in ("qmail-local", "sleep") for process in running.named(name)]

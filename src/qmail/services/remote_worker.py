@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from qmail.stores.home import Home
 
 KEPT = 4.0  # seconds a connection waits for the next message to the same host
-LOOKED = 1.0  # seconds between looks at where the control files stand
 _NAME = b"qmail-remote"
 _MOMENT = (0, 20_000)  # seconds and microseconds to wait for a job before settling down
 
@@ -68,14 +67,15 @@ class Worker:
     def __init__(self, where: Home, environ: Mapping[bytes, bytes], socket: _socket.socket) -> None:
         self._socket = socket
         self._remote = Remote(where, environ, extended=True)
-        self._roads, self._looked = confinement.Roads(where), time.monotonic()
+        self._roads = confinement.Roads(where)
         moment = b"".join(part.to_bytes(8, "little") for part in _MOMENT)
         socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, moment)
 
     def run(self) -> int:
         """Until there are no more jobs to come, or the control files are not where we may read; the exit code."""
         remote = self._remote
-        while not self._astray() and (job := self._job()) is not None:
+        # Asked before a job is taken: what is not begun goes to another worker.
+        while not self._roads.changed() and (job := self._job()) is not None:
             packet, message = job
             size, host, sender, recipient = handover.parse_job(packet)
             remote.refresh(time.monotonic())
@@ -86,14 +86,6 @@ class Worker:
         remote.leave()
         return 0
 
-    def _astray(self) -> bool:
-        # Asked before a job is taken: what is not begun goes to another worker.
-        now = time.monotonic()
-        if now < self._looked + LOOKED:
-            return False
-        self._looked = now
-        return self._roads.changed()
-
     def _job(self) -> tuple[bytes, int] | None:
         """The next job and the descriptor of its message, or None at the end."""
         try:
@@ -101,7 +93,7 @@ class Worker:
         except BlockingIOError:
             title.show(_NAME)
             self._wait()
-            return None if self._astray() else self._job()
+            return None if self._roads.changed() else self._job()
         if not packet:
             return None
         return packet, descriptor(ancillary)
