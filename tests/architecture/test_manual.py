@@ -34,7 +34,7 @@ def test_a_manual_has_all_its_parts(name: str) -> None:
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 110, "a terminal is no wider"
     assert manual.usage and any(manual.how)
-    assert {"Behaviour", "Runs as", "Exit codes"} <= manual.exact.keys()
+    assert {"Runs as", "Exit codes"} <= manual.exact.keys()
     for title, lines in manual.exact.items():
         assert any(lines), title
 

@@ -1,19 +1,32 @@
-"""qmail-giveback: puts the C programs back that qmail-takeover has kept, with the mail in the queue.
+"""qmail-giveback: put the C programs back that qmail-takeover has kept.
+
+With the mail in the queue, which both systems read and write alike.
 
 Usage: qmail-giveback [--stop SERVICE]...
 
-The programs in bin.qmail-c/ get back their owners and modes, setuid bits included, from bin.qmail-c.record,
-and change places with those in bin/ at one moment. What the takeover has made is removed; queue/bad stays
-where something is in it. What you have put into bin/ since then is there afterwards too; where it has the
-name of a C program, it is left in bin.pyqmail/. The queue is not touched.
+    qmail-giveback --stop /service/qmail-send
 
-Neither qmail-send nor qmail-queued may run; one that qmail-start has begun for want of a service is ended.
---stop SERVICE takes a service directory down first, and up again afterwards, unless its run file is
-qmail-queued's. Whatever ends this half-way, starting it again finishes it.
+    --stop SERVICE  take this service directory down first, and up again
+                    afterwards, unless its run file is qmail-queued's; may be
+                    given more than once
 
+Behaviour:
+The programs in bin.qmail-c/ get back their owners and modes, setuid bits
+included, from bin.qmail-c.record, and change places with those in bin/ at one
+moment. What the takeover has made is removed; queue/bad stays where something
+is in it. What you have put into bin/ since then is there afterwards too; where
+it has the name of a C program, it is left in bin.pyqmail/. The queue is not
+touched.
+
+Neither qmail-send nor qmail-queued may run; one that qmail-start has begun for
+want of a service is ended. Whatever ends this half-way, starting it again
+finishes it.
+
+Environment: QMAIL_HOME.
+Files: bin, bin.qmail-c, bin.qmail-c.record, bin.pyqmail.
 Runs as: root.
-Exit codes: 0 done; 100 there is nothing to give back; 111 qmail-send or qmail-queued runs, or the system
-refuses.
+Exit codes: 0 done; 100 there is nothing to give back, or usage; 111 qmail-send
+    or qmail-queued runs, or the system refuses.
 """
 
 from __future__ import annotations

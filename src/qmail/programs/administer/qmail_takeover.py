@@ -1,24 +1,38 @@
-"""qmail-takeover: puts these programs in the place of C qmail's, in its home, with its mail in the queue.
+"""qmail-takeover: put these programs in the place of C qmail's.
+
+In its home, with its mail in the queue; qmail-giveback is the way back.
 
 Usage: qmail-takeover [--dry-run] [--stop SERVICE]... [--services DIRECTORY]...
 
-Every difference in behaviour that the configuration in QMAIL_HOME (/var/qmail) will meet is said first, each
-with what to do; what differs for everybody is in docs/differences.md. With --dry-run that is all. Things `in
-the way` have to be dealt with before.
+    qmail-takeover --dry-run
+    qmail-takeover --stop /service/qmail-send
 
-Then the library is copied to lib/, what the queue needs more is made (qq, qs, qr, queue/bad), and bin/
-changes places, at one moment, with the C programs, which are kept in bin.qmail-c/. No kept program stays
-setuid or setgid; bin.qmail-c.record has their owners and modes, for qmail-giveback. Programs of yours in bin/
-stay there. The queue, control, users and aliases are not touched: both systems have the same.
+    --dry-run  say what will be different, and do nothing
+    --stop SERVICE  take this service directory down first, and up again afterwards
+    --services DIRECTORY  where service directories are, if not in /service,
+               /etc/service or /var/service
 
-qmail-send must not run. --stop SERVICE takes the service directory down first, and up again afterwards;
-it may be given more than once. Mail that comes in meanwhile is put off, or accepted by the old qmail-queue.
---services names the directories that hold service directories, where they are not /service, /etc/service or
-/var/service. Whatever ends this half-way, starting it again finishes it.
+--stop and --services may be given more than once. Things `in the way` have to
+be dealt with before.
 
+Behaviour:
+Every difference in behaviour that the configuration in QMAIL_HOME (/var/qmail)
+will meet is said first, each with what to do; what differs for everybody is in
+docs/differences.md. Then the library is copied to lib/, what the queue needs
+more is made (qq, qs, qr, queue/bad), and bin/ changes places, at one moment,
+with the C programs, which are kept in bin.qmail-c/. No kept program stays
+setuid or setgid; bin.qmail-c.record has their owners and modes, for
+qmail-giveback. Programs of yours in bin/ stay there. The queue, control, users
+and aliases are not touched: both systems have the same.
+
+qmail-send must not run. Mail that comes in meanwhile is put off, or accepted by
+the old qmail-queue. Whatever ends this half-way, starting it again finishes it.
+
+Environment: QMAIL_HOME.
+Files: bin, bin.qmail-c, bin.qmail-c.record, lib, qq, qs, qr, queue/bad.
 Runs as: root.
-Exit codes: 0 done, or nothing in the way of doing it; 100 something is in the way; 111 qmail-send runs, or
-the system refuses.
+Exit codes: 0 done, or nothing in the way of doing it; 100 something is in the
+    way, or usage; 111 qmail-send runs, or the system refuses.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ LOCALHOST:IP:PORT REMOTEHOST:IP:INFO:PORT`, `end N status S`, S being the raw
 wait status (code times 256). A connection that no process of its own serves has
 a number above all pids.
 
-Environment: UID, GID for -U; LISTEN_PID, LISTEN_FDS; DNSCACHEIP (see
-tcpclient).
+Environment: UID, GID for -U; LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES; DNSCACHEIP
+(see tcpclient); PATH, to find PROGRAM.
 Signals: TERM: exit.
 Runs as: root until the port is bound, then -u and -g.
 Faces: the network, without reading from it.
