@@ -130,16 +130,21 @@ def _assignments(found: Found) -> Iterator[Finding]:
         )
 
 
-def _run(run: Run) -> Iterator[Finding]:
+def little_memory(run: Run) -> Iterator[tuple[bytes, int]]:
+    """The options of softlimit, with their numbers, that leave an interpreter no room."""
     for words in arguments(run.text, b"softlimit"):
         for letter, value in zip(words, [*words[1:], b""], strict=False):
             size = number(value if len(letter) == 2 else letter[2:])
             if letter[:2] in (b"-m", b"-a", b"-d") and 0 < size < LEAST_MEMORY:
-                yield Finding(
-                    run.path
-                    + b": softlimit %b %d is too little for an interpreter; nothing would start" % (letter[:2], size),
-                    b"make it %d or more" % LEAST_MEMORY,
-                )
+                yield letter[:2], size
+
+
+def _run(run: Run) -> Iterator[Finding]:
+    for letter, size in little_memory(run):
+        yield Finding(
+            run.path + b": softlimit %b %d is too little for an interpreter; nothing would start" % (letter, size),
+            b"make it %d or more" % LEAST_MEMORY,
+        )
     for program, extra in ((b"qmail-smtpd", b"a patch's AUTH"), (b"qmail-qmtpd", b"a patch")):
         for words in arguments(run.text, program):
             words = [word for word in words if word not in (b"2", b"1")]

@@ -1,0 +1,103 @@
+"""qmail-doctor: examines an installation, and says what is wrong and what to do about it.
+
+Usage: qmail-doctor [--services DIRECTORY]...
+
+It looks at owners and modes, at the programs, the control files, the aliases, users' homes, the run files
+and the rules that they name, at the ports and the DNS, and at the queue. Each finding is one line that says
+what is so, and one that says what to do. Nothing is changed.
+
+Run files are looked for in /service, /etc/service and /var/service, in service/ and supervise/ of the home,
+and rc of the home; --services names other directories of service directories in their place.
+
+Runs as: root, or the owner in single-user mode.
+Exit codes: 0 nothing is wrong; 1 something is; 100 usage; 111 the home cannot be seen.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats.verdict import Ending, Temporary, Usage
+from qmail.host import program
+from qmail.host.reasons import reason
+from qmail.rules.controlsense import aliases, control
+from qmail.rules.finding import Finding
+from qmail.rules.runsense import runs
+from qmail.stores import checkup, library, survey
+from qmail.stores import home as homes
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from qmail.stores.home import Home
+
+USAGE = b"qmail-doctor: usage: qmail-doctor [--services DIRECTORY]..."
+ILL = 1
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    words, services = argv[1:], []
+    while words:
+        if words[0] != b"--services" or len(words) < 2:
+            raise Usage(USAGE)
+        services.append(words[1])
+        del words[:2]
+    home = homes.find(argv[0], environ)
+    if not os.path.isdir(home.queue):
+        raise Temporary(b"there is no qmail in " + home.path)
+    seen = list(_findings(home, library.programs_beside(argv[0]), services, environ))
+    program.say(1, b"".join([each.text for each in seen]) or b"nothing is wrong in " + home.path + b"\n")
+    return ILL if seen else 0
+
+
+def _findings(
+    home: Home, programs: Mapping[str, str], services: list[bytes], environ: Mapping[bytes, bytes]
+) -> Iterator[Finding]:
+    surveyed = survey.Survey(home.path, services)
+    found = surveyed.found
+    yield from surveyed.unreadable
+    for part in (
+        lambda: checkup.layout(home),
+        lambda: checkup.programs(home, programs),
+        lambda: control(found),
+        lambda: aliases(found, home.file(b"alias")),
+        lambda: checkup.files(found, home),
+        lambda: checkup.homes(found),
+        lambda: runs(found, _is_user, _is_group),
+        lambda: checkup.own_name(home, found.first(b"me"), environ) if found.first(b"me") else iter(()),
+        lambda: checkup.running(home, found),
+    ):
+        yield from _safely(part)
+
+
+def _safely(part: Callable[[], Iterator[Finding]]) -> Iterator[Finding]:
+    """What cannot be looked at is a finding as well."""
+    try:
+        yield from part()
+    except OSError as error:
+        where = os.fsencode(error.filename or "something")
+        yield Finding(where + b" cannot be looked at: " + reason(error), b"run this as root, or mend that")
+    except Ending as end:
+        yield Finding(end.text, b"mend that first")
+
+
+def _is_user(name: bytes) -> bool:
+    import pwd
+
+    try:
+        pwd.getpwnam(os.fsdecode(name))
+    except (KeyError, ValueError):
+        return False
+    return True
+
+
+def _is_group(name: bytes) -> bool:
+    import grp
+
+    try:
+        grp.getgrnam(os.fsdecode(name))
+    except (KeyError, ValueError):
+        return False
+    return True

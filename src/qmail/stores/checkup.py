@@ -1,0 +1,193 @@
+"""What an examination sees on the disk and in the system: owners and modes, homes, ports, who runs."""
+
+from __future__ import annotations
+
+import _socket
+import os
+import stat
+
+from qmail.formats.options import Wrong, options
+from qmail.formats.shellwords import arguments
+from qmail.formats.tcpoptions import LETTERS
+from qmail.host import locks
+from qmail.rules.finding import Finding
+from qmail.stores import library
+from qmail.stores.installation import owners, pieces
+from qmail.stores.names import Names, Unanswered, Unknown
+from qmail.stores.queue import Queue
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from qmail.rules.found import Found, Run
+    from qmail.stores.home import Home
+
+PATIENCE = 5.0  # seconds for a port to greet
+MOST_HOMES = 100_000  # accounts looked at
+
+
+def layout(home: Home) -> Iterator[Finding]:
+    """Directories and files of the home: there, with their owners and modes. Raises Permanent without qmail's users."""
+    accounts = None if home.single else owners()
+    split = Queue(home.queue).split
+    for piece in pieces():
+        part = piece.name.rpartition(b"/")[2]
+        if part.isdigit() and int(part) >= split:
+            continue
+        path = home.file(piece.name) if piece.name else home.path
+        try:
+            status = os.stat(path)
+        except OSError:
+            yield Finding(path + b" is missing, or cannot be seen", b"run make setup, which makes what is missing")
+            continue
+        kind = {"directory": stat.S_ISDIR, "file": stat.S_ISREG, "fifo": stat.S_ISFIFO}[piece.kind]
+        if not kind(status.st_mode):
+            yield Finding(path + b" is no " + piece.kind.encode(), b"move it away and run make setup")
+            continue
+        if os.path.islink(path):
+            continue
+        mode = stat.S_IMODE(status.st_mode)
+        if mode != piece.mode and not _harmless(piece.name, mode):
+            yield Finding(path + b" has mode %o" % mode, b"chmod %o " % piece.mode + path)
+        if accounts is not None and status.st_uid != accounts[piece.owner]:
+            yield Finding(path + b" belongs to uid %d" % status.st_uid, b"chown " + piece.owner + b" " + path)
+
+
+def _harmless(name: bytes, mode: int) -> bool:
+    # C qmail's own table for these differs; and nobody is hurt where less is allowed to be seen.
+    return not name.startswith((b"queue", b"q")) and not mode & 0o022 and mode & 0o555 == 0o555
+
+
+def programs(home: Home, names: Mapping[str, str]) -> Iterator[Finding]:
+    """bin/: every program there, none setuid, the library readable for all of qmail's users."""
+    missing = [name for name in names if not os.path.lexists(home.program(os.fsencode(name)))]
+    if missing:
+        some = b", ".join(os.fsencode(name) for name in missing[:3])
+        yield Finding(b"%d programs are missing in bin/, such as " % len(missing) + some, b"run make setup")
+    for name in sorted(os.listdir(home.file(b"bin"))):
+        path = home.program(name)
+        if os.path.isfile(path) and os.stat(path).st_mode & 0o6000:
+            yield Finding(path + b" is setuid or setgid; nothing of ours needs that", b"chmod ug-s " + path)
+    place = os.fsencode(library.running().lib)
+    while not home.single and place != b"/":
+        if os.stat(place).st_mode & 0o005 != 0o005:
+            yield Finding(place + b" is closed to other users, and our library stands below", b"install it elsewhere")
+        place = os.path.dirname(place)
+
+
+def homes(found: Found) -> Iterator[Finding]:
+    """Homes that mail is not delivered in: those that everybody may write, and sticky ones."""
+    import pwd
+
+    places = {os.fsencode(entry.pw_dir): entry.pw_uid for entry in pwd.getpwall()[:MOST_HOMES] if entry.pw_uid}
+    for key, data in found.assignments or ():
+        fields = data.split(b"\0")
+        if key.startswith(b"!") and len(fields) > 3 and fields[1].isdigit():
+            places[fields[3]] = int(fields[1])
+    for place, uid in sorted(places.items()):
+        try:
+            status = os.stat(place)
+        except OSError:
+            continue
+        if status.st_uid != uid or not stat.S_ISDIR(status.st_mode):
+            continue
+        if status.st_mode & 0o002:
+            yield Finding(place + b" is writable for everybody: no mail is delivered there", b"chmod o-w " + place)
+        if status.st_mode & stat.S_ISVTX:
+            yield Finding(place + b" is sticky: mail waits until its user has edited .qmail", b"chmod -t " + place)
+
+
+def files(found: Found, home: Home) -> Iterator[Finding]:
+    """Texts that are newer than what was compiled from them, and aliases that anybody may change."""
+    pairs = [(home.file(b"control/morercpthosts"), home.file(b"control/morercpthosts.cdb"), b"qmail-newmrh")]
+    pairs += [(home.file(b"users/assign"), home.file(b"users/cdb"), b"qmail-newu")]
+    pairs += [(rules.path.removesuffix(b".cdb"), rules.path, b"tcprules") for rules in found.rules]
+    for text, made, program in pairs:
+        if text != made and os.path.isfile(text) and _changed(text) > _changed(made):
+            yield Finding(made + b" is missing, or older than " + text, b"run " + program)
+    for name in sorted(found.aliases):
+        path = home.file(b"alias/" + name)
+        if os.stat(path).st_mode & 0o002:
+            yield Finding(path + b" is writable for everybody: its mail is put off", b"chmod o-w " + path)
+
+
+def _changed(path: bytes) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return 0
+
+
+def own_name(home: Home, me: bytes, environ: Mapping[bytes, bytes]) -> Iterator[Finding]:
+    """Does the DNS know the name of this host?"""
+    try:
+        Names(home, environ).addresses(me)
+    except Unknown:
+        yield Finding(b"the DNS has no address for control/me, " + me, b"add one, or correct the name")
+    except Unanswered:
+        yield Finding(b"no name server answers for " + me, b"see /etc/resolv.conf, and whether the network is up")
+
+
+def running(home: Home, found: Found) -> Iterator[Finding]:
+    """What a run file is there for, and does not run."""
+    wanted = [run for run in found.running(b"qmail-start") if _up(run)]
+    sends = not _free(home.file(b"queue/lock/sendmutex"))
+    if wanted and not sends:
+        yield Finding(b"qmail-send does not run, for all of " + wanted[0].path, b"see its log, and svstat")
+    if sends and _free(home.file(b"qq/lock")):
+        yield Finding(b"qmail-queued does not run: no mail is accepted", b"start its service, or qmail-start again")
+    for run in found.running(b"qmail-smtpd"):
+        for host, port in _ports(run) if _up(run) else ():
+            yield from _greets(run, host, port)
+
+
+def _up(run: Run) -> bool:
+    return run.path.endswith(b"/run") and not os.path.exists(os.path.dirname(run.path) + b"/down")
+
+
+def _free(path: bytes) -> bool:
+    if not os.path.exists(path):
+        return True
+    try:
+        lock = locks.take(path)
+    except OSError:
+        return False  # not ours to ask
+    if lock is not None:
+        os.close(lock)
+    return lock is not None
+
+
+def _ports(run: Run) -> Iterator[tuple[str, int]]:
+    for words in arguments(run.text, b"tcpserver"):
+        try:
+            rest = options(words, LETTERS)[1]
+        except Wrong:
+            continue
+        if len(rest) > 2 and not any(b"$" in word for word in rest[:2]):
+            host, port = os.fsdecode(rest[0]), os.fsdecode(rest[1])
+            try:
+                number = int(port) if port.isdigit() else _socket.getservbyname(port, "tcp")
+            except OSError:
+                continue
+            yield ("127.0.0.1" if host in ("0", "::", "0.0.0.0") else host), number
+
+
+def _greets(run: Run, host: str, port: int) -> Iterator[Finding]:
+    probe = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET)
+    probe.settimeout(PATIENCE)
+    try:
+        probe.connect((host, port))
+        greeting = probe.recv(512)
+    except OSError:
+        yield Finding(
+            b"nobody answers on %b port %d, for all of " % (host.encode(), port) + run.path, b"see its log, and svstat"
+        )
+        return
+    finally:
+        probe.close()
+    if not greeting.startswith(b"220") or b"ESMTP" not in greeting:
+        yield Finding(
+            b"what answers on %b port %d is not our qmail-smtpd: " % (host.encode(), port) + greeting[:60].strip(),
+            b"see which other server has the port (ss -ltnp)",
+        )
