@@ -1,16 +1,28 @@
-"""qmail-doctor: examines an installation, and says what is wrong and what to do about it.
+"""qmail-doctor: examine an installation, and say what is wrong and what to do.
 
 Usage: qmail-doctor [--services DIRECTORY]...
 
-It looks at owners and modes, at the programs, the control files, the aliases, users' homes, the run files
-and the rules that they name, at the ports and the DNS, and at the queue. Each finding is one line that says
-what is so, and one that says what to do. Nothing is changed.
+    qmail-doctor
 
-Run files are looked for in /service, /etc/service and /var/service, in service/ and supervise/ of the home,
-and rc of the home; --services names other directories of service directories in their place.
+    --services DIRECTORY  where service directories are, if not in /service,
+               /etc/service, /var/service, or service or supervise of the home;
+               may be given more than once
 
+Behaviour:
+Each finding is one line that says what is so, and one that says what to do:
+
+    control/rcpthosts is missing: mail from the network is taken for nobody
+        write the domains whose mail you take into it, one a line
+
+It looks at owners and modes, the programs, the control files, the aliases,
+users' homes, the run files and rc, the rules that they name, at ports, the DNS
+and the queue. Nothing is changed, and nothing is asked of anybody but the ports
+that run files name, and the name servers.
+
+Environment: QMAIL_HOME; DNSCACHEIP, where no qmail-dns runs.
+Files: everything below the home; service directories.
 Runs as: root, or the owner in single-user mode.
-Exit codes: 0 nothing is wrong; 1 something is; 100 usage; 111 the home cannot be seen.
+Exit codes: 0 nothing is wrong; 1 something is; 100 usage; 111 there is no home.
 """
 
 from __future__ import annotations
