@@ -14,6 +14,7 @@ from qmail.host import durable
 from qmail.stores import arrival as arrivals
 from qmail.stores import door as doors
 from qmail.stores import queue as queues
+from qmail.stores import whole as wholes
 from qmail.stores.arrival import Arrival, Refused
 from qmail.stores.door import Door
 from qmail.stores.queue import Queue
@@ -193,11 +194,11 @@ def test_after_a_slow_sync_of_everything_files_are_synced_one_by_one(
 ) -> None:
     calls = []
     monkeypatch.setattr(door._whole, "_syncfs", calls.append)
-    monkeypatch.setattr(doors, "SLOW", -1.0)
+    monkeypatch.setattr(wholes, "SLOW", -1.0)
     assert accept(door, 3) == [None] * 3
     assert accept(door, 3) == [None] * 3
     assert len(calls) == 1
-    monkeypatch.setattr(doors.clock, "monotonic", lambda: door._whole._not_before + 1)
+    monkeypatch.setattr(wholes.clock, "monotonic", lambda: door._whole._not_before + 1)
     assert accept(door, 3) == [None] * 3
     assert len(calls) == 2
 

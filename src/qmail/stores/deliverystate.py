@@ -16,6 +16,7 @@ from qmail.formats import queuefile
 from qmail.formats.queuefile import SPLIT_KINDS, Corrupt
 from qmail.host import durable
 from qmail.stores.incoming import numbers
+from qmail.stores.whole import Whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 KINDS = (b"local", b"remote")  # by channel
 OURS = (b"info", *KINDS, b"bounce")
+BATCH_FOR_WHOLE = 3  # messages, or directories, from which on one syncfs is cheaper than their fsyncs
 MARKS = 64  # marked files whose marks may wait for the disk
 _CHUNK = 65536
 _LONGEST = 1 << 20  # bytes of one record
@@ -59,6 +61,8 @@ class DeliveryState:
         self._queue = queue
         self._unsynced: set[bytes] = set()
         self._marked: dict[bytes, int] = {}
+        split = [b"%b/%d" % (kind, part) for kind in (b"info", *KINDS) for part in range(queue.split)]
+        self._whole = Whole(queue.root, (b"bounce", *split))
 
     def name(self, kind: bytes, number: int) -> bytes:
         """What the log calls a file: `local/6/1000000`."""
@@ -108,43 +112,37 @@ class DeliveryState:
         Returns what went wrong, by number; those messages stay as they were, in todo/.
         """
         troubles: dict[int, Trouble] = {}
-        written: list[tuple[int, bytes, bytes, int]] = []
+        at_once = len(batch) >= BATCH_FOR_WHOLE and self._whole.ready()
         for message in batch:
             try:
-                written += self._write(message)
+                self.forget(message.number)
+                for kind, text in message.files():
+                    self._write(kind, message.number, text, at_once)
             except Trouble as trouble:
                 troubles[message.number] = trouble
-        for number, kind, directory, descriptor in written:
-            try:
-                durable.sync(descriptor)
-            except OSError:
-                troubles[number] = Trouble(b"trouble fsyncing " + self.name(kind, number))
-            os.close(descriptor)
-            self._unsynced.add(directory)
-        if not self.sync_names():
+        if not self.sync_names(at_once):
             for message in batch:
-                troubles.setdefault(message.number, Trouble(b"trouble fsyncing " + self.name(b"info", message.number)))
+                name = self.name(b"info", message.number)
+                troubles.setdefault(message.number, Trouble(b"trouble fsyncing " + name))
         return troubles
 
-    def _write(self, message: Prepared) -> list[tuple[int, bytes, bytes, int]]:
-        number = message.number
-        self.forget(number)
-        written = []
-        for kind, text in message.files():
-            try:
-                descriptor = durable.create(self._queue.file(kind, number), 0o600)
-            except OSError as error:
-                raise Trouble(b"unable to create " + self.name(kind, number)) from error
-            written.append((number, kind, self._queue.directory(kind, number), descriptor))
-            try:
-                rest = memoryview(text)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
-            except OSError as error:
-                for *_, descriptor in written:
-                    os.close(descriptor)
-                raise Trouble(b"trouble writing to " + self.name(kind, number)) from error
-        return written
+    def _write(self, kind: bytes, number: int, text: bytes, at_once: bool) -> None:
+        """One new file, durable unless all are synced at once. Raises Trouble."""
+        try:
+            descriptor = durable.create(self._queue.file(kind, number), 0o600)
+        except OSError as error:
+            raise Trouble(b"unable to create " + self.name(kind, number)) from error
+        self._unsynced.add(self._queue.directory(kind, number))
+        try:
+            rest = memoryview(text)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            if not at_once:
+                durable.sync(descriptor)
+        except OSError as error:
+            raise Trouble(b"trouble writing to " + self.name(kind, number)) from error
+        finally:
+            os.close(descriptor)
 
     def forget(self, number: int) -> None:
         """Remove what stands beside todo/N: stale, of a preprocessing that did not end, or of another message.
@@ -221,16 +219,21 @@ class DeliveryState:
             raise Trouble(b"unable to unlink " + self.name(kind, number)) from error
         self._unsynced |= {self._queue.directory(kind, number), self._queue.root + b"/bad"}
 
-    def sync_names(self) -> bool:
-        """Every name made and removed so far is durable. False where the disk refused: no number may be given back."""
-        good = True
-        for directory in self._unsynced:
-            try:
-                durable.sync_directory(directory)
-            except OSError:
-                good = False
-        self._unsynced.clear()
-        return good
+    def sync_names(self, at_once: bool = False) -> bool:
+        """Every name made and removed so far is durable. False where the disk refused: no number may be given back.
+
+        `at_once`: and every byte written.
+        """
+        directories, self._unsynced = self._unsynced, set()
+        try:
+            if at_once or (len(directories) >= BATCH_FOR_WHOLE and self._whole.ready()):
+                self._whole.sync()
+            else:
+                for directory in directories:
+                    durable.sync_directory(directory)
+        except OSError:
+            return False
+        return True
 
     def sync_everything(self) -> None:
         """What is seen is durable, whatever the one before us did not live to sync. Raises OSError."""

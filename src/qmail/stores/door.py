@@ -10,6 +10,7 @@ import os
 from qmail.host import clock, durable
 from qmail.stores import queue as queues
 from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, Refused, take_back
+from qmail.stores.whole import Whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from qmail.stores.queue import Queue
 
 BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs
-SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
-PAUSE = 10.0  # seconds without syncfs after a slow one
 _INODES = 10  # taken numbers to step over
 
 
@@ -30,7 +29,7 @@ class Door:
         self.queue = queue
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
-        self._whole = Whole(queue.root)
+        self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
 
     def begin(self) -> Arrival:
         """A new message with a number of its own, in mess/ and locked. Raises Refused."""
@@ -112,7 +111,7 @@ class Door:
         return refusals
 
     def _barrier_a(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
-        if len(arrivals) >= BATCH_FOR_WHOLE and self._whole.fits(arrivals):
+        if len(arrivals) >= BATCH_FOR_WHOLE and self._fits(arrivals):
             try:
                 self._whole.sync()
             except OSError as error:
@@ -135,6 +134,11 @@ class Door:
             if failure is not None and refusals[at] is None:
                 refusals[at] = Refused(WRITE, failure)
 
+    def _fits(self, arrivals: Sequence[Arrival]) -> bool:
+        """May these be made durable by one syncfs now?"""
+        device = self._whole.device
+        return self._whole.ready() and all(arrival.device == device for arrival in arrivals)
+
     def _barrier_b(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
         try:
             durable.sync_directory(self.queue.root + b"/todo")
@@ -144,40 +148,6 @@ class Door:
                 if refusals[at] is None:
                     refusals[at] = Refused(WRITE, error)
                     arrival.close()
-
-
-class Whole:
-    """The queue's file system as one thing to make durable, through a descriptor kept open since start.
-
-    A fresh descriptor would not hear of errors that were reported before it was opened.
-    """
-
-    def __init__(self, root: bytes) -> None:
-        self._syncfs = durable.whole()
-        self._descriptor = self._device = -1
-        self._not_before = 0.0
-        try:
-            devices = {os.stat(b"%b/%b" % (root, name)).st_dev for name in (b"pid", b"mess", b"intd", b"todo")}
-            if len(devices) == 1:
-                self._descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-                self._device = devices.pop()
-        except OSError:
-            pass  # a queue that is not there yet: its files are then made durable one by one
-
-    def fits(self, arrivals: Sequence[Arrival]) -> bool:
-        """May these be made durable this way now?"""
-        device = self._device
-        if self._syncfs is None or self._descriptor < 0 or any(arrival.device != device for arrival in arrivals):
-            return False
-        return not self._not_before or clock.monotonic() >= self._not_before
-
-    def sync(self) -> None:
-        """Everything written and named so far is durable when this returns. Raises OSError."""
-        assert self._syncfs is not None
-        start = clock.monotonic()
-        self._syncfs(self._descriptor)
-        end = clock.monotonic()
-        self._not_before = end + PAUSE if end - start > SLOW else 0.0
 
 
 def _is_there(path: bytes) -> bool:
