@@ -49,14 +49,36 @@ def pages() -> dict[str, bytes]:
         path = source(module)
         at = section(name, path)
         made[f"man{at}/{name}.{at}"] = manpage.page(name, at, text(path))
-    for path in formats():
-        made[f"man5/{path.stem}.5"] = manpage.page_from_markdown(path.stem, 5, path.read_text())
+    for content in formats().values():
+        name, at, _ = manpage.title(content)
+        made[f"man{at}/{name}.{at}"] = manpage.page_from_markdown(content)
     return made
 
 
-def formats() -> list[Path]:
-    """The pages of file formats."""
-    return sorted(path for path in REFERENCE.glob("*.md") if path.name != "README.md")
+def formats() -> dict[str, str]:
+    """The pages of what is no program, by the names of their files."""
+    written = {path.name: path.read_text() for path in sorted(REFERENCE.glob("*.md")) if path.name != "README.md"}
+    return dict(sorted((written | {CONTROL: control()}).items()))
+
+
+def control() -> str:
+    """The page of control files, from their table."""
+    from qmail.formats import controlfile
+
+    parts = [CONTROL_INTRODUCTION]
+    for file in controlfile.TABLE:
+        lines = [f"## {file.name.decode()}", file.about]
+        if isinstance(file, controlfile.Line):
+            default = (file.default or b"none").decode()
+            said = "the first line of me" if file.default is controlfile.ME else default
+            lines.append(f"One line. Default: {said}.")
+        elif isinstance(file, controlfile.Lines):
+            lines.append("Any number of lines.")
+        else:
+            lines.append(f"Compiled from {file.source.decode()}.")
+        lines.append("Read by " + ", ".join(each.decode() for each in file.used_by) + ".")
+        parts.append("\n\n".join([lines[0], "\n".join(lines[1:])]))
+    return "\n\n".join(parts) + "\n"
 
 
 def index() -> str:
@@ -70,14 +92,31 @@ def index() -> str:
         link = f"../../{path.relative_to(TOP)}"
         rows[section(name, path)].append(f"| [{name}]({link}) | {_cell(manpage.Manual(text(path)).purpose)} |")
     files = []
-    for path in formats():
-        purpose = path.read_text().partition("\n")[0].partition(": ")[2]
-        files.append(f"| [{path.stem}]({path.name}) | {_cell(purpose)} |")
+    for file, content in formats().items():
+        name, at, purpose = manpage.title(content)
+        (files if at == 5 else rows[at]).append(f"| [{name}]({file}) | {_cell(purpose)} |")
     parts = ["# All programs and files", INTRODUCTION]
-    for title, lines in (("1: what people run", rows[1]), ("5: files", files), ("8: what runs by itself", rows[8])):
-        parts.append("\n".join([f"## Section {title}", "", "| name | what it is |", "| --- | --- |", *lines]))
+    named = {"1: what people run": rows[1], "5: files and protocols": files, "8: what runs by itself": rows[8]}
+    for title, lines in named.items():
+        parts.append("\n".join([f"## Section {title}", "", "| name | what it is |", "| --- | --- |", *sorted(lines)]))
     return "\n\n".join(parts) + "\n"
 
+
+CONTROL = "qmail-control.md"
+CONTROL_INTRODUCTION = """\
+# qmail-control(5): the files that say how this host does mail
+
+They stand in QMAIL_HOME/control, one setting each. `qmail-showctl` shows all of them in words, with what holds where
+they are missing. This page is made from the table in src/qmail/formats/controlfile.py by `make man`.
+
+    echo 20000000 > /var/qmail/control/databytes
+
+Blanks and tabs at the end of a line do not count. In files of many lines, empty ones and those that begin with `#` are
+ignored; hosts are compared without regard to case. A file that is missing has a default; one that cannot be read stops
+the program that asks, or makes it answer that it cannot work now: it never becomes the default. A file may have 64 MiB.
+
+Servers read their files at the start of each session. qmail-send reads them when it starts, and locals and
+virtualdomains again on HUP: after any other change it must be started again."""
 
 INTRODUCTION = """\
 A program's manual is the text at its top: `NAME --help` prints it, `make man` makes a page of it in ./man
@@ -96,6 +135,7 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     REFERENCE.mkdir(exist_ok=True)
+    (REFERENCE / CONTROL).write_text(control())
     (REFERENCE / "README.md").write_text(index())
     return 0
 

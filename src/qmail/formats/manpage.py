@@ -65,10 +65,11 @@ def page(name: str, section: int, text: str) -> bytes:
     return _bytes(lines)
 
 
-def page_from_markdown(name: str, section: int, text: str) -> bytes:
-    """The page of a file format, whose first line is `# name(section): purpose`."""
-    first, _, rest = text.strip().partition("\n")
-    lines = _head(name, section, first.partition(": ")[2])
+def page_from_markdown(text: str) -> bytes:
+    """The page of something that is no program; the text is a `title` and what it says."""
+    name, section, purpose = title(text)
+    lines = _head(name, section, purpose)
+    rest = text.strip().partition("\n")[2]
     block: list[str] = []
     for line in [*rest.split("\n"), "## "]:
         if not line.startswith("#"):
@@ -76,11 +77,17 @@ def page_from_markdown(name: str, section: int, text: str) -> bytes:
             continue
         if any(block):
             lines += ([] if any(each.startswith(".SH") for each in lines[2:]) else [".SH DESCRIPTION"]) + _body(block)
-        title = line.lstrip("#").strip()
-        if title:
-            lines.append((".SS " if line.startswith("###") else ".SH ") + _inline(title))
+        words = line.lstrip("#").strip()
+        if words:
+            lines.append((".SS " if line.startswith("###") else ".SH ") + _inline(words))
         block = []
     return _bytes(lines)
+
+
+def title(text: str) -> tuple[str, int, str]:
+    """Name, section and purpose from the first line, `# NAME(SECTION): PURPOSE`."""
+    found = re.match(r"# ([\w@-]+)\((\d)\): (.+)", text.strip())
+    return (found[1], int(found[2]), found[3]) if found else ("untitled", 7, "a text without a title")
 
 
 def _head(name: str, section: int, purpose: str) -> list[str]:
@@ -91,24 +98,25 @@ def _body(lines: list[str]) -> list[str]:
     """Paragraphs, lists and blocks that are shown as they stand."""
     out: list[str] = []
     for block in "\n".join(lines).strip("\n").split("\n\n"):
-        kept: list[str] = []
-        begin = True
+        part: list[str] = []
         for line in [each for each in block.split("\n") if each.strip()]:
-            item = line.startswith("- ")
-            if line.startswith("   "):
-                kept.append(line)
-                continue
-            out += _shown(kept)
-            if begin or kept or item:
-                out.append(".IP \\(bu 2" if item else ".PP")
-            kept, begin = [], False
-            out.append(_inline(line[2:] if item else line.strip()))
-        out += _shown(kept)
+            if part and (line.startswith("- ") or line.startswith("   ") != part[0].startswith("   ")):
+                out += _part(part)
+                part = []
+            part.append(line)
+        out += _part(part)
     return out
 
 
-def _shown(kept: list[str]) -> list[str]:
-    return [".PP", *_as_is(kept)] if kept else []
+def _part(lines: list[str]) -> list[str]:
+    # One paragraph, item of a list, or block.
+    if not lines:
+        return []
+    if lines[0].startswith("   "):
+        return [".PP", *_as_is(lines)]
+    item = lines[0].startswith("- ")
+    text = "\n".join([lines[0][2:] if item else lines[0], *(line.strip() for line in lines[1:])])
+    return [".IP \\(bu 2" if item else ".PP", *map(_guard, _inline(text).split("\n"))]
 
 
 def _as_is(lines: list[str]) -> list[str]:
