@@ -268,11 +268,16 @@ def snapshot(top: Path, *watched: Path) -> tuple[Tree, tuple[bytes, ...]]:
                 path = os.path.join(place, name)
                 try:
                     if os.path.isfile(path) and not os.path.islink(path):
-                        with open(path, "rb") as file:
-                            tree[os.path.relpath(path, os.fsencode(top))] = file.read()
+                        tree[os.path.relpath(path, os.fsencode(top))] = _unnoticed(path)
                 except FileNotFoundError:
                     continue  # a running system has removed it
     return tree, tuple(directories)
+
+
+def _unnoticed(path: bytes) -> bytes:
+    # What was read lately is no leftover; our looking must not make it fresh.
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOATIME)) as file:
+        return file.read()
 
 
 def rebuild(tree: Tree, top: Path, *, age: float, now: float) -> None:

@@ -145,6 +145,12 @@ class State:
         self.waiting[name] |= wanted
         self.told[name] |= failed
 
+    def orphans(self) -> set[tuple[bytes, int]]:
+        """Files of no message that is waiting for something."""
+        todo, info = self._files[b"todo"].keys(), self._files[b"info"].keys()
+        live = {b"intd": todo, b"mess": todo | info, b"local": info, b"remote": info, b"bounce": info}
+        return {(kind, number) for kind, numbers in live.items() for number in self._files[kind].keys() - numbers}
+
     def lost(self, name: Name) -> Iterator[bytes]:
         """The recipients of an acknowledged message who will not get it, and of whom its sender will not hear."""
         bounce = ("bounce", name[1])
