@@ -1,0 +1,53 @@
+"""What `qmail setup` writes: run and log/run of its services, the unit that starts them, and the first rules."""
+
+from __future__ import annotations
+
+NAMES = (b"queued", b"send", b"smtpd")
+RULES = b"""# Who may connect, and send to other hosts. After a change, as root:
+#   tcprules /etc/tcp.smtp.cdb /etc/tcp.smtp.tmp < /etc/tcp.smtp
+127.:allow,RELAYCLIENT=""
+[::1]:allow,RELAYCLIENT=""
+:allow
+"""
+COMMANDS = {
+    b"queued": b"# Takes messages into the queue, as qmailq.\nexec qmail-queued\n",
+    b"send": b"# Delivers what is in the queue. A user without a .qmail has a Maildir.\nexec qmail-start ./Maildir/\n",
+    b"smtpd": b"""# SMTP from the network, as qmaild.
+LOCAL=`head -n 1 %b/control/me`
+exec tcpserver -v -R -H -l "$LOCAL" -x /etc/tcp.smtp.cdb -c 200 \\
+-u `id -u qmaild` -g `id -g qmaild` 0 smtp %b/bin/qmail-smtpd
+""",
+}
+
+
+def run(home: bytes, name: bytes) -> bytes:
+    """The run script of a service of this installation."""
+    command = COMMANDS[name]
+    return _head(home) + b"exec 2>&1\n" + (command % (home, home) if b"%b" in command else command)
+
+
+def log_run(home: bytes, directory: bytes) -> bytes:
+    """The script of its log, which multilog keeps in `directory` and turns over by itself."""
+    return _head(home) + b"exec setuidgid qmaill multilog t s1000000 n20 " + directory + b"\n"
+
+
+def unit(home: bytes, services: bytes) -> bytes:
+    """The systemd unit that keeps svscan running over `services`."""
+    return b"""[Unit]
+Description=qmail: svscan and the services below %b
+After=network.target
+
+[Service]
+Environment=PATH=%b/bin:/usr/local/bin:/usr/bin:/bin
+ExecStart=%b/bin/svscan --stop %b
+KillMode=mixed
+TimeoutStopSec=300
+Restart=always
+
+[Install]
+WantedBy=multi-user.target
+""" % (services, home, home, services)
+
+
+def _head(home: bytes) -> bytes:
+    return b"#!/bin/sh\nPATH=%b/bin:/usr/local/bin:/usr/bin:/bin; export PATH\n" % home
