@@ -4,8 +4,8 @@ Usage: qmail-unsetup [--dry-run]
 
     qmail unsetup --dry-run     # show what would go
 
-It ends the services of qmail-setup, and takes away what setup.record in the home names, the last first: services,
-rules, aliases, control files, programs, the queue, users and groups.
+It ends the services of qmail-setup, and takes away what setup.record in the home names, the last first:
+services, rules, aliases, control files, programs, the queue, users and groups.
 
 Behaviour:
 What was there before qmail-setup stays. A file that somebody has changed since, a
