@@ -12,7 +12,7 @@ import socket
 import struct
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -468,12 +468,14 @@ def test_workers_are_replaced_while_sessions_go_on(place: Path, queued: object, 
     first = ready(server)
     with Client(server) as old:
         old.hear(220)
-        for _ in range(45):
-            whole(server)
+        with ExitStack() as crowd:  # all at once, so that every worker gets its share
+            for client in [crowd.enter_context(Client(server)) for _ in range(35)]:
+                client.say(MESSAGE + b"QUIT\r\n")
+                client.hear(220, 250, 250, 354, 250, 221)
         assert set(workers(server)) - set(first)
         old.say(MESSAGE + b"QUIT\r\n")
         old.hear(250, 250, 354, 250, 221)
-    server.until(r"end \d+ status 0", 46)
+    server.until(r"end \d+ status 0", 36)
     wait_until(lambda: not any(alive(worker) for worker in first))
     assert all(number > PID_LIMIT for number in numbers(server))
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats.verdict import Temporary
-from qmail.host import execute, fds, identity
+from qmail.host import clock, execute, fds, identity, localsocket
 from qmail.protocols.spawn import WIDE_VALUE, WIDE_VARIABLE
 from qmail.stores import home as homes
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from qmail.stores.home import Home
 
 DEFAULT_DELIVERY = b"./Mailbox"
+QUEUED_STARTS = 3.0  # seconds; qmail-send does its work without it, too
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -54,6 +55,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         _queued(home, null, environ)
         log = _logger(home, argv[2:], environ) if len(argv) > 2 else 1
         pipes = _helpers(home, argv[1] if len(argv) > 1 else DEFAULT_DELIVERY, null, environ)
+        _wait_for_queued(home)
         return _become_send(home, [log, *pipes], environ)
     except OSError as error:
         raise Temporary(b"unable to start: " + os.fsencode(error.strerror or str(error))) from error
@@ -111,6 +113,17 @@ def _as(home: Home, user: bytes | None) -> Callable[[], None] | None:
 def _queued(home: Home, null: int, environ: Mapping[bytes, bytes]) -> None:
     """Have a qmail-queued: a stand-in that finds another at work ends at once."""
     execute.spawn([home.program(b"qmail-queued"), b"-s"], environ, {0: null, 1: null, 2: null}, session=True)
+
+
+def _wait_for_queued(home: Home) -> None:
+    """Whoever sees qmail-send at work may want to hand over a message: so qmail-queued is waited for, within reason."""
+    end = clock.monotonic() + QUEUED_STARTS
+    while clock.monotonic() < end:
+        try:
+            os.close(localsocket.connect(home.file(b"qq/socket")))
+            return
+        except OSError:
+            clock.sleep(0.01)
 
 
 def _make_trigger(home: Home) -> None:
