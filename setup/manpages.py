@@ -91,7 +91,7 @@ def index() -> str:
         path = source(module)
         link = f"../../{path.relative_to(TOP)}"
         rows[section(name, path)].append(f"| [{name}]({link}) | {_cell(manpage.Manual(text(path)).purpose)} |")
-    files = []
+    files: list[str] = []
     for file, content in formats().items():
         name, at, purpose = manpage.title(content)
         (files if at == 5 else rows[at]).append(f"| [{name}]({file}) | {_cell(purpose)} |")
