@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from conftest import BIN, TOP, needs_root, open_to_others
+from conftest import BIN, PLACE, TOP, needs_root
 from reference_suites import sources
 
 ORIGINALS = Path("/usr/bin")
@@ -39,19 +42,35 @@ pytestmark = [
 ]
 
 
+@contextmanager
+def directory() -> Iterator[Path]:
+    """A directory that stays open to other users: pytest closes its own whenever it starts once more."""
+    with tempfile.TemporaryDirectory(dir=PLACE) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    with directory() as path:
+        yield path
+
+
 @pytest.fixture(scope="module")
-def fetched(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def fetched() -> Iterator[dict[str, Path]]:
     """The suites of both packages."""
-    place = open_to_others(tmp_path_factory.mktemp("suites"))
-    try:
-        return sources.fetch(place, SUITES)
-    except sources.Unobtainable as why:
-        pytest.skip(f"needs source packages from apt: {why}")
+    with directory() as path:
+        try:
+            found = sources.fetch(path, SUITES)
+        except sources.Unobtainable as why:
+            pytest.skip(f"needs source packages from apt: {why}")
+        yield found
 
 
-def stage(place: Path, programs: Path) -> Path:
-    """A directory for nobody with one side's programs, and nothing of the other side under the same names."""
+def stage(place: Path, programs: Path, suite: Path) -> Path:
+    """A directory for nobody with the suite, and one side's programs beside it."""
     place.mkdir()
+    (place / "suite").write_bytes(suite.read_bytes())
     for path in BIN.iterdir():
         if (ORIGINALS / path.name).exists():
             (place / path.name).symlink_to(programs / path.name)
@@ -61,10 +80,10 @@ def stage(place: Path, programs: Path) -> Path:
     return place
 
 
-def start(directory: Path, suite: Path) -> subprocess.Popen[bytes]:
+def start(directory: Path) -> subprocess.Popen[bytes]:
     """Begin one side; its output goes to `directory`/output. All of its processes end with the one that is returned."""
     alone = ["unshare", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
-    command = [*alone, sys.executable, str(ISOLATED), str(directory), str(suite), f"{directory}:/usr/bin:/bin"]
+    command = [*alone, sys.executable, str(ISOLATED), str(directory), "suite", f"{directory}:/usr/bin:/bin"]
     with open(directory / "output", "wb") as output:
         return subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
 
@@ -89,14 +108,14 @@ def named_differences() -> set[str]:
 
 @pytest.mark.parametrize("package", SUITES)
 def test_a_suite_of_the_originals_says_the_same_of_our_programs(
-    package: str, fetched: dict[str, Path], tmp_path: Path
+    package: str, fetched: dict[str, Path], place: Path
 ) -> None:
     sides = {"originals": ORIGINALS, "ours": BIN}
-    running = {name: start(stage(tmp_path / name, sides[name]), fetched[package]) for name in sides}
+    running = {name: start(stage(place / name, sides[name], fetched[package])) for name in sides}
     outputs = {}
     for name, process in running.items():
         code = process.wait(90)
-        outputs[name] = (tmp_path / name / "output").read_text("latin-1")
+        outputs[name] = (place / name / "output").read_text("latin-1")
         assert code == 0, f"{name}: {code}\n{outputs[name][-3000:]}"
     originals, ours = parts(outputs["originals"]), parts(outputs["ours"])
     assert len(originals) > 50 and originals.keys() == ours.keys()
