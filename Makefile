@@ -3,7 +3,7 @@ QMAIL_HOME ?= /var/qmail
 VENV := .venv
 TEST := $(VENV)/bin/python -m
 
-.PHONY: up test prove bin tools man setup install check packages lint bench clean
+.PHONY: up test prove bin tools man setup install check packages deb lint bench clean
 .NOTPARALLEL: # `make setup check` is one after the other
 
 up: bin
@@ -27,6 +27,9 @@ check:
 
 packages:
 	@sh setup/packages.sh build
+
+deb: bin
+	@$(VENV)/bin/python setup/deb.py build
 
 tools: bin
 	@sh setup/environment.sh $(VENV) setup/requirements.txt setup/requirements-test.txt
