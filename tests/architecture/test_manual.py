@@ -52,6 +52,16 @@ def test_a_manual_has_all_its_parts(name: str) -> None:
         assert any(lines), title
 
 
+@pytest.mark.parametrize("name", sorted(programs()))
+def test_a_manual_names_every_option_and_variable_that_its_program_reads(name: str) -> None:
+    path = manpages.source(programs()[name])
+    text, code = manpages.text(path), path.read_text().partition('\n"""\n')[2]
+    letters = "".join(re.findall(r'options\([^,]+, b"([^"]+)"', code)).replace(":", "")
+    assert [letter for letter in letters if not re.search(rf"-\w*{letter}", text)] == []
+    read = re.findall(r'environ(?:\.get\(|\[)b"([A-Z]+)"', code) + re.findall(r'variable\(environ, b"([A-Z]+)"', code)
+    assert [variable for variable in read if variable not in text] == []
+
+
 @pytest.mark.skipif(not shutil.which("groff"), reason="needs Debian's groff-base")
 @pytest.mark.parametrize("place", PAGES)
 def test_troff_renders_a_page_without_a_warning(place: str) -> None:

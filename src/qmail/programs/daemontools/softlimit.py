@@ -19,9 +19,9 @@ Behaviour:
 Only soft limits change: PROGRAM may raise them again, up to the hard limit. A
 number above the hard limit counts as the hard limit. Of two options for the
 same limit the later one counts. Where a limit is smaller than what the start of
-PROGRAM needs, PROGRAM fails: programs of this package need about 60 MB with -a
-and -m. Numbers are decimal; what is no number is a usage error. PROGRAM takes
-the place of softlimit.
+PROGRAM needs, PROGRAM fails: programs of this package need 15 MB with -a or -m
+to start at all. Numbers are decimal; what is no number is a usage error.
+PROGRAM takes the place of softlimit.
 
 Environment: PATH, to find PROGRAM.
 Runs as: anybody.

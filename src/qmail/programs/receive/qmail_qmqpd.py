@@ -8,7 +8,7 @@ Usage: qmail-qmqpd
 
     echo '192.0.2.:allow
     :deny' | tcprules /etc/tcp.qmqp.cdb /etc/tcp.qmqp.tmp
-    tcpserver -u "$(id -u qmaild)" -g "$(id -g qmaild)" -x /etc/tcp.qmqp.cdb 0 628 qmail-qmqpd
+    envuidgid qmaild tcpserver -U -x /etc/tcp.qmqp.cdb 0 628 qmail-qmqpd
 
 Behaviour:
 Talks QMQP on descriptors 0 and 1: message, sender and recipients in one

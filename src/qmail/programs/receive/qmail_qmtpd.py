@@ -5,7 +5,7 @@ exchange much.
 
 Usage: qmail-qmtpd
 
-    tcpserver -u "$(id -u qmaild)" -g "$(id -g qmaild)" -x /etc/tcp.qmtp.cdb 0 209 qmail-qmtpd
+    envuidgid qmaild tcpserver -U -x /etc/tcp.qmtp.cdb 0 209 qmail-qmtpd
 
 Behaviour:
 Talks QMTP on descriptors 0 and 1 and hands each message to qmail-queue. Each

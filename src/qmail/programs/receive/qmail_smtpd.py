@@ -5,8 +5,7 @@ connect, and says who is calling.
 
 Usage: qmail-smtpd
 
-    tcpserver -vHR -u "$(id -u qmaild)" -g "$(id -g qmaild)" -x /etc/tcp.smtp.cdb
-        0 smtp qmail-smtpd
+    envuidgid qmaild tcpserver -vHRU -x /etc/tcp.smtp.cdb 0 smtp qmail-smtpd
 
 To see what it says, run it in a terminal, and type HELO me, then QUIT.
 

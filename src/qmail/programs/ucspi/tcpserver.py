@@ -5,8 +5,7 @@ gives up root. The program itself needs to know nothing of networks.
 
 Usage: tcpserver [OPTION...] HOST PORT PROGRAM [ARGUMENT...]
 
-    tcpserver -vHR -l mail.example.org -x /etc/tcp.smtp.cdb
-        -u "$(id -u qmaild)" -g "$(id -g qmaild)" 0 smtp qmail-smtpd
+    envuidgid qmaild tcpserver -vHRU -x /etc/tcp.smtp.cdb 0 smtp qmail-smtpd
 
 HOST `0` or empty listens on every address, IPv4 and IPv6; PORT is a number or a
 name from services(5).
