@@ -141,6 +141,8 @@ BROKEN: dict[str, tuple[str, Break]] = {
     "rules that trust": ("trusts host names", lambda home: smtpd(home, "", b"=www.example.com:allow\n:deny\n")),
     "old rules": ("tcp.cdb is missing, or older", lambda home: (smtpd(home, "", b":allow\n"), write(home, "tcp"))),
     "nobody at the port": ("nobody answers on 127.0.0.1 port", lambda home: smtpd(home, "", up=free_port())),
+    "a torn queue": ("things are wrong in the queue, such as: bounce/9 has no info", lambda home: write(
+        home, "queue/bounce/9", "x", 0o600)),
     "no qmail-send": ("qmail-send does not run", lambda home: (home / "service/send/down").unlink()),
 }  # fmt: skip
 

@@ -15,6 +15,7 @@ from qmail.stores import library
 from qmail.stores.installation import owners, pieces
 from qmail.stores.names import Names, Unanswered, Unknown
 from qmail.stores.queue import Queue
+from qmail.stores.queuecheck import Checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,16 @@ def layout(home: Home) -> Iterator[Finding]:
 def _harmless(name: bytes, mode: int) -> bool:
     # C qmail's own table for these differs; and nobody is hurt where less is allowed to be seen.
     return not name.startswith((b"queue", b"q")) and not mode & 0o022 and mode & 0o555 == 0o555
+
+
+def queue(home: Home) -> Iterator[Finding]:
+    """What is wrong in the queue itself; two looks, since mail may be moving."""
+    first, second = ({fault.what for fault in Checked(home).faults()} for _ in range(2))
+    checked = Checked(home)
+    still = sorted(first & second) + [misfit.what for misfit in checked.misfits]
+    still += [file.what for file in checked.undressed]
+    if still:
+        yield Finding(b"%d things are wrong in the queue, such as: %b" % (len(still), still[0]), b"see qmail fsck")
 
 
 def programs(home: Home, names: Mapping[str, str]) -> Iterator[Finding]:

@@ -80,6 +80,7 @@ def _findings(
         lambda: runs(found, _is_user, _is_group),
         lambda: checkup.own_name(home, found.first(b"me"), environ) if found.first(b"me") else iter(()),
         lambda: checkup.running(home, found),
+        lambda: checkup.queue(home),
     ):
         yield from _safely(part)
 
