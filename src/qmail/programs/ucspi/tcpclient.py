@@ -17,7 +17,7 @@ HOST `0` or empty is this machine; PORT is a number or a name from services(5).
     -H        do not
     -r        ask the server's machine for the user (ident); -R: do not (default)
     -t N      wait at most N seconds for ident (26)
-    -d        delay small packets;           -D: do not (default)
+    -d        delay small packets, as TCP does (default); -D: do not
     -v        say everything on descriptor 2
     -Q        only what goes wrong (default); -q: nothing
 
