@@ -16,8 +16,9 @@ The first FILE that exists and asks for anything is followed: the message goes
 to the addresses in it, from NEWSENDER, and to commands (`"|command"`), which
 get it with UFLINE, RPLINE and DTLINE in front. An address that is USER, or
 USER@HOST, means that the delivery goes on with the next line of .qmail.
-Incomplete addresses are completed as by qmail-inject. Files, :include: and
-groups are not followed, and are errors that may pass.
+Incomplete addresses are completed as by qmail-inject. Files and :include: are
+not followed: the delivery is put off. A colon or semicolon divides addresses as
+a comma does.
 
 Environment: USER, HOST, NEWSENDER, UFLINE, RPLINE, DTLINE, set by qmail-local;
 QMAILQUEUE replaces qmail-queue; QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN,
