@@ -376,6 +376,18 @@ def test_files_of_an_attempt_that_a_crash_ended_are_stale_beside_todo(system: Se
     assert system.orders() == []
 
 
+def test_they_are_removed_where_the_first_attempt_needs_no_files(system: Sending) -> None:
+    system.put("mess", 1000000, b"x\n")
+    system.put("todo", 1000000, b"u0\0p1\0Fann@here.example\0Tgood@here.example\0")
+    system.put("info", 1000000, b"Fother@x\0", age=10)
+    system.put("local", 1000000, b"Tgood-wrong@here.example\0", age=10)
+    system.put("bounce", 1000000, b"<bob@x>:\nno\n\n")
+    system.start()
+    system.until("something is left", lambda: not system.files())
+    assert system.stop() == 0
+    assert system.orders() == ["good@here.example"]
+
+
 def test_leftovers_of_36_hours_are_removed_and_younger_ones_stay(system: Sending) -> None:
     old, young = 40 * 3600, 30 * 3600
     for number, age in ((1000000, old), (1000001, young)):

@@ -90,18 +90,7 @@ class Passes:
         fresh.queued(heirs)
 
     def take_over(self, fresh: set[int], now: int) -> None:
-        """Everything that was queued before. Beside todo/N, in `fresh`, all else is stale. Raises OSError.
-
-        A first attempt may take todo/N away and leave it at that: the stale files go now, or they would be
-        delivered from as soon as another message has the number.
-        """
-        try:
-            for number in fresh:
-                self._state.forget(number)
-        except Trouble as trouble:
-            self._say(logline.warning(trouble.text))
-        if not self._state.sync_names():
-            self._say(logline.warning(b"trouble fsyncing info"))
+        """Everything that was queued before. Beside todo/N, in `fresh`, all else is stale. Raises OSError."""
         for number, times in self._state.queued():
             if number in fresh:
                 continue

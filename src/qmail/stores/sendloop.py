@@ -84,7 +84,9 @@ class Sender:
         self._notes: NoteBox | None = None
         self._listen(home)
         self._state.sync_everything()
-        self._passes.take_over(set(self._incoming.numbers()), self._wall)
+        fresh = set(self._incoming.numbers())
+        self._settling.beware(fresh)
+        self._passes.take_over(fresh, self._wall)
 
     def _shown(self, recipient: bytes) -> bytes:
         return self._controls.routes.shown(recipient)

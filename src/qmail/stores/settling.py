@@ -16,11 +16,11 @@ from qmail.rules import firstattempt
 from qmail.rules.firstattempt import COMPLETE, PREPARED
 from qmail.rules.retry import AFTER_TROUBLE
 from qmail.rules.schedule import Schedule
-from qmail.stores.deliverystate import KINDS, Prepared, Trouble
+from qmail.stores.deliverystate import KINDS, OURS, Prepared, Trouble
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from qmail.rules.firstattempt import FirstAttempts, Fresh
     from qmail.stores.bouncing import Bouncing
@@ -51,10 +51,14 @@ class Settling:
         self._clearing, self._bouncing, self._say = clearing, bouncing, say
         self._again = Schedule()
         self._refused: dict[int, Fresh] = {}
-        self._partly: set[int] = set()  # there may be files of a preprocessing that failed
+        self._partly: set[int] = set()  # there may be files of a preprocessing that came to no end
         self._positions: dict[int, Sequence[Mapping[int, int]]] = {}
         self._ending: list[int] = []
         self._now = 0  # of this round
+
+    def beware(self, numbers: Iterable[int]) -> None:
+        """Some of these, which are in todo/ at the start, may have been preprocessed half. Raises OSError."""
+        self._partly |= {number for number in numbers if any(self._state.has(kind, number) for kind in OURS)}
 
     def round(self, now: int) -> None:
         """Settle what ended."""
@@ -91,6 +95,8 @@ class Settling:
     # ---- the first attempt did it all
 
     def _complete(self, fresh: Fresh) -> None:
+        if not self._forgotten(fresh, self._now):
+            return
         if not fresh.failures:
             self._clear(fresh)
         elif fresh.sender == DOUBLE:
@@ -127,9 +133,8 @@ class Settling:
             fresh = incomplete.popleft()
             if fresh.complete and not fresh.untold:
                 # It was late, but not too late.
-                if self._forgotten(fresh, now):
-                    fresh.stage = COMPLETE
-                    self._first.complete.append(fresh)
+                fresh.stage = COMPLETE
+                self._first.complete.append(fresh)
                 continue
             texts_by_channel, positions = firstattempt.records(fresh)
             self._positions[fresh.number] = positions
@@ -152,7 +157,10 @@ class Settling:
         self._again.add(fresh.number, now + AFTER_TROUBLE)
 
     def _forgotten(self, fresh: Fresh, now: int) -> bool:
-        """Is there nothing, or nothing any more, of a preprocessing that failed before?"""
+        """Is there nothing, or nothing any more, of a preprocessing that came to no end?
+
+        Left beside a number that is used again, it would take the new message to other people.
+        """
         if fresh.number not in self._partly:
             return True
         try:

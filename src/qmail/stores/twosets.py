@@ -242,7 +242,9 @@ def _mend(home: bytes) -> None:
 
 def _sync_all(home: bytes) -> None:
     sync = durable.whole()
-    if sync is not None:
+    if sync is None:
+        os.sync()
+    else:
         descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             sync(descriptor)
