@@ -13,7 +13,7 @@ import pytest
 
 from conftest import TOP, open_to_others, wait_until
 
-PATIENCE = 20.0  # seconds until something that must happen has happened
+PATIENCE = 30.0  # seconds until something that must happen has happened
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 ZONE = [
     ["mail.example.com", "A", ["192.168.1.1"]],
