@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats import cdb, servicescript, tcprules
+from qmail.formats import bootscript, cdb, servicescript, tcprules
 from qmail.formats.verdict import Temporary
 from qmail.host import durable
 from qmail.stores import configuration, installation, library, setuprecord
@@ -83,7 +83,8 @@ def _tree(home: bytes) -> Iterator[Step]:
 
 
 def _programs(home: bytes, argv0: bytes) -> Iterator[Step]:
-    if os.path.exists(home + b"/bin/qmail-send"):
+    thing = b"programs " + home
+    if os.path.exists(home + b"/bin/qmail-send") and not setuprecord.half_made(home, thing):
         return
     source = library.running()
     script = os.path.join(os.path.dirname(source.lib), "setup", "install.py")
@@ -93,13 +94,20 @@ def _programs(home: bytes, argv0: bytes) -> Iterator[Step]:
             _running(
                 *map(os.fsencode, (source.interpreter, script)), home, *map(os.fsencode, (source.lib, source.site))
             )()
-            return
-        library.install(home, source)
-        place = os.fsdecode(home) + "/lib"
-        installed = library.Source(place, place, source.interpreter)
-        library.launchers(home + b"/bin", library.programs_beside(argv0), installed)
+        else:
+            _copy(home, source, argv0)
+        setuprecord.add(home, [b"made " + thing])
 
-    yield Step(b"programs, manuals and start-up scripts in " + home, [b"programs " + home], make)
+    yield Step(b"programs, manuals and start-up scripts in " + home, [thing], make)
+
+
+def _copy(home: bytes, source: library.Source, argv0: bytes) -> None:
+    library.install(home, source)
+    place = os.fsdecode(home) + "/lib"
+    installed = library.Source(place, place, source.interpreter)
+    library.launchers(home + b"/bin", library.programs_beside(argv0), installed)
+    for name, text in bootscript.scripts(home):
+        _write(home + b"/boot/" + name, text, 0o755)
 
 
 def _files(home: bytes, fqdn: bytes, person: bytes | None) -> Iterator[Step]:
@@ -159,16 +167,18 @@ def _names(home: bytes) -> Iterator[Step]:
 def _start(home: bytes) -> Iterator[Step]:
     if os.path.isdir(SYSTEMD):
         path = b"/etc/systemd/system/" + UNIT
-        if not os.path.exists(path):
+        thing = b"unit " + UNIT
+        if not os.path.exists(path) or setuprecord.half_made(home, thing):
             text = servicescript.unit(home, SERVICE)
 
             def enable() -> None:
                 _write(path, text, 0o644)
                 _running(b"systemctl", b"daemon-reload")()
                 _running(b"systemctl", b"enable", b"--now", UNIT)()
+                setuprecord.add(home, [b"made " + thing])
 
             sum_line = b"file " + setuprecord.sum_of(text) + b" " + path
-            yield Step(b"unit " + path, [sum_line, b"unit " + UNIT], enable, text)
+            yield Step(b"unit " + path, [sum_line, thing], enable, text)
     elif os.path.exists(INITTAB):
         with open(INITTAB, "rb") as file:
             text = file.read()

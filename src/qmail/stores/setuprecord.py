@@ -7,6 +7,7 @@ One line for each, written before the thing is made, so that a set-up that was c
     piece PATH              a file of the system's own, which goes whatever is in it
     link TARGET PATH        programs HOME           line TEXT<TAB>PATH
     maildir PATH            unit NAME
+    made THING              the thing is whole, which its presence alone does not tell
 """
 
 from __future__ import annotations
@@ -55,6 +56,12 @@ def add(home: bytes, new: Sequence[bytes]) -> None:
     finally:
         os.close(descriptor)
     durable.sync_directory(home)
+
+
+def half_made(home: bytes, thing: bytes) -> bool:
+    """Was this thing begun by us, and never made whole? Raises OSError."""
+    present = lines(home)
+    return thing in present and b"made " + thing not in present
 
 
 def run(*words: bytes) -> int:
@@ -174,5 +181,5 @@ def _unit(name: bytes) -> bytes | None:
 UNDO: dict[bytes, Callable[[bytes], bytes | None]] = {
     b"group": _account(b"groupdel"), b"user": _account(b"userdel"), b"file": _file, b"piece": _piece,
     b"directory": _directory, b"link": _link, b"line": _line, b"programs": _programs, b"maildir": _maildir,
-    b"unit": _unit,
+    b"unit": _unit, b"made": lambda rest: None,
 }  # fmt: skip
