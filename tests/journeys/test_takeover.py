@@ -13,6 +13,7 @@ import pytest
 
 import cqmail
 from conftest import BIN, needs_root
+from qmail.formats import cdb
 from sending import Sending
 
 pytestmark = needs_root
@@ -168,6 +169,37 @@ def test_given_back_in_the_middle_the_queue_is_what_our_qmail_send_left(taken: t
     assert not served & marked_to_do(left.queue)
     assert (sending.home / "bin/qmail-queue").stat().st_mode & 0o7777 == 0o4711
     assert not [name for name in ("qq", "qs", "qr", "lib") if (sending.home / name).exists()]
+
+
+def test_real_deliveries_go_on_with_the_users_aliases_and_defaults_that_were_there(old: Path) -> None:
+    home = old.parent / "joe"
+    home.mkdir()
+    os.chown(home, 4242, 4242)
+    for part in ("", "tmp", "new", "cur"):
+        (home / "Maildir" / part).mkdir(mode=0o700)
+        os.chown(home / "Maildir" / part, 4242, 4242)
+    (home / ".qmail-list").write_text("./box\n")
+    (old / "users/cdb").write_bytes(
+        cdb.make([(b"!joe\0", b"joe\0004242\0004242\0%b\0\0" % os.fsencode(home)),
+                  (b"!joe-", b"joe\0004242\0004242\0%b\0-\0" % os.fsencode(home)), (b"", b"-")])
+    )  # fmt: skip
+    queue = cqmail.Queue(old)
+    queue.queued(b"Subject: five\n\nx\n", b"a@b", [b"Tjoe@here.example", b"Djoe-list@here.example"])
+    queue.waiting(b"Subject: four\n\nx\n", b"a@b", [b"joe@here.example", b"joe-list@here.example"])
+    takeover(old)
+    sending = Sending(old, stand_ins=False)
+    try:
+        sending.start("./Maildir/")
+        retry_all(sending)
+        sending.submit("a@b", ["joe@here.example"], b"Subject: new\n\nx\n")
+        sending.until("all is delivered", lambda: not sending.files())
+        assert sending.stop() == 0
+        arrived = [path.read_bytes() for path in (home / "Maildir/new").iterdir()]
+        assert sorted(text.partition(b"Subject: ")[2][:4] for text in arrived) == [b"five", b"four", b"new\n"]
+        assert (home / "box").read_bytes().count(b"Subject: four") == 1
+        assert b"five" not in (home / "box").read_bytes()
+    finally:
+        sending.close()
 
 
 def remaining(queue: cqmail.Queue) -> Expected:

@@ -184,6 +184,7 @@ REPORTED = {
     "no IPv6": (b"none for IPv6", lambda home: ruled(home, b'127.:allow,RELAYCLIENT=""\n:allow\n')),
     "a variable": (b"sets SPFBEHAVIOR", lambda home: ruled(home, b':allow,SPFBEHAVIOR="3"\n')),
     "a capital": (b"wildcards that end in a capital", lambda home: write(home, "users/cdb", cdb.make([(b"", b"Z-")]))),
+    "a link": (b"a link in a directory that is not the user's", lambda home: linked(home)),
     "setuid": (b"bin/vchkpw is setuid", lambda home: write(home, "bin/vchkpw", "x", 0o4755)),
     "another mark": (b"in the way: the old programs divide", lambda home: write(
         home, "bin/qmail-showctl", "#!/bin/sh\necho 'user-ext delimiter: +.'\n", 0o755)),
@@ -198,6 +199,18 @@ def write(home: Path, name: str, text: str | bytes = "x", mode: int = 0o644) -> 
 def run(home: Path, command: str) -> None:
     (home / "supervise/smtpd").mkdir(parents=True)
     write(home, "supervise/smtpd/run", f"#!/bin/sh\nexec {command} 2>&1\n", 0o755)
+
+
+def linked(home: Path) -> None:
+    (home.parent / "spool").mkdir()
+    (home.parent / "spool/joe").symlink_to("elsewhere")
+    (home.parent / "joe").mkdir()
+    os.chown(home.parent / "joe", 4242, 4242)
+    write(home, "../joe/.qmail", f"{home.parent}/spool/joe\n")
+    record = f"joe\0{4242}\0{4242}\0{home.parent}/joe\0\0".encode()
+    write(home, "users/cdb", cdb.make([(b"!joe\0", record), (b"", b"")]))
+        home, "users/cdb", cdb.make([(b"!joe\0", f"joe\0{4242}\0{4242}\0{home.parent}/joe\0\0".encode()), (b"", b"")])
+    )
 
 
 def ruled(home: Path, text: bytes) -> None:

@@ -37,7 +37,10 @@ class Rules:
 
 
 class Found:
-    """`control`, `aliases`: name to text of what is there. `assignments`: the records of users/cdb, None without it."""
+    """`control`, `aliases`: name to text of what is there. `assignments`: the records of users/cdb, None without it.
+
+    `linked`: (.qmail file, mailbox) where the mailbox is a link in a directory that is not the user's.
+    """
 
     def __init__(
         self,
@@ -49,6 +52,13 @@ class Found:
     ) -> None:
         self.home, self.control, self.runs, self.rules, self.aliases = home, control, runs, rules, aliases
         self.assignments: Sequence[tuple[bytes, bytes]] | None = None
+        self.linked: Sequence[tuple[bytes, bytes]] = ()
+
+    @property
+    def homes(self) -> dict[bytes, int]:
+        """The homes that users/cdb names, with their owners' uids."""
+        fields = [data.split(b"\0") for key, data in self.assignments or () if key.startswith(b"!")]
+        return {each[3]: int(each[1]) for each in fields if len(each) > 3 and each[1].isdigit()}
 
     def lines(self, name: bytes) -> list[bytes]:
         """The lines of a control file that count."""

@@ -55,6 +55,11 @@ def differences(found: Found, built: Mapping[bytes, bytes], wrappers: Iterable[b
     yield from _compiled(built)
     yield from _numbers(found)
     yield from _assignments(found)
+    for path, box in found.linked:
+        yield Finding(
+            path + b" delivers to " + box + b", a link in a directory that is not the user's; it will not be followed",
+            b"name the file that it leads to",
+        )
     for run in found.runs:
         yield from _run(run)
     for rules in found.rules:

@@ -92,10 +92,7 @@ def homes(found: Found) -> Iterator[Finding]:
     import pwd
 
     places = {os.fsencode(entry.pw_dir): entry.pw_uid for entry in pwd.getpwall()[:MOST_HOMES] if entry.pw_uid}
-    for key, data in found.assignments or ():
-        fields = data.split(b"\0")
-        if key.startswith(b"!") and len(fields) > 3 and fields[1].isdigit():
-            places[fields[3]] = int(fields[1])
+    places |= found.homes
     for place, uid in sorted(places.items()):
         try:
             status = os.stat(place)

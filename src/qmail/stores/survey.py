@@ -9,6 +9,7 @@ import os
 from itertools import islice
 
 from qmail.formats import cdb
+from qmail.formats.dotqmail import MBOX, instructions
 from qmail.formats.shellwords import arguments
 from qmail.formats.tcpoptions import settings
 from qmail.rules.finding import Finding
@@ -41,6 +42,7 @@ class Survey:
         runs = list({os.path.realpath(run.path): run for run in reversed(runs)}.values())[::-1]
         self.found = Found(home, control, runs, [rules for run in runs for rules in self._rules(run)], aliases)
         self.found.assignments = self._records(home + b"/users/cdb")
+        self.found.linked = list(self._linked(self.found.homes))
 
     def _files(self, directory: bytes) -> dict[bytes, bytes]:
         try:
@@ -83,6 +85,23 @@ class Survey:
             if path is not None:
                 path = os.path.join(os.path.dirname(run.path), path)
                 yield Rules(path, self._records(path), run)
+
+    def _linked(self, places: dict[bytes, int]) -> Iterator[tuple[bytes, bytes]]:
+        """Mailboxes that .qmail files name, and that are links in directories of others."""
+        import pwd
+
+        places = {os.fsencode(entry.pw_dir): entry.pw_uid for entry in pwd.getpwall()[:MOST] if entry.pw_uid} | places
+        for place, uid in sorted(places.items()):
+            try:
+                names = [name for name in os.listdir(place) if name.startswith(b".qmail")]
+            except OSError:
+                continue  # no home, no mail
+            for name in sorted(names):
+                path = place + b"/" + name
+                for line in instructions(self._text(path) or b"", forward_only=False):
+                    box = os.path.join(place, line.value) if line.kind == MBOX else b""
+                    if os.path.islink(box) and os.stat(os.path.dirname(box)).st_uid != uid:
+                        yield path, box
 
     def _records(self, path: bytes) -> list[tuple[bytes, bytes]] | None:
         try:
