@@ -11,47 +11,20 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from conftest import BIN, start_queued, wait_until
 from crash import recording
+from crash.injecting import failing, injected
 from submitting import Talk, files, kinds, message
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 
 STATE_CALLS = ("openat", "linkat", "unlink", "writev", "write", "fcntl", "fsync", "syncfs", "newfstatat", "fdatasync")
 MOST = 200  # calls of one kind in one workload
-
-
-@contextmanager
-def failing(pid: int, output: Path, call: str, how: str, nth: int) -> Iterator[None]:
-    """The nth such call of a running process goes wrong."""
-    words = [
-        "strace",
-        "-f",
-        "-p",
-        str(pid),
-        "-o",
-        str(output),
-        "-e",
-        f"trace={call}",
-        "-e",
-        f"inject={call}:{how}:when={nth}",
-    ]
-    tracer = subprocess.Popen(words, stderr=subprocess.PIPE)
-    assert tracer.stderr
-    line = tracer.stderr.readline()
-    assert b"attached" in line, line
-    try:
-        yield
-    finally:
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait(20)
-        tracer.stderr.close()
 
 
 def pid_of(home: Path) -> int:
@@ -90,10 +63,6 @@ def exchange(talk: Talk, data: bytes) -> list[bytes]:
 
 
 WORKLOADS: list[Callable[[Path], list[bytes]]] = [one, large, batch]
-
-
-def injected(output: Path) -> bool:
-    return "(INJECTED)" in output.read_text()
 
 
 def wipe(home: Path) -> None:
