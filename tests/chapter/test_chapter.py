@@ -624,6 +624,21 @@ def test_a_program_may_stand_between_qmail_smtpd_and_qmail_queue(reader: Machine
     reader.sees("/home/steve/Mailbox", "Subject: filtered")
 
 
+def test_qmail_doctor_names_what_the_chapter_misleads_to(reader: Machine) -> None:
+    reader.types("echo .mail.example.com >> /var/qmail/control/locals")
+    reader.types("sed -i 's/setuidgid qmaill/setuidgid qmail/' /var/qmail/supervise/smtpd/log/run")
+    said = reader.types("/var/qmail/bin/qmail doctor", code=1)
+    for finding in (
+        "control/locals has `.mail.example.com`: there are no wildcards in it",
+        "/var/qmail/alias/.qmail-nobodyreads is empty",
+        "setuidgid qmail: qmail is a group, not a user",
+        "/etc/tcp.smtp.cdb has rules for host names (=",
+    ):
+        assert finding in said
+    assert "port 25" not in said  # the rules hang up on this machine itself
+    reader.types("sed -i /^[.]/d /var/qmail/control/locals")
+
+
 def test_nothing_stays_in_the_queue(reader: Machine) -> None:
     reader.types("rm -f /var/qmail/control/smtproutes")
     reader.waits_for("/var/qmail/bin/qmail-qstat | grep -x 'messages in queue: 0'")

@@ -81,6 +81,7 @@ def test_the_services_bring_mail_to_people(owner: Machine) -> None:
     for name in ("queued", "send", "smtpd"):
         owner.waits_for(f"/var/qmail/bin/svstat /service/qmail-{name} | grep ' up '")
     owner.waits_for("test -S /var/qmail/qq/socket")
+    assert owner.types("qmail doctor") == "nothing is wrong in /var/qmail\n"
     for to in ("mary", "postmaster", "abuse"):
         owner.types(
             f"swaks --server 127.0.0.1 --from x@example.net --to {to}@mail.example.com --header 'Subject: to {to}'"

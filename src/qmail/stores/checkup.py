@@ -194,6 +194,8 @@ def _greets(run: Run, host: str, port: int) -> Iterator[Finding]:
         return
     finally:
         probe.close()
+    if not greeting:
+        return  # hung up on: its rules may not want this machine
     if not greeting.startswith(b"220") or b"ESMTP" not in greeting:
         yield Finding(
             b"what answers on %b port %d is not our qmail-smtpd: " % (host.encode(), port) + greeting[:60].strip(),
