@@ -51,6 +51,7 @@ BATCH = 128  # messages of one commit
 GRACE = 10.0  # seconds after TERM for what is under way
 SWEEP = 60.0  # seconds between looks for overdue messages
 SPARE = 32  # descriptors kept for ourselves
+MOST = 4096  # clients, however many descriptors there are: each may hold 64 KiB of our memory
 EACH = 3  # descriptors of one client: its socket, mess/N, intd/N
 
 TIMEOUT, BUSY = 52, 71  # qmail-queue's exit codes
@@ -116,7 +117,7 @@ class Server:
         self.door = Door(self.queue)
         self.notes = Notes(home.file(b"qs/notes"), home.queue)
         self.desk = Desk(home)
-        self.shares = Shares((fds.most() - SPARE) // EACH, self.desk.busy | {os.geteuid(), 0})
+        self.shares = Shares(min((fds.most() - SPARE) // EACH, MOST), self.desk.busy | {os.geteuid(), 0})
         self.turns: Turns[Client] = Turns()
         self.clients: dict[int, Client] = {}
         self.loop = loop.Loop()
