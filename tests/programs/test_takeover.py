@@ -209,8 +209,6 @@ def linked(home: Path) -> None:
     write(home, "../joe/.qmail", f"{home.parent}/spool/joe\n")
     record = f"joe\0{4242}\0{4242}\0{home.parent}/joe\0\0".encode()
     write(home, "users/cdb", cdb.make([(b"!joe\0", record), (b"", b"")]))
-        home, "users/cdb", cdb.make([(b"!joe\0", f"joe\0{4242}\0{4242}\0{home.parent}/joe\0\0".encode()), (b"", b"")])
-    )
 
 
 def ruled(home: Path, text: bytes) -> None:
