@@ -141,7 +141,10 @@ def test_from_every_state_the_real_system_goes_on(record: Record, tmp_path: Path
         rebuild(moment[1], tmp_path, age=40 * 3600, now=time.time())
         host.users[1].file("ready", "")
         (host.home / "send.log").unlink(missing_ok=True)
-        go_on(host, moment, lambda: State(snapshot(tmp_path, *places)[0], record.mail))
+        try:
+            go_on(host, moment, lambda: State(snapshot(tmp_path, *places)[0], record.mail))
+        finally:
+            host.stop()
 
 
 def go_on(host: Host, moment: Moment, look: Callable[[], State]) -> None:
