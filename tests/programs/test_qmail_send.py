@@ -80,6 +80,17 @@ def test_alrm_tries_again_at_once_and_only_what_is_left(system: Sending) -> None
     assert system.files() == []
 
 
+def test_alrm_in_the_middle_of_a_first_attempt_is_not_forgotten(system: Sending) -> None:
+    system.start()
+    system.submit("s@x", ["hold@here.example", "again@here.example"])
+    system.wait("^delivery .* deferral")
+    system.signal_and_heed(signal.SIGALRM)
+    (system.home.parent / "hold-hold@here.example").touch()
+    system.wait("^end msg")
+    assert system.stop() == 0
+    assert system.orders() == ["hold@here.example", "again@here.example", "again@here.example"]
+
+
 def test_a_failure_is_told_before_the_message_ends(system: Sending) -> None:
     system.start()
     system.submit(ANN, ["perm@here.example"])

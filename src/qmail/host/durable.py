@@ -65,6 +65,13 @@ def sync_directory(path: bytes) -> None:
         os.close(descriptor)
 
 
+def stir_directory(path: bytes) -> None:
+    """Change a directory, so that its next sync writes it anew: one that failed before is not to be trusted else."""
+    name = path + b"/.stir"
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+    os.unlink(name)
+
+
 def whole() -> Callable[[int], None] | None:
     """syncfs(2), or None where the system lacks it: everything on the file system of a descriptor reaches the disk.
 

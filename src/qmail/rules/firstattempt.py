@@ -40,8 +40,8 @@ class Fresh:
     """A message in its first attempt. `recipients`: (channel, address) in the envelope's order."""
 
     __slots__ = (
-        "_attempts", "_late", "_running", "_untouched", "failures", "heirs", "number", "recipients", "results",
-        "sender", "stage", "started", "untold",
+        "_attempts", "_late", "_running", "_untouched", "failures", "heirs", "hurried", "number", "recipients",
+        "results", "sender", "stage", "started", "untold",
     )  # fmt: skip
     last_try = False
 
@@ -50,6 +50,7 @@ class Fresh:
         self.results = bytearray(len(recipients))
         self.failures: list[bytes] = []  # reports of those that failed, as paragraphs
         self.stage = TRYING
+        self.hurried = False  # its next attempt is wanted at once
         self.untold = False  # its failures were not taken, and have to be written down
         self.started = 0.0  # when its first delivery began; 0: none yet
         self.heirs: dict[int, Heir] = {}  # by channel, once it is QUEUED
@@ -204,6 +205,11 @@ class FirstAttempts:
     def next_deadline(self) -> float | None:
         """When `overdue` has something to do."""
         return min([deadlines[0][0] for deadlines in (self._deadlines, self._looks) if deadlines], default=None)
+
+    def hurry(self) -> None:
+        """What is deferred in its first attempt is tried again at once."""
+        for fresh in self.held.values():
+            fresh.hurried = fresh.touched
 
     def stop(self) -> None:
         """Start nothing more; what was tried is written down as soon as nothing of it runs, the rest stays in todo/."""

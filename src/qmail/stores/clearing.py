@@ -54,6 +54,10 @@ class Clearing:
         """Is anything under way?"""
         return bool(self._new or self._asked)
 
+    def hurry(self, now: int) -> None:
+        """Whatever is to be tried again is due now."""
+        self._when.no_later_than(now)
+
     @property
     def waiting(self) -> int:
         """Orders that could be sent now."""

@@ -60,6 +60,7 @@ class DeliveryState:
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._unsynced: set[bytes] = set()
+        self._doubtful: set[bytes] = set()  # those that a sync has failed for
         self._marked: dict[bytes, int] = {}
         split = [b"%b/%d" % (kind, part) for kind in (b"info", *KINDS) for part in range(queue.split)]
         self._whole = Whole(queue.root, (b"bounce", *split))
@@ -226,13 +227,18 @@ class DeliveryState:
         """
         directories, self._unsynced = self._unsynced, set()
         try:
+            for directory in directories & self._doubtful:
+                durable.stir_directory(directory)
             if at_once or (len(directories) >= BATCH_FOR_WHOLE and self._whole.ready()):
                 self._whole.sync()
             else:
                 for directory in directories:
                     durable.sync_directory(directory)
         except OSError:
+            self._unsynced |= directories
+            self._doubtful |= directories
             return False
+        self._doubtful -= directories
         return True
 
     def sync_everything(self) -> None:

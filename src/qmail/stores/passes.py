@@ -71,7 +71,8 @@ class Passes:
             results = {key: fresh.results[key] for key in places if fresh.results[key] not in ENDED}
             if not results:
                 continue
-            one = Pass(self, channel, fresh.number, fresh.sender, retry.next_attempt(now, now, channel))
+            again = now if fresh.hurried else retry.next_attempt(now, now, channel)
+            one = Pass(self, channel, fresh.number, fresh.sender, again)
             one.running = sum(result == RUNNING for result in results.values())
             touched = [places[key] for key, result in results.items() if result]
             one.left = len(touched)

@@ -134,7 +134,9 @@ class Sender:
             self._exit()
         if signals.ALRM in arrived:
             self._passes.run_all(self._wall)
+            self._first.hurry()
             self._settling.try_again(self._wall)
+            self._clearing.hurry(self._wall)
             self._mail.try_again()
         if signals.HUP in arrived:
             unread = self._controls.reread()

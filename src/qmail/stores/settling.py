@@ -50,6 +50,7 @@ class Settling:
         self._first, self._passes, self._state, self._incoming = first, passes, state, incoming
         self._clearing, self._bouncing, self._say = clearing, bouncing, say
         self._again = Schedule()
+        self._unsure = Schedule()  # gone, and not yet durably
         self._refused: dict[int, Fresh] = {}
         self._partly: set[int] = set()  # there may be files of a preprocessing that came to no end
         self._positions: dict[int, Sequence[Mapping[int, int]]] = {}
@@ -78,6 +79,7 @@ class Settling:
             self._finish(number, now)
         if self._ending:
             self._remove(now)
+        self._remove_unsure(now)
 
     def pending(self) -> bool:
         """Is there more to settle at once?"""
@@ -85,12 +87,13 @@ class Settling:
 
     def next_time(self) -> int | None:
         """When something refused is to be tried again, or a message finished."""
-        times = [when for when in (self._again.first(), self._passes.finished.first()) if when is not None]
-        return min(times, default=None)
+        schedules = (self._again, self._unsure, self._passes.finished)
+        return min((when for when in map(Schedule.first, schedules) if when is not None), default=None)
 
     def try_again(self, now: int) -> None:
         """Try at once what was refused."""
         self._again.no_later_than(now)
+        self._unsure.no_later_than(now)
 
     # ---- the first attempt did it all
 
@@ -236,6 +239,22 @@ class Settling:
         if self._state.sync_names():
             for number in gone:
                 self._clearing.ask(b"foop", number, _nothing)
+        elif gone:
+            self._say(logline.warning(b"trouble fsyncing info"))
+            for number in gone:
+                self._unsure.add(number, now + AFTER_TROUBLE)
+
+    def _remove_unsure(self, now: int) -> None:
+        """Give back the numbers of messages that are gone, where that could not be made durable before."""
+        numbers = []
+        while (number := self._unsure.take(now)) is not None:
+            numbers.append(number)
+        if numbers and self._state.sync_names():
+            for number in numbers:
+                self._clearing.ask(b"foop", number, _nothing)
+        else:
+            for number in numbers:
+                self._unsure.add(number, now + AFTER_TROUBLE)
 
 
 def _nothing(_number: int) -> None:

@@ -26,8 +26,11 @@ and remote/ only if that leaves something to do. The order of writes is that of
 docs/queue.md. The log, on descriptor 0, is described in qmail-log(5); where
 nobody empties it, mail goes on, and beyond 32 MiB lines are dropped and
 counted. Orders and reports of qmail-lspawn are on 1 and 2, of qmail-rspawn on 3
-and 4, of qmail-clean on 5 and 6. What cannot be understood in the queue goes to
-bad/.
+and 4, of qmail-clean on 5 and 6.
+
+What makes no sense in the queue is said once, left where it is, and not
+delivered; ALRM looks at it again. A recipient list whose last line is torn is
+kept in bad/ when the others are done.
 
 Files: control/: see qmail-control(5); queue/: info, local, remote, bounce are
 its own; lock/sendmutex, lock/trigger.
