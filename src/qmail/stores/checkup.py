@@ -21,6 +21,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from qmail.host.sandbox import Available
     from qmail.rules.found import Found, Run
     from qmail.stores.home import Home
 
@@ -125,6 +126,20 @@ def _changed(path: bytes) -> int:
         return os.stat(path).st_mtime_ns
     except OSError:
         return 0
+
+
+def confinement(available: Available) -> Iterator[Finding]:
+    """What the kernel lacks for programs that confine themselves. They go on without it, so nothing is wrong."""
+    if not available.landlock:
+        yield Finding(
+            b"this kernel has no Landlock (2 or newer): programs that face the network can open what their user can",
+            b"nothing has to be done; Linux has it from 5.19 on, where it is not left out of the boot parameter lsm",
+        )
+    if not available.seccomp:
+        yield Finding(
+            b"this kernel has no seccomp filters: programs that face the network can make any system call",
+            b"nothing has to be done; Linux has them where it is built with CONFIG_SECCOMP_FILTER",
+        )
 
 
 def own_name(home: Home, me: bytes, environ: Mapping[bytes, bytes]) -> Iterator[Finding]:

@@ -16,7 +16,8 @@ Each finding is one line that says what is so, and one that says what to do:
 
 It looks at owners and modes, the programs, the control files, the aliases,
 users' homes, the run files and rc, the rules that they name, at ports, the DNS
-and the queue. Nothing is changed, and nothing is asked of anybody but the ports
+and the queue. A kernel that cannot confine programs is mentioned, and counts for
+nothing. Nothing is changed, and nothing is asked of anybody but the ports
 that run files name, and the name servers.
 
 Environment: QMAIL_HOME; DNSCACHEIP, where no qmail-dns runs.
@@ -30,7 +31,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats.verdict import Ending, Temporary, Usage
-from qmail.host import program
+from qmail.host import program, sandbox
 from qmail.host.reasons import reason
 from qmail.rules.controlsense import aliases, control
 from qmail.rules.finding import Finding
@@ -61,6 +62,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         raise Temporary(b"there is no qmail in " + home.path)
     seen = list(_findings(home, library.programs_beside(argv[0]), services, environ))
     program.say(1, b"".join([each.text for each in seen]) or b"nothing is wrong in " + home.path + b"\n")
+    program.say(1, b"".join([each.text for each in checkup.confinement(sandbox.available())]))
     return ILL if seen else 0
 
 
