@@ -121,6 +121,23 @@ def test_what_the_kernel_lacks_is_left_out(monkeypatch: pytest.MonkeyPatch) -> N
     assert os.waitpid(pid, 0)[1] == 0
 
 
+def test_a_process_that_starts_itself_anew_again_and_again_is_confined_each_time(tmp_path: Path) -> None:
+    """The kernel takes 16 domains, one in the other; after that, the last one counts."""
+    pid = os.fork()
+    if not pid:
+        try:
+            for _ in range(20):
+                sandbox.enter(sandbox.Domain(changes=[os.fsencode(tmp_path)], starts=True))
+            (tmp_path / "file").write_text("x")
+            try:
+                (tmp_path.parent / "file").write_text("x")
+            except PermissionError:
+                os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(pid, 0)[1] == 0
+
+
 @pytest.mark.parametrize(("column", "architecture"), [(0, 0xC000003E), (1, 0xC00000B7)])
 @pytest.mark.parametrize("starts", [True, False])
 def test_a_filter_decides_as_its_tables_say(column: int, architecture: int, starts: bool) -> None:
