@@ -168,6 +168,44 @@ def test_a_death_at_any_step_is_mended_by_doing_it_again(
             assert cqmail.picture(home) == before, (call, when)
 
 
+def injected(program: Run, home: Path, word: str, *faults: str) -> int:
+    """Run one of the two with such faults of the system. Returns its code."""
+    words = ["--services", str(home / "nowhere")] if word == "takeover" else []
+    inject = [part for fault in faults for part in ("-e", f"inject={fault}")]
+    strace = shutil.which("strace") or "strace"
+    return program(strace, "-f", "-o", "/dev/null", *inject, BIN / f"qmail-{word}", *words, env=env(home)).returncode
+
+
+NO_EXCHANGE = "renameat2:error=EINVAL"
+
+
+def test_a_file_system_that_cannot_exchange_names_is_good_enough(old: Path, program: Run) -> None:
+    before = cqmail.picture(old)
+    assert injected(program, old, "takeover", NO_EXCHANGE) == 0
+    assert (old / "bin.qmail-c/qmail-send").read_bytes() == Path("/bin/true").read_bytes()
+    assert b"# pyqmail qmail-send" in (old / "bin/qmail-send").read_bytes()
+    assert injected(program, old, "giveback", NO_EXCHANGE) == 0
+    assert cqmail.picture(old) == before
+
+
+@pytest.mark.prove
+def test_a_death_between_two_renames_of_the_exchange_is_mended(old: Path, program: Run) -> None:
+    before = cqmail.picture(old)
+    launchers = len(list(BIN.iterdir()))
+    for when in range(launchers, launchers + 12):
+        assert injected(program, old, "takeover", NO_EXCHANGE, f"rename:signal=KILL:when={when}") in (0, -9, 137)
+        assert take(program, old).returncode == 0, when
+        assert b"# pyqmail qmail-send" in (old / "bin/qmail-send").read_bytes()
+        assert (old / "bin.qmail-c/qmail-send").read_bytes() == Path("/bin/true").read_bytes()
+        assert injected(program, old, "giveback", NO_EXCHANGE, f"rename:signal=KILL:when={when % 5 + 1}") in (
+            0,
+            -9,
+            137,
+        )
+        assert program("qmail-giveback", env=env(old)).returncode in (0, 100), when
+        assert cqmail.picture(old) == before, when
+
+
 def compile_rules(path: Path, text: bytes) -> None:
     path.write_bytes(cdb.make(tcprules.records(list(tcprules.rules(text.splitlines(True))))))
 

@@ -78,9 +78,10 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
 
 
 def _run(home: Home, programs: dict[str, str], dry: bool, stop: list[bytes], services: list[bytes]) -> int:
-    if not any(os.path.lexists(home.path + twosets.BIN + name) for name in PROGRAMS):
+    begun = os.path.lexists(home.path + twosets.OLD)  # an exchange was ended between two renames
+    if not begun and not any(os.path.lexists(home.path + twosets.BIN + name) for name in PROGRAMS):
         raise Permanent(b"there is no qmail in " + home.path)
-    free = twosets.is_ours(home.path + twosets.BIN) or _report(home, programs, services)
+    free = begun or twosets.is_ours(home.path + twosets.BIN) or _report(home, programs, services)
     if dry or not free:
         return 0 if free else PERMANENT
     if os.geteuid():
