@@ -72,13 +72,7 @@ class Running:
         wait_until(host.greets)
         wait_until(lambda: "status: local" in self.log("send"))
         # Where qmail-start was first, its stand-in goes when the service comes.
-        wait_until(self._is_served)
-
-    def _is_served(self) -> bool:
-        lock = self.host.home / "qq/lock"
-        with socket.socket(socket.AF_UNIX) as probe:
-            stands_in = not lock.exists() or lock.read_text().split()[2:] != [] or not lock.read_text()
-            return not stands_in and probe.connect_ex(str(self.host.home / "qq/socket")) == 0
+        wait_until(lambda: is_served(host.home))
 
     def log(self, service: str) -> str:
         """What a service has said."""
@@ -125,3 +119,11 @@ def _lives(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def is_served(home: Path) -> bool:
+    """Does a qmail-queued that is a service take messages? Until then, a stand-in may go at any moment."""
+    lock = home / "qq/lock"
+    words = lock.read_text().split() if lock.exists() else []
+    with socket.socket(socket.AF_UNIX) as probe:
+        return len(words) == 2 and probe.connect_ex(str(home / "qq/socket")) == 0

@@ -16,6 +16,7 @@ import pytest
 
 from conftest import TOP, needs_root, open_to_others, wait_until
 from journeys.conftest import free_port
+from privileges.running import is_served
 
 FILE = TOP / "Containerfile"
 START = TOP / "setup/container/start.sh"
@@ -109,7 +110,7 @@ def test_it_takes_mail_delivers_it_stops_at_term_and_goes_on(place: Path) -> Non
                 user=SOMEBODY, group=SOMEBODY, extra_groups=[], start_new_session=True,
             )  # fmt: skip
         try:
-            wait_until(lambda port=port: answers(port), 30)  # type: ignore[misc]
+            wait_until(lambda port=port: answers(port) and is_served(place / "srv"), 30)  # type: ignore[misc]
             with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
                 client.sendmail("", ["anybody@box.example"], "Subject: x\r\n\r\nx\r\n")
             new = place / "srv/alias/Maildir/new"
