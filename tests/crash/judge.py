@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 
 from crash.disk import Tree
@@ -78,6 +78,7 @@ class State:
         self.waiting: defaultdict[Name, set[bytes]] = defaultdict(set)  # recipients to whom it will be delivered
         self.told: defaultdict[Name, set[bytes]] = defaultdict(set)  # those whose failure will be told
         self.delivered: defaultdict[Name, list[bytes]] = defaultdict(list)
+        self.copies: Counter[tuple[bytes, bytes]] = Counter()  # of a text for a recipient
         self._files: dict[bytes, dict[int, bytes]] = defaultdict(dict)  # kind to number to contents
         for path, text in tree.items():
             if path.startswith(queue + b"/"):
@@ -101,6 +102,7 @@ class State:
             self.wrong.append(f"{path!r} has {name}, which is for {self.mail.envelope(name).recipients}")
         else:
             self.delivered[name].append(to)
+            self.copies[mess, to] += 1
 
     def _fresh(self, number: int) -> None:
         text = self._files[b"todo"][number]

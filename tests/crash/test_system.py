@@ -159,7 +159,6 @@ def go_on(host: Host, moment: Moment, look: Callable[[], State]) -> None:
     host.stop()
     state = look()
     assert not list(problems(state, acknowledged)), f"{how}\n{host.log()}"
-    for name, recipients in state.delivered.items():
-        for recipient, times in Counter(recipients).items():
-            assert times <= 2, f"{how}: {name} came {times} times for {recipient!r}"
+    # A bounce that is made once more after the crash is a message of its own.
+    assert max(state.copies.values(), default=0) <= 2, f"{how}\n{host.log()}"
     assert host.log().count("\n") < 300, f"{how}: the log is flooded"
