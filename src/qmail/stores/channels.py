@@ -41,18 +41,17 @@ class Channels:
     def start(self, following: Callable[[int], Found | None]) -> None:
         """Start what `following` gives for each channel, the channels in turn, as long as there is room."""
         orders: tuple[list[Order], list[Order]] = ([], [])
-        dispatch = self._dispatch
-        more = set(CHANNELS)
+        dispatch, split = self._dispatch, self._split
+        more = [*CHANNELS]
         while more:
-            for channel in CHANNELS:
-                if channel not in more:
-                    continue
-                if not dispatch.room(channel) or (found := following(channel)) is None:
-                    more.discard(channel)
+            for channel in tuple(more):
+                found = following(channel) if dispatch.room(channel) else None
+                if found is None:
+                    more.remove(channel)
                     continue
                 job, key, recipient = found
-                message = b"%d/%d" % (job.number % self._split, job.number)
                 slot, sender = dispatch.start(channel, job, key, recipient)
+                message = b"%d/%d" % (job.number % split, job.number)
                 orders[channel].append(Order(slot, message, sender, recipient))
         for channel in CHANNELS:
             if orders[channel]:

@@ -72,27 +72,33 @@ class FreshMail:
 
     def work(self, now: float) -> None:
         """Look, where it is time to, and read some of what was found."""
-        if now >= self.next_time() and now >= self._last_look + LEAST_INTERVAL:
+        if now >= self._next_look and now >= self._last_look + LEAST_INTERVAL:
             self._look(now)
-        for _ in range(_A_ROUND):
-            if self._seen:
-                self._read(self._seen.popleft(), now)
-            else:
-                channel = next((c for c in CHANNELS if self._later[c] and self._has_room(c)), None)
-                if channel is None:
+        if self._known:
+            for _ in range(_A_ROUND):
+                open_ = [self._later[channel] for channel in CHANNELS if self._may_go_on(channel)]
+                if self._seen:
+                    open_.insert(0, self._seen)
+                if not open_:
                     break
-                self._read(self._later[channel].popleft(), now)
+                self._read(open_[0].popleft(), now)
 
     def pending(self) -> bool:
         """Is there something to read at once?"""
-        return bool(self._seen) or any(self._later[channel] and self._has_room(channel) for channel in CHANNELS)
+        return bool(self._known) and (bool(self._seen) or any(map(self._may_go_on, CHANNELS)))
 
     def next_time(self) -> float:
         """When the next look is due."""
         return max(self._next_look, self._last_look + LEAST_INTERVAL)
 
-    def _has_room(self, channel: int) -> bool:
-        return self._first.waiting(channel) < ENOUGH_WAITING and len(self._first.incomplete) < ENOUGH_WAITING
+    def _may_go_on(self, channel: int) -> bool:
+        """Is there a number of this channel that is to be read now?"""
+        first = self._first
+        return (
+            bool(self._later[channel])
+            and first.waiting(channel) < ENOUGH_WAITING
+            and len(first.incomplete) < ENOUGH_WAITING
+        )
 
     def _look(self, now: float) -> None:
         self._last_look, self._next_look = now, now + INTERVAL
