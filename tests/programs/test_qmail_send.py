@@ -308,6 +308,16 @@ def test_a_queued_message_of_an_earlier_qmail_is_taken_over(system: Sending) -> 
     assert 4900 < system.file("remote", 1000000).stat().st_mtime - time.time() < 5100
 
 
+def test_a_time_that_only_a_wrong_clock_can_have_written_is_pulled_in(system: Sending) -> None:
+    system.put("mess", 1000000, b"Subject: t\n\nhello\n")
+    system.put("info", 1000000, b"Fs@x\0", age=100)
+    system.put("local", 1000000, b"Tgood@here.example\0", age=-400 * 86400)
+    system.start()
+    assert system.stop() == 0
+    assert system.orders() == []
+    assert 0 < system.file("local", 1000000).stat().st_mtime - time.time() < 10 * 3600
+
+
 def test_the_last_attempt_turns_a_deferral_into_a_failure(home: Path) -> None:
     system = Sending(home, control={"queuelifetime": "50\n"})
     try:

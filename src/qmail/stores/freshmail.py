@@ -115,6 +115,7 @@ class FreshMail:
             if number not in held and number not in self._known and self._may_read(number, now):
                 self._known.add(number)
                 self._seen.append(number)
+        self._next_look = min([self._next_look, *(when for when, _ in self._unreadable.values() if when)])
 
     def _may_read(self, number: int, now: float) -> bool:
         if number in self._unreadable:
