@@ -113,6 +113,36 @@ def test_a_failure_is_told_before_the_message_ends(system: Sending) -> None:
     assert system.files() == []
 
 
+def test_a_notice_that_nobody_takes_is_written_down_and_tried_again_later(system: Sending) -> None:
+    system.start(env={"QMAILQUEUE": "/bin/false"})
+    system.submit(ANN, ["perm@here.example", "good@here.example"])
+    system.wait("^warning: trouble injecting bounce message, will try later")
+    system.until("not written", lambda: system.kinds() == ["bounce", "info", "mess"])
+    assert system.file("bounce").read_bytes() == b"<perm@here.example>:\nnever ever\n\n"
+    assert system.stop() == 0
+    assert system.text().count("warning") == 1
+    assert "end msg" not in system.text()
+    system.start()
+    system.wait("^end msg", 2)
+    assert system.stop() == 0
+    assert system.orders() == ["perm@here.example", "good@here.example", ANN]
+    assert system.files() == []
+
+
+def test_what_could_be_read_of_a_bad_envelope_is_logged(system: Sending) -> None:
+    system.put("mess", 1000000, b"x\n")
+    system.put("todo", 1000000, b"u5\0p6\0Fs@x\0Tgood@here.example\0Xbad\0")
+    system.start()
+    system.wait("^warning")
+    assert system.stop() == 0
+    assert system.lines() == [
+        "new msg 1000000",
+        "info msg 1000000: bytes 2 from <s@x> qp 6 uid 5",
+        "warning: unknown record type in todo/1000000",
+        "status: exiting",
+    ]
+
+
 def test_a_double_bounce_goes_to_the_postmaster_and_a_triple_one_to_nobody(home: Path) -> None:
     system = Sending(home, control={"doublebounceto": "perm\n"})
     try:

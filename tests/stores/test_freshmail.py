@@ -172,7 +172,7 @@ def test_what_makes_no_sense_is_said_once_until_it_is_another_file(system: Syste
     for step in range(5):
         system.mail.look_soon()
         system.mail.work(1000 + step)
-    assert system.said == [b"warning: unknown record type in todo/7\n"]
+    assert system.said == [b"new msg 7\n", b"warning: unknown record type in todo/7\n"]
     system.todo.error = None
     system.mail.look_soon()
     system.mail.work(2000)

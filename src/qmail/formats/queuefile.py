@@ -16,7 +16,9 @@ FLAT_KINDS = (b"todo", b"intd", b"bounce")
 
 
 class Corrupt(ValueError):
-    """A record that no program of ours wrote."""
+    """A record that no program of ours wrote. `before`: the envelope up to it, or None where it has no sender."""
+
+    before: Envelope | None = None
 
 
 def path(kind: bytes, number: int, split: int = SPLIT) -> bytes:
@@ -57,7 +59,9 @@ def parse_todo(text: bytes) -> Envelope:
         elif kind == b"p" and value.isdigit():
             pid = int(value[:18])
         else:
-            raise Corrupt("unknown record")
+            corrupt = Corrupt("unknown record")
+            corrupt.before = None if sender is None else Envelope(sender, recipients, uid, pid)
+            raise corrupt
     if sender is None:
         raise Corrupt("no sender")
     return Envelope(sender, recipients, uid, pid)

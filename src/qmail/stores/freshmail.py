@@ -129,13 +129,13 @@ class FreshMail:
         self._known.discard(number)
         if number in self._first.held:
             return
+        corrupt: queuefile.Corrupt | None = None
         try:
             envelope = self._incoming.read(number)
         except FileNotFoundError:
             return  # done with since it was seen
-        except queuefile.Corrupt:
-            self._put_off(number, b"unknown record type in todo/%d" % number, 0.0)
-            return
+        except queuefile.Corrupt as error:
+            corrupt = error
         except OSError:
             self._put_off(number, b"trouble reading todo/%d" % number, now + AFTER_TROUBLE)
             return
@@ -145,7 +145,16 @@ class FreshMail:
             when = 0.0 if isinstance(error, FileNotFoundError) else now + AFTER_TROUBLE
             self._put_off(number, b"unable to stat " + self._incoming.message_name(number), when)
             return
-        self._take(number, envelope, size, now)
+        if corrupt is None:
+            self._take(number, envelope, size, now)
+            return
+        self._say(logline.new(number))
+        if corrupt.before is not None:
+            self._say_info(number, corrupt.before, size)
+        self._put_off(number, b"unknown record type in todo/%d" % number, 0.0)
+
+    def _say_info(self, number: int, envelope: Envelope, size: int) -> None:
+        self._say(logline.info(number, size, envelope.sender, envelope.pid, envelope.uid))
 
     def _put_off(self, number: int, text: bytes, when: float) -> None:
         self._say(logline.warning(text))
@@ -154,9 +163,9 @@ class FreshMail:
             self._next_look = min(self._next_look, when)
 
     def _take(self, number: int, envelope: Envelope, size: int, now: float) -> None:
-        first, sender = self._first, envelope.sender
+        first = self._first
         recipients = list(map(self._routes().route, envelope.recipients))
-        fresh = Fresh(number, sender, recipients)
+        fresh = Fresh(number, envelope.sender, recipients)
         channel = LOCAL
         for where, _ in recipients:
             if where == REMOTE:
@@ -167,7 +176,7 @@ class FreshMail:
             self._later[channel].append(number)
             return
         self._say(logline.new(number))
-        self._say(logline.info(number, size, sender, envelope.pid, envelope.uid))
+        self._say_info(number, envelope, size)
         if without:
             first.add_without(fresh)
         else:

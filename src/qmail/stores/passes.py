@@ -87,7 +87,8 @@ class Passes:
                 if not one.running:
                     self._over.append(one)
         if not heirs:
-            self.finished.add(fresh.number, now)
+            # Its failures were not taken just now.
+            self.finished.add(fresh.number, now + retry.AFTER_TROUBLE if fresh.untold else now)
         fresh.queued(heirs)
 
     def take_over(self, fresh: set[int], now: int) -> None:
