@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pwd
 import re
+import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,11 +42,20 @@ def programs() -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installation() -> Iterator[Path]:
     """A real installation: owners, modes, programs in bin."""
     place = Path(f"/var/tmp/pyqmail-vectors-{os.getpid()}")
     subprocess.run(["make", "-s", "setup", f"QMAIL_HOME={place}"], cwd=TOP, check=True, stdout=subprocess.DEVNULL)
-    return place
+    # The cases use the home of user alias, wherever the account says it is.
+    alias = pwd.getpwnam("alias")
+    missing = [path for path in (Path(alias.pw_dir), *Path(alias.pw_dir).parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o755)
+    os.chown(alias.pw_dir, alias.pw_uid, alias.pw_gid)
+    yield place
+    shutil.rmtree(place)
+    for path in missing:
+        shutil.rmtree(path)
 
 
 def failed_cases(output: str) -> set[str]:
