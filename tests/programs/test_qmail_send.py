@@ -407,7 +407,7 @@ def test_a_queued_message_without_its_info_is_never_delivered(system: Sending) -
     system.put("info", 1000000, b"X\0", age=10)
     system.put("local", 1000000, b"Tgood@here.example\0", age=10)
     system.start()
-    system.wait("^warning: trouble opening local/6/1000000; will try again later")
+    system.wait("^warning: trouble opening info/6/1000000; will try again later")
     assert system.stop() == 0
     assert system.orders() == []
     assert system.files() == ["info/1000000", "local/1000000", "mess/1000000"]

@@ -54,10 +54,10 @@ def parse_todo(text: bytes) -> Envelope:
             recipients.append(value)
         elif kind == b"F" and sender is None:
             sender = value
-        elif kind == b"u" and value.isdigit():
-            uid = int(value[:18])
-        elif kind == b"p" and value.isdigit():
-            pid = int(value[:18])
+        elif kind == b"u":
+            uid = _number(value)
+        elif kind == b"p":
+            pid = _number(value)
         else:
             corrupt = Corrupt("unknown record")
             corrupt.before = None if sender is None else Envelope(sender, recipients, uid, pid)
@@ -65,6 +65,11 @@ def parse_todo(text: bytes) -> Envelope:
     if sender is None:
         raise Corrupt("no sender")
     return Envelope(sender, recipients, uid, pid)
+
+
+def _number(text: bytes) -> int:
+    # Only the log shows these: what is no number is no reason to keep a message from its recipients.
+    return int(text[:18]) if text.isdigit() else 0
 
 
 def records(text: bytes) -> Sequence[bytes]:

@@ -119,19 +119,26 @@ class Passes:
 
     def _open(self, channel: int, number: int, now: int) -> Pass | None:
         one = self._begun[channel].pop(number, None)
+        kind = KINDS[channel]
         try:
-            if one is None:
-                sender, birth = self._state.info(number)
-                one = Pass(self, channel, number, sender, retry.next_attempt(birth, now, channel))
-                one.last_try = retry.expired(birth, now, self._lifetime)
-            one.recipients = self._state.recipients(channel, number)
+            recipients = self._state.recipients(channel, number)
+            try:
+                kind = b"info"
+                if one is None:
+                    sender, birth = self._state.info(number)
+                    one = Pass(self, channel, number, sender, retry.next_attempt(birth, now, channel))
+                    one.last_try = retry.expired(birth, now, self._lifetime)
+            except (OSError, Corrupt):
+                recipients.close()
+                raise
         except (OSError, Corrupt):
-            name = self._state.name(KINDS[channel], number)
+            name = self._state.name(kind, number)
             self._say(logline.warning(b"trouble opening " + name + b"; will try again later"))
             if one is not None and one.running:
                 self._begun[channel][number] = one
             self.due[channel].add(number, now + retry.AFTER_TROUBLE)
             return None
+        one.recipients = recipients
         return one
 
     def _read(self, one: Pass) -> tuple[int, bytes] | None:

@@ -196,9 +196,13 @@ class Settling:
             if not self._state.has(b"bounce", number):
                 self._ending.append(number)
                 return
+        except OSError:
+            self._finish_later(number, b"unable to stat " + self._state.name(b"info", number), now)
+            return
+        try:
             sender, _ = self._state.info(number)
         except (OSError, Corrupt):
-            self._finish_later(number, b"unable to stat " + self._state.name(b"info", number), now)
+            self._finish_later(number, b"trouble opening " + self._state.name(b"info", number), now)
             return
         if sender == DOUBLE:
             self._say(logline.triple(number))
