@@ -24,6 +24,7 @@ class Sending:
         self.queue = home / "queue"
         self.log = home.parent / "log"
         self._process: subprocess.Popen[bytes] | None = None
+        self.started = False
         for name, text in {"me": "here.example\n", **(control or {})}.items():
             (home / "control" / name).write_text(text)
         if (home / "bin").is_symlink():
@@ -65,6 +66,7 @@ class Sending:
     ) -> None:
         """Start, and wait for the first line of the log."""
         since = len(self.text())
+        self.started = True
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [self.home / "bin" / "qmail-start", *words],
@@ -116,16 +118,27 @@ class Sending:
         return code
 
     def close(self) -> None:
-        """Leave nothing running."""
+        """Leave nothing running, not even a qmail-queued that has only begun."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
-        text = (self.home / "qq" / "lock").read_text() if (self.home / "qq" / "lock").exists() else ""
-        if text:
+        if not self.started:
+            return
+        lock = self.home / "qq" / "lock"
+        self.until("no qmail-queued", lambda: lock.exists() and lock.read_text().strip())
+        pid = int(lock.read_text().split()[0])
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
+
+        def gone() -> bool:
             try:
-                os.kill(int(text.split()[0]), signal.SIGTERM)
-            except ProcessLookupError:
-                pass
+                return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            except FileNotFoundError:
+                return True
+
+        self.until("qmail-queued stays", gone)
 
     def text(self) -> str:
         """The log so far."""

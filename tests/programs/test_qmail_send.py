@@ -456,6 +456,7 @@ def test_a_blocked_log_stops_no_mail_and_loses_no_line(system: Sending) -> None:
     text = b""
     import subprocess
 
+    system.started = True
     process = subprocess.Popen(
         [system.home / "bin" / "qmail-start"], stdin=subprocess.DEVNULL, stdout=writer, env=system.environment()
     )
