@@ -24,7 +24,7 @@ FAILED = b"Temporary error on maildir delivery. (#4.3.0)"
 
 FEW = 3  # files for which one syncfs is better than their fsyncs
 SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
-PAUSE = 10.0  # seconds without another one after that
+PAUSE = 1.0  # seconds without another one after that
 
 _syncfs: list[Callable[[int], None]] = []
 _no_syncfs_before = 0.0

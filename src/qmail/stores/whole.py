@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
-PAUSE = 10.0  # seconds without syncfs after a slow one
+PAUSE = 1.0  # seconds without it after a slow one
 
 
 class Whole:
