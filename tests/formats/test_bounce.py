@@ -28,7 +28,7 @@ def test_a_paragraph_holds_one_recipient_and_its_report(recipient: bytes, report
 
 
 @given(st.binary(max_size=40), st.binary(max_size=60))
-def test_no_report_begins_a_paragraph_of_its_own(recipient: bytes, report: bytes) -> None:
+def test_fault_078_no_report_begins_a_paragraph_of_its_own(recipient: bytes, report: bytes) -> None:
     text = paragraph(recipient, report)
     assert text.endswith(b"\n\n")
     assert b"\n\n" not in text.rstrip(b"\n")

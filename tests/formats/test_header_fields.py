@@ -66,7 +66,7 @@ def test_nothing_is_lost(pieces: list[bytes]) -> None:
     assert text in (whole, whole[:-1]) or text in (added, added[:-1])
 
 
-def test_a_million_lines_are_read_soon() -> None:
+def test_fault_070_a_million_lines_are_read_soon() -> None:
     begin = time.monotonic()
     header = read(b"X: y\n" * 1_000_000, b"\nbody\n")
     assert len(header.fields) == 1_000_000

@@ -21,7 +21,7 @@ from qmail.formats import received
         (4_107_542_400, b"1 Mar 2100 00:00:00 -0000"),
     ],
 )
-def test_a_date_is_utc_without_a_weekday(seconds: int, text: bytes) -> None:
+def test_fault_096_a_date_is_utc_without_a_weekday(seconds: int, text: bytes) -> None:
     assert received.date(seconds) == text
 
 

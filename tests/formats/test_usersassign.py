@@ -52,7 +52,7 @@ def test_an_empty_wildcard_answers_for_all_others() -> None:
 @pytest.mark.parametrize(
     "text", [b"", b"=joe:a:1:2:/x:::\n", b"joe\n.\n", b":joe:1\n.\n", b"=joe:a:1:2:/x::\n.\n", b"=j\0:a:1:2:/x:::\n.\n"]
 )
-def test_a_file_with_a_bad_line_or_without_its_end_is_no_assignment_file(text: bytes) -> None:
+def test_fault_092_a_file_with_a_bad_line_or_without_its_end_is_no_assignment_file(text: bytes) -> None:
     with pytest.raises(Bad):
         records(text)
 

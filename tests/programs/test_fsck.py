@@ -100,7 +100,7 @@ BROKEN: dict[str, tuple[Prepare, str, str]] = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_what_is_wrong_is_named_and_mended(queue: cqmail.Queue, program: Run, case: str) -> None:
+def test_fault_098_what_is_wrong_is_named_and_mended(queue: cqmail.Queue, program: Run, case: str) -> None:
     prepare, said, bad = BROKEN[case]
     number = int(next(path for path in (queue.root / "info").rglob("*") if path.is_file()).name)
     if case == "a missing part":
@@ -194,7 +194,7 @@ def misnumbered(queue: cqmail.Queue) -> list[str]:
     return [path.name for path in mess if path.stat().st_ino != int(path.name)]
 
 
-def test_messages_get_the_numbers_of_their_inodes(tmp_path: Path, program: Run) -> None:
+def test_fault_097_messages_get_the_numbers_of_their_inodes(tmp_path: Path, program: Run) -> None:
     queue = cqmail.Queue(cqmail.make(tmp_path / "qmail"))
     before = restored(queue, 20)
     assert len(before) == 42

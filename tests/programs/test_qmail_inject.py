@@ -85,7 +85,7 @@ def test_options_say_who_gets_it(inject: Inject, keeper: Keeper, options: list[s
         ({"QMAILSUSER": "su", "QMAILSHOST": "sh"}, b"joe@dh.example", b"su@sh.dd.example"),
         ({"QMAILINJECT": "r"}, b"joe@dh.example", b"joe-@dh.example-@[]"),
         ({"QMAILDEFAULTHOST": "q.q"}, b"joe@q.q", b"joe@q.q"),
-        ({"NAME": "x\nBcc: y"}, b'"x Bcc: y" <joe@dh.example>', b"joe@dh.example"),
+        pytest.param({"NAME": "x\nBcc: y"}, b'"x Bcc: y" <joe@dh.example>', b"joe@dh.example", id="fault_069"),
     ],
 )
 def test_the_environment_names_the_author(
@@ -164,7 +164,7 @@ def test_a_large_body_streams(inject: Inject, keeper: Keeper) -> None:
     assert keeper.kept[0][0].endswith(b"\n\n" + body + b"\n")
 
 
-def test_a_header_line_of_100_megabytes_is_refused_soon(inject: Inject, keeper: Keeper) -> None:
+def test_fault_070_a_header_line_of_100_megabytes_is_refused_soon(inject: Inject, keeper: Keeper) -> None:
     begin = time.monotonic()
     code, _, words = inject("x", text=b"Subject: " + b"y" * 100_000_000)
     assert (code, words.count(b"\n")) == (100, 1)

@@ -330,12 +330,14 @@ def test_without_zygote_and_looker_programs_do_their_work(home: Path, users: Use
     assert not below(sender.process.pid)
 
 
-def test_what_a_program_leaves_in_the_background_is_waited_for(home: Path, users: Users, started: list[Sender]) -> None:
+def test_fault_090_what_a_program_leaves_in_the_background_is_waited_for(
+    home: Path, users: Users, started: list[Sender]
+) -> None:
     users.says(users.add("joe", 4242), "|(sleep .3; echo late) & echo now\n")
     assert deliver(spawner(started, home), b"joe@h") == [b"Know\ndid 0+0+1\nlate\n"]
 
 
-def test_a_program_may_write_a_hundred_megabytes(home: Path, users: Users, started: list[Sender]) -> None:
+def test_fault_090_a_program_may_write_a_hundred_megabytes(home: Path, users: Users, started: list[Sender]) -> None:
     users.says(users.add("joe", 4242), "|yes | head -c 100000000\n")
     report = deliver(spawner(started, home), b"joe@h")[0]
     assert report.startswith(b"Ky\ny\n") and report.endswith(b"\nError report too long, sorry.\n")
@@ -428,7 +430,7 @@ def _runs(pid: int) -> bool:
 
 
 @needs_root
-def test_root_is_never_delivered_to(home: Path, users: Users, started: list[Sender]) -> None:
+def test_fault_066_root_is_never_delivered_to(home: Path, users: Users, started: list[Sender]) -> None:
     users.add("joe", 4242)
     users.assign = [line.replace(":4242:", ":0:") for line in users.assign]
     users.write()

@@ -285,7 +285,7 @@ def _pulled(trigger: int) -> bool:
 
 
 @pytest.mark.parametrize("kind", ["missing", "file", "directory"])
-def test_a_broken_trigger_refuses_nothing(home: Path, queued: Queued, kind: str) -> None:
+def test_fault_100_a_broken_trigger_refuses_nothing(home: Path, queued: Queued, kind: str) -> None:
     trigger = home / "queue/lock/trigger"
     trigger.unlink()
     if kind == "file":

@@ -75,7 +75,7 @@ def test_a_cr_at_the_edge_of_a_block_makes_no_line_of_its_own(remote: Remote) ->
         assert peer.got[0].endswith(b"x\r\n..y\r\n.\r\nQUIT\r\n")
 
 
-def test_each_recipient_has_a_record_of_its_own(remote: Remote) -> None:
+def test_fault_081_each_recipient_has_a_record_of_its_own(remote: Remote) -> None:
     replies = [b"250 ok\r\n", b"450 a\r\n", b"550-b\r\n550 c\r\n", b"250 ok\r\n"]
     script = taking()[:5] + [step for reply in replies for step in ("line", reply)] + taking()[7:]
     with Peer(script) as peer:

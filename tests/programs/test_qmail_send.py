@@ -276,7 +276,7 @@ def test_hup_reads_locals_and_virtualdomains_again(system: Sending) -> None:
     assert system.stop() == 0
 
 
-def test_a_second_one_says_so_and_touches_nothing(system: Sending) -> None:
+def test_fault_100_a_second_one_says_so_and_touches_nothing(system: Sending) -> None:
     system.start()
     second = Sending(system.home)
     second.log = system.home.parent / "second"
@@ -299,7 +299,7 @@ def test_the_narrow_dialect_of_the_original_spawners_is_spoken_too(system: Sendi
     assert system.kinds().count("remote") == 5
 
 
-def test_a_mangled_report_is_a_deferral(system: Sending) -> None:
+def test_fault_101_a_mangled_report_is_a_deferral(system: Sending) -> None:
     system.start()
     system.submit("s@x", ["mangled@here.example"])
     system.wait("^delivery 1: report mangled, will defer")
@@ -307,7 +307,7 @@ def test_a_mangled_report_is_a_deferral(system: Sending) -> None:
     assert system.stop() == 0
 
 
-def test_a_lost_spawner_ends_it_and_no_message_is_lost(system: Sending) -> None:
+def test_fault_101_a_lost_spawner_ends_it_and_no_message_is_lost(system: Sending) -> None:
     system.start()
     system.submit("s@x", ["good@away.example", "die@here.example"])
     assert system.ended() == 0
@@ -317,7 +317,7 @@ def test_a_lost_spawner_ends_it_and_no_message_is_lost(system: Sending) -> None:
     assert system.file("local").read_bytes() == b"Tdie@here.example\0"
 
 
-def test_a_lost_qmail_clean_ends_it_and_no_message_is_lost(system: Sending) -> None:
+def test_fault_101_a_lost_qmail_clean_ends_it_and_no_message_is_lost(system: Sending) -> None:
     system.replace("qmail-clean", "exit 0\n")
     system.start(wait=None)
     assert system.ended() == 0
@@ -366,7 +366,7 @@ def test_the_last_attempt_turns_a_deferral_into_a_failure(home: Path) -> None:
         system.close()
 
 
-def test_an_unfinished_last_record_is_set_aside_and_the_others_are_delivered(system: Sending) -> None:
+def test_fault_098_an_unfinished_last_record_is_set_aside_and_the_others_are_delivered(system: Sending) -> None:
     system.put("mess", 1000000, b"Subject: t\n\nhello\n")
     system.put("info", 1000000, b"Fs@x\0", age=100)
     system.put("local", 1000000, b"Tgood1@here.example\0Tgood2@here.exa", age=10)
@@ -385,7 +385,7 @@ def test_an_unfinished_last_record_is_set_aside_and_the_others_are_delivered(sys
         ({"mess": b"x\n", "todo": b""}, "unknown record type in todo/1000000"),
     ],
 )
-def test_what_makes_no_sense_in_todo_is_said_once_and_left_alone(
+def test_fault_098_what_makes_no_sense_in_todo_is_said_once_and_left_alone(
     system: Sending, files: dict[str, bytes], warning: str
 ) -> None:
     for kind, text in files.items():
@@ -402,7 +402,7 @@ def test_what_makes_no_sense_in_todo_is_said_once_and_left_alone(
     assert system.files() == sorted(f"{kind}/1000000" for kind in files)
 
 
-def test_a_queued_message_without_its_info_is_never_delivered(system: Sending) -> None:
+def test_fault_098_a_queued_message_without_its_info_is_never_delivered(system: Sending) -> None:
     system.put("mess", 1000000, b"x\n")
     system.put("info", 1000000, b"X\0", age=10)
     system.put("local", 1000000, b"Tgood@here.example\0", age=10)
@@ -451,7 +451,7 @@ def test_leftovers_of_36_hours_are_removed_and_younger_ones_stay(system: Sending
     assert system.stop() == 0
 
 
-def test_a_blocked_log_stops_no_mail_and_loses_no_line(system: Sending) -> None:
+def test_fault_102_a_blocked_log_stops_no_mail_and_loses_no_line(system: Sending) -> None:
     reader, writer = os.pipe()
     text = b""
     import subprocess

@@ -68,7 +68,7 @@ def test_qmail_send_runs_as_qmails_and_qmail_queued_outlives_it(system: Sending)
     assert system.stop() == 0
 
 
-def test_a_missing_trigger_is_made(system: Sending) -> None:
+def test_fault_100_a_missing_trigger_is_made(system: Sending) -> None:
     (system.queue / "lock" / "trigger").unlink()
     system.start()
     assert (system.queue / "lock" / "trigger").is_fifo()
@@ -76,7 +76,7 @@ def test_a_missing_trigger_is_made(system: Sending) -> None:
     assert system.stop() == 0
 
 
-def test_a_trigger_that_is_no_fifo_is_said_and_mail_goes_on(system: Sending) -> None:
+def test_fault_100_a_trigger_that_is_no_fifo_is_said_and_mail_goes_on(system: Sending) -> None:
     (system.queue / "lock" / "trigger").unlink()
     (system.queue / "lock" / "trigger").write_bytes(b"")
     system.start()

@@ -74,7 +74,7 @@ def test_a_server_that_does_not_know_ehlo_is_told_helo(refusal: str) -> None:
     ],
 )
 @pytest.mark.parametrize("extended", [False, True])
-def test_refusals_are_reported_the_same_with_and_without_pipelining(
+def test_fault_081_refusals_are_reported_the_same_with_and_without_pipelining(
     replies: list[str], report: bytes, extended: bool
 ) -> None:
     talk = Conversation(b"192.0.2.1", b"me", extended=extended)
@@ -127,14 +127,14 @@ def test_whatever_a_server_answers_the_report_is_whole(codes: list[int], count: 
     assert len(records) <= count + 1
 
 
-# faults 11, 12: whatever the message holds, the wire has only whole lines, and a dot only in a doubled pair
+# Whatever the message holds, the wire has only whole lines, and a dot only in a doubled pair
 
 
 odd_pieces = st.sampled_from([b"\r", b"\n", b".", b"a", b"\0", b"\xff", b"\r\n", b"\r\n.", b"\r."])
 
 
 @given(st.lists(odd_pieces), st.integers(1, 5))
-def test_no_message_makes_an_end_of_data_of_its_own(pieces: list[bytes], size: int) -> None:
+def test_fault_011_012_no_message_makes_an_end_of_data_of_its_own(pieces: list[bytes], size: int) -> None:
     text = b"".join(pieces)
     wire, fresh, rest = b"", True, text
     while rest:
@@ -152,11 +152,11 @@ def test_no_message_makes_an_end_of_data_of_its_own(pieces: list[bytes], size: i
     assert unstuffed == text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
-# faults 79, 83: a reply is whole, or an error, within limits
+# A reply is whole, or an error, within limits
 
 
 @given(st.lists(st.binary(max_size=30)))
-def test_any_bytes_are_replies_or_an_error(pieces: list[bytes]) -> None:
+def test_fault_079_any_bytes_are_replies_or_an_error(pieces: list[bytes]) -> None:
     reader = Reader()
     try:
         for piece in pieces:
@@ -194,7 +194,7 @@ def test_a_code_that_is_no_number_is_a_refusal(line: bytes, value: int) -> None:
     assert code(line) == value
 
 
-def test_a_reply_without_end_is_an_error() -> None:
+def test_fault_079_083_a_reply_without_end_is_an_error() -> None:
     reader = Reader()
     with pytest.raises(Broken):
         for _ in range(3000):

@@ -72,7 +72,11 @@ def test_only_cr_lf_dot_cr_lf_ends_a_message(stream: bytes, result: Result) -> N
     assert whole(stream) == result
     assert in_pieces([stream]) == result
     assert in_pieces([stream[i : i + 1] for i in range(len(stream))]) == result
-    for cut in range(len(stream)):  # the end in two pieces, cut at each byte: fault 13
+
+
+@pytest.mark.parametrize(("stream", "result"), TRICKS)
+def test_fault_013_an_end_that_comes_in_two_pieces_is_the_same_end(stream: bytes, result: Result) -> None:
+    for cut in range(len(stream)):
         assert in_pieces([stream[:cut], stream[cut:]]) == result
 
 

@@ -139,6 +139,7 @@ def test_fault_014_what_follows_a_message_is_answered_after_it() -> None:
         ),
         pytest.param(b"MAIL FROM:<a@b> FOO\nMAIL FROM:<a@b> AUTH=+zz", "555 555", id="fault_024_unknown"),
         (b"MAIL FROM:<a@b>\nRCPT TO:<c@example.org> NOTIFY=NEVER", "250 555"),
+        (b"XCLIENT ADDR=127.0.0.1 NAME=trusted.example", "502"),
     ],
 )
 def test_each_command_has_its_reply(lines: bytes, codes: str) -> None:

@@ -57,7 +57,7 @@ def test_a_report_is_logged_and_told_to_the_job(report: bytes, last_try: bool, l
     assert [end[:3] for end in job.ends] == [(5, b"joe@x", outcome)]
 
 
-def test_a_report_of_nothing_that_runs_is_out_of_range() -> None:
+def test_fault_101_a_report_of_nothing_that_runs_is_out_of_range() -> None:
     lines: list[bytes] = []
     dispatch = Dispatch((2, 3), lines.append)
     slot, _ = dispatch.start(LOCAL, Job(), 0, b"joe@x")

@@ -26,7 +26,7 @@ def test_the_plain_address_has_its_own_file() -> None:
 
 
 @given(st.binary(max_size=60))
-def test_no_extension_leads_out_of_the_home(ext: bytes) -> None:
+def test_fault_065_no_extension_leads_out_of_the_home(ext: bytes) -> None:
     for name, default in candidates(b"-", ext):
         assert b"." not in name[1:]
         assert name.startswith(b".qmail-")
@@ -44,5 +44,5 @@ def test_no_extension_leads_out_of_the_home(ext: bytes) -> None:
         ((b".qmail-list-owner",), b"#@[]", b"#@[]"),
     ],
 )
-def test_owner_files_change_the_sender(files: tuple[bytes, ...], sender: bytes, result: bytes) -> None:
+def test_fault_091_owner_files_change_the_sender(files: tuple[bytes, ...], sender: bytes, result: bytes) -> None:
     assert new_sender(sender, b"Joe-List", b"d", b"-", b"List", files.__contains__) == result

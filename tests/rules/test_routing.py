@@ -112,7 +112,7 @@ def test_bounces_show_the_address_without_its_prefix(address: bytes, shown: byte
         (b"@-@[]", b"joe@example.org", b"joe=example.org@"),
     ],
 )
-def test_a_variable_sender_names_the_recipient(sender: bytes, recipient: bytes, result: bytes) -> None:
+def test_fault_067_a_variable_sender_names_the_recipient(sender: bytes, recipient: bytes, result: bytes) -> None:
     assert variable_sender(sender, recipient) == result
 
 

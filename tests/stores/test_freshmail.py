@@ -131,7 +131,7 @@ def test_a_trigger_that_is_pulled_all_the_time_is_heeded_often_enough(system: Sy
 
 
 @pytest.mark.parametrize("by_notes", [True, False])
-def test_of_a_flood_only_numbers_are_kept_and_each_is_delivered_once(system: System, by_notes: bool) -> None:
+def test_fault_099_of_a_flood_only_numbers_are_kept_and_each_is_delivered_once(system: System, by_notes: bool) -> None:
     draw = random.Random(1)
     numbers = list(range(1, 3001))
     notes = [system.todo.put(n, draw.choice([b"joe@here", b"bob@away", b"ann@here"])) for n in numbers]

@@ -113,7 +113,7 @@ def test_a_maildir_that_is_none_says_so(tmp_path: Path, place: bytes) -> None:
     assert answer is not None and answer.text == maildir.FAILED
 
 
-def test_a_thousand_deliveries_have_a_thousand_names(tmp_path: Path, place: bytes) -> None:
+def test_fault_089_a_thousand_deliveries_have_a_thousand_names(tmp_path: Path, place: bytes) -> None:
     one = message(tmp_path, b"x")
     for _ in range(20):
         assert maildir.deliver(place, [(b"", one)] * 50) == [None] * 50

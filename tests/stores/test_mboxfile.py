@@ -57,7 +57,9 @@ def test_a_new_mbox_has_a_durable_name_before_it_has_mail(box: Path, monkeypatch
 
 
 @pytest.mark.parametrize("failing", ["sync", "sync_directory"])
-def test_a_disk_that_fails_leaves_the_mbox_as_it_was(box: Path, monkeypatch: pytest.MonkeyPatch, failing: str) -> None:
+def test_fault_088_a_disk_that_fails_leaves_the_mbox_as_it_was(
+    box: Path, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
     box.write_bytes(b"" if failing == "sync_directory" else b"old\n\n")
     before = box.read_bytes()
 
@@ -80,7 +82,9 @@ def test_a_message_that_cannot_be_read_is_cut_out_and_the_others_stay(box: Path)
     assert box.read_bytes() == b"".join(LINES + path.read_bytes() + b"\n\n" for path in (paths[0], paths[2]))
 
 
-def test_somebody_elses_lock_is_waited_for_but_not_for_ever(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_088_somebody_elses_lock_is_waited_for_but_not_for_ever(
+    box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(mboxfile, "PATIENCE", 1)
     box.write_bytes(b"old\n\n")
     with open(box, "rb") as other:
@@ -109,7 +113,9 @@ def test_a_mailbox_that_was_replaced_meanwhile_gets_the_message(box: Path, monke
     assert box.read_bytes() == b"new\n\n" + LINES + b"x\n\n"
 
 
-def test_a_link_is_followed_only_in_a_directory_of_our_own(box: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fault_088_a_link_is_followed_only_in_a_directory_of_our_own(
+    box: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     target = box.with_name("target")
     target.write_bytes(b"")
     box.symlink_to(target)

@@ -28,7 +28,7 @@ def write(home: Home, text: bytes) -> None:
     new.replace(path)
 
 
-def test_a_new_file_counts_from_the_next_look(place: Home) -> None:
+def test_fault_092_a_new_file_counts_from_the_next_look(place: Home) -> None:
     known = users.Assignments(place)
     assert not known.changed() and known.find(b"joe") is None
     write(place, b"=joe:joe:1:2:/joe:::\n.\n")
@@ -117,7 +117,7 @@ def accounts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, pwd.s
         (b"x" * 100_000 + b"-y", b"alias", b"-", b"x" * 100_000 + b"-y"),
     ],
 )
-def test_the_longest_account_name_before_a_hyphen_answers_else_alias(
+def test_fault_066_the_longest_account_name_before_a_hyphen_answers_else_alias(
     place: Home, accounts: object, local: bytes, user: bytes, dash: bytes, ext: bytes
 ) -> None:
     found = users.of_system(place, local)
