@@ -5,10 +5,12 @@ Usage: qmail
 
     qmail
     qmail showctl
+    qmail queue check
 
-`qmail COMMAND` is the program `qmail-COMMAND` of this installation, said in two
-words. `qmail` alone lists the commands, each with what it is; `qmail COMMAND
---help` is its manual.
+`qmail COMMAND` is the program `qmail-COMMAND` of this installation; a command of
+two words, `qmail queue check`, is `qmail-queue-check`. `qmail` alone lists the
+commands, each with what it is, `qmail queue` those that begin so; `qmail COMMAND
+--help` is the manual of one.
 
 Behaviour:
 The programs of the mail's own path are not among the commands: those are started
@@ -39,19 +41,23 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         for name, module in catalogue.programs().items()
         if name.startswith(PREFIX) and module.startswith(FOLDER)
     }
-    if len(argv) < 2:
-        program.say(1, _list(commands))
+    words = [os.fsdecode(word) for word in argv[1:3] if word != b"--help"]
+    count = next((n for n in (2, 1) if len(words) >= n and "-".join(words[:n]) in commands), 0)
+    if not count:
+        begun = {name: module for name, module in commands.items() if name.startswith("".join(f"{w}-" for w in words))}
+        if not begun:
+            raise Usage(b"qmail: there is no command " + b" ".join(argv[1:3]) + b"; 'qmail' alone lists them")
+        program.say(1, _list(begun))
         return 0
-    word = os.fsdecode(argv[1])
-    if word not in commands:
-        raise Usage(b"qmail: there is no command " + argv[1] + b"; 'qmail' alone lists them")
-    __import__(commands[word])
-    module = sys.modules[commands[word]]
-    if argv[2:] == [b"--help"]:
+    command = "-".join(words[:count])
+    __import__(commands[command])
+    module = sys.modules[commands[command]]
+    rest = argv[1 + count :]
+    if rest == [b"--help"]:
         program.say(1, (module.__doc__ or "").strip().encode() + b"\n")
         return 0
-    name = os.path.join(os.path.dirname(argv[0]), b"qmail-" + argv[1])
-    code = module.main([name, *argv[2:]], environ)
+    name = os.path.join(os.path.dirname(argv[0]), os.fsencode(PREFIX + command))
+    code = module.main([name, *rest], environ)
     assert isinstance(code, int)
     return code
 
@@ -59,7 +65,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
 def _list(commands: dict[str, str]) -> bytes:
     width = max(map(len, commands), default=0)
     lines = ["qmail COMMAND [ARGUMENT...], where COMMAND is one of", ""]
-    lines += [f"  {word:{width}}  {_what(module)}" for word, module in sorted(commands.items())]
+    lines += [f"  {name.replace('-', ' '):{width}}  {_what(module)}" for name, module in sorted(commands.items())]
     return "\n".join([*lines, "", "'qmail COMMAND --help' says more."]).encode() + b"\n"
 
 

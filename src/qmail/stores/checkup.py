@@ -11,11 +11,10 @@ from qmail.formats.shellwords import arguments
 from qmail.formats.tcpoptions import LETTERS
 from qmail.host import locks
 from qmail.rules.finding import Finding
-from qmail.stores import library
+from qmail.stores import library, queueremedies
 from qmail.stores.installation import owners, pieces
 from qmail.stores.names import Names, Unanswered, Unknown
 from qmail.stores.queue import Queue
-from qmail.stores.queuecheck import Checked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -62,13 +61,11 @@ def _harmless(name: bytes, mode: int) -> bool:
 
 
 def queue(home: Home) -> Iterator[Finding]:
-    """What is wrong in the queue itself; two looks, since mail may be moving."""
-    first, second = ({fault.what for fault in Checked(home).faults()} for _ in range(2))
-    checked = Checked(home)
-    still = sorted(first & second) + [misfit.what for misfit in checked.misfits]
-    still += [file.what for file in checked.undressed]
+    """What is wrong in the queue itself."""
+    still = queueremedies.findings(home)
     if still:
-        yield Finding(b"%d things are wrong in the queue, such as: %b" % (len(still), still[0]), b"see qmail fsck")
+        what = b"%d things are wrong in the queue, such as: %b" % (len(still), still[-1].what)
+        yield Finding(what, b"see qmail queue check")
 
 
 def programs(home: Home, names: Mapping[str, str]) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ def dress(file: Undressed) -> None:
 def place(queue: Queue, misfit: Misfit) -> None:
     """Move a file where it belongs, or aside. Raises OSError."""
     if misfit.target is None or os.path.lexists(misfit.target):
-        aside(queue, misfit.kind, misfit.path)
+        keep(queue.root, misfit.kind, misfit.path)
         return
     durable.rename(misfit.path, misfit.target)
     durable.sync_directory(os.path.dirname(misfit.target))
@@ -44,7 +44,7 @@ def mend(queue: Queue, fault: Fault) -> None:
     if fault.remedy == ASIDE:
         # The message itself last: as long as it is there, its number is not used again.
         for kind, path in sorted(paths, key=lambda pair: pair[0] == b"mess"):
-            aside(queue, kind, path)
+            keep(queue.root, kind, path)
     elif fault.remedy == CUT:
         _cut(queue, *paths[0])
     elif fault.remedy == REMOVE:
@@ -52,12 +52,12 @@ def mend(queue: Queue, fault: Fault) -> None:
             remove(path)
 
 
-def aside(queue: Queue, kind: bytes, path: bytes) -> None:
-    """Keep a file in bad/, under its kind and name. Raises OSError."""
-    name = b"%b/bad/%b.%b" % (queue.root, kind, os.path.basename(path))
+def keep(root: bytes, kind: bytes, path: bytes) -> None:
+    """Set a file of the queue at `root` aside in bad/, under its kind and name. Raises OSError."""
+    name = b"%b/bad/%b.%b" % (root, kind, os.path.basename(path))
     target = next(each for each in (name, *(b"%b.%d" % (name, i) for i in range(1, 1000))) if not os.path.lexists(each))
     durable.rename(path, target)
-    durable.sync_directory(queue.root + b"/bad")
+    durable.sync_directory(root + b"/bad")
     durable.sync_directory(os.path.dirname(path))
 
 
@@ -122,7 +122,7 @@ def _copied(queue: Queue, number: int) -> int:
     source = queue.file(b"mess", number)
     status = os.stat(source)
     held: list[int] = []
-    temporary = b"%b/pid/fsck.%d" % (queue.root, number)
+    temporary = b"%b/pid/renumber.%d" % (queue.root, number)
     try:
         while True:
             durable.remove(temporary)

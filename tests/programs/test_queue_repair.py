@@ -1,4 +1,4 @@
-"""qmail-fsck: every inconsistency is named, mended or set aside; nothing that was accepted is lost."""
+"""qmail-queue-check, qmail-queue-repair: what is wrong is named, mended or set aside; nothing accepted is lost."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def aside(queue: cqmail.Queue) -> list[str]:
 
 def test_a_queue_in_order_is_called_so_and_left_as_it_is(queue: cqmail.Queue, program: Run) -> None:
     before = cqmail.picture(queue.root)
-    for words in ([], ["--dry-run"], ["--repair", "--dry-run"]):
-        done = program("qmail-fsck", *words, env=env(home_of(queue)))
+    for words in (["qmail-queue-check"], ["qmail-queue-repair", "--dry-run"]):
+        done = program(*words, env=env(home_of(queue)))
         assert (done.returncode, done.stdout) == (0, b"nothing is wrong in " + os.fsencode(queue.root) + b"\n")
         assert cqmail.picture(queue.root) == before
-    assert program("qmail-fsck", "--repair", env=env(home_of(queue))).returncode == 0
+    assert program("qmail-queue-repair", env=env(home_of(queue))).returncode == 0
     assert {name for name in cqmail.picture(queue.root) if name != "bad"} == set(before)
 
 
@@ -74,6 +74,16 @@ def waiting(act: Prepare) -> Prepare:
 def misplaced(queue: cqmail.Queue, number: int) -> None:
     path = queue.path("info", number)
     path.rename(queue.root / "info" / str((number + 1) % 23) / path.name)
+
+
+def regular(queue: cqmail.Queue, _number: int) -> None:
+    (queue.root / "lock/trigger").unlink()
+    (queue.root / "lock/trigger").write_text("")
+
+
+def huge(queue: cqmail.Queue, number: int) -> None:
+    queue.file("todo", number, b"u0\0p1\0Fa\0T")
+    os.truncate(queue.path("todo", number), 1 << 30)
 
 
 # What is done to a queued message (local T and D, remote T), what is said, and what is in bad/ afterwards.
@@ -96,6 +106,16 @@ BROKEN: dict[str, tuple[Prepare, str, str]] = {
     "a done one": (lambda queue, n: queue.file("local", 99, b"Dx@y\0"), "is left of a finished", ""),
     "a missing part": (lambda queue, n: (queue.root / "local" / str((n + 1) % 23)).rmdir(), "is missing", ""),
     "a missing trigger": (lambda queue, n: (queue.root / "lock/trigger").unlink(), "trigger is missing", ""),
+    "another trigger": (regular, "trigger is no fifo", "lock"),
+    "a closed part": (lambda queue, n: (queue.root / "todo").chmod(0o700), "todo belongs to", ""),
+    "an open part": (lambda queue, n: (queue.root / "mess/7").chmod(0o777), "mess/7 belongs to", ""),
+    "a part of root": (lambda queue, n: os.chown(queue.root / "info/3", 0, 0), "info/3 belongs to uid 0", ""),
+    "an empty todo": (waiting(lambda queue, n: queue.file("todo", n, b"")), "makes no sense", "intd mess todo"),
+    "no sender in todo": (waiting(lambda queue, n: queue.file("todo", n, b"Tx\0")), "makes no", "intd mess todo"),
+    "an odd letter": (waiting(lambda queue, n: queue.file("todo", n, b"Fa\0Xb\0")), "makes no", "intd mess todo"),
+    "a huge address": (waiting(huge), "makes no sense", "intd mess todo"),
+    "an empty info": (lambda queue, n: queue.file("info", n, b""), "names no sender", "info local mess remote"),
+    "a lonely bounce": (lambda queue, n: queue.file("bounce", 99, b"<x@y>:\nno\n\n"), "nobody knows", "bounce"),
 }  # fmt: skip
 
 
@@ -107,15 +127,17 @@ def test_fault_098_what_is_wrong_is_named_and_mended(queue: cqmail.Queue, progra
         number = next(n for n in range(1, 24) if not list((queue.root / "local" / str((n + 1) % 23)).iterdir()))
     prepare(queue, number)
     before = cqmail.picture(queue.root)
-    done = program("qmail-fsck", env=env(home_of(queue)))
+    done = program("qmail-queue-check", env=env(home_of(queue)))
     assert done.returncode == 1
     assert said.encode() in done.stdout
     assert cqmail.picture(queue.root) == before
-    done = program("qmail-fsck", "--repair", env=env(home_of(queue)))
+    done = program("qmail-queue-repair", env=env(home_of(queue)))
     assert (done.returncode, done.stderr) == (0, b""), done.stdout
     assert said.encode() in done.stdout
     assert aside(queue) == bad.split()
-    assert program("qmail-fsck", env=env(home_of(queue))).returncode == 0
+    done = program("qmail", "queue", "check", env=env(home_of(queue)))
+    assert done.returncode == 0
+    assert (b"that were set aside are in" in done.stdout) == bool(bad)
 
 
 def test_records_that_make_sense_stay_when_others_do_not(queue: cqmail.Queue, program: Run) -> None:
@@ -123,7 +145,7 @@ def test_records_that_make_sense_stay_when_others_do_not(queue: cqmail.Queue, pr
     path = queue.path("local", number)
     before = path.stat()
     whole = path.read_bytes()
-    assert program("qmail-fsck", "--repair", env=env(home_of(queue))).returncode == 0
+    assert program("qmail-queue-repair", env=env(home_of(queue))).returncode == 0
     assert path.read_bytes() == b"Tone@here.example\0Dtwo@here.example\0Tthree@here.example\0"
     after = path.stat()
     assert (before.st_mtime_ns, before.st_uid, before.st_mode) == (after.st_mtime_ns, after.st_uid, after.st_mode)
@@ -133,13 +155,13 @@ def test_records_that_make_sense_stay_when_others_do_not(queue: cqmail.Queue, pr
 def test_it_does_not_mend_while_others_work_and_does_not_complain_of_them(queue: cqmail.Queue, program: Run) -> None:
     with open(queue.root / "lock/sendmutex", "r+b") as mutex:
         fcntl.flock(mutex, fcntl.LOCK_EX)
-        assert program("qmail-fsck", "--repair", env=env(home_of(queue))).returncode == 111
-        assert program("qmail-fsck", env=env(home_of(queue))).returncode == 0
+        assert program("qmail-queue-repair", env=env(home_of(queue))).returncode == 111
+        assert program("qmail-queue-check", env=env(home_of(queue))).returncode == 0
 
 
 def test_a_divided_todo_is_not_touched(queue: cqmail.Queue, program: Run) -> None:
     (queue.root / "todo/3").mkdir()
-    assert program("qmail-fsck", "--repair", env=env(home_of(queue))).returncode == 100
+    assert program("qmail-queue-repair", env=env(home_of(queue))).returncode == 100
     assert (queue.root / "todo/3").is_dir()
 
 
@@ -199,9 +221,9 @@ def test_fault_097_messages_get_the_numbers_of_their_inodes(tmp_path: Path, prog
     before = restored(queue, 20)
     assert len(before) == 42
     assert len(misnumbered(queue)) >= 40
-    done = program("qmail-fsck", env=env(home_of(queue)))
+    done = program("qmail-queue-check", env=env(home_of(queue)))
     assert (done.returncode, done.stdout.count(b"as after a restored backup")) == (1, len(misnumbered(queue)))
-    done = program("qmail-fsck", "--repair", env=env(home_of(queue)))
+    done = program("qmail-queue-repair", env=env(home_of(queue)))
     assert (done.returncode, done.stderr) == (0, b"")
     assert contents(queue) == before
     assert not misnumbered(queue)
@@ -211,7 +233,7 @@ def test_fault_097_messages_get_the_numbers_of_their_inodes(tmp_path: Path, prog
 def test_a_renumbered_queue_is_delivered(tmp_path: Path, program: Run) -> None:
     queue = cqmail.Queue(cqmail.make(tmp_path / "qmail"))
     restored(queue, 10)
-    assert program("qmail-fsck", "--repair", env=env(home_of(queue))).returncode == 0
+    assert program("qmail-queue-repair", env=env(home_of(queue))).returncode == 0
     assert program("qmail-takeover", "--services", "/nowhere", env=env(home_of(queue))).returncode == 0
     sending = Sending(home_of(queue))
     try:
@@ -241,9 +263,9 @@ def test_a_death_in_the_middle_of_renumbering_loses_and_doubles_nothing(
             before = restored(queue, 2)
             program(
                 shutil.which("strace") or "strace", "-o", "/dev/null", "-e", f"inject={call}:signal=KILL:when={when}",
-                BIN / "qmail-fsck", "--repair", env=env(home_of(queue)),
+                BIN / "qmail-queue-repair", env=env(home_of(queue)),
             )  # fmt: skip
-            done = program("qmail-fsck", "--repair", env=env(home_of(queue)))
+            done = program("qmail-queue-repair", env=env(home_of(queue)))
             assert (done.returncode, done.stderr) == (0, b""), (call, when, done.stdout)
             assert contents(queue) == before, (call, when)
             assert not misnumbered(queue)
