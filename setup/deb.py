@@ -52,7 +52,7 @@ def fill(tree: Path, site: str) -> None:
     from texts import DOCUMENTS
 
     home = tree / HOME
-    install(os.fsencode(home), Source(str(TOP / "src"), site, INTERPRETER))
+    install(os.fsencode(home), Source(str(TOP / "src"), site, INTERPRETER), compiled=False)
     for compiled in list(home.rglob("__pycache__")):
         shutil.rmtree(compiled)  # of this interpreter; that of the machine compiles them anew
     launchers(os.fsencode(home / "bin"), programs(), Source(f"/{HOME}/lib", f"/{HOME}/lib", INTERPRETER))

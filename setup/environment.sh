@@ -18,7 +18,7 @@ if [ -z "${PYTHON:-}" ] || ! good "$PYTHON"; then
 fi
 
 stamp=$dir/.stamp-$#
-want=$(cat "$@" | cksum; echo "$PYTHON")
+want=$(cat "$@" "$here/requirements-extra.txt" | cksum; echo "$PYTHON")
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$want" ]; then exit 0; fi
 if [ ! -x "$dir/bin/python" ]; then
   "$PYTHON" -m venv "$dir" 2>/dev/null || "$PYTHON" -m venv --clear --without-pip "$dir"
@@ -37,4 +37,7 @@ install() {
 }
 set -- $(printf -- '-r %s ' "$@")
 install install --quiet --quiet --disable-pip-version-check --root-user-action=ignore "$@"
+# What one feature needs and not every machine has made for it: without it, that feature says so.
+install install --quiet --quiet --disable-pip-version-check --root-user-action=ignore --only-binary :all: \
+  -r "$here/requirements-extra.txt" || echo "argon2-cffi cannot be had here: passwords are hashed by crypt(3)" >&2
 echo "$want" > "$stamp"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import select
+import sys
 
 BLOCK = 65536
+DATA_SEGMENTS_OUT = 156  # its place in struct tcp_info
 PIECE = 4096  # bytes written at once, so that a write after poll does not wait
 
 
@@ -43,3 +45,26 @@ class Conversation:
         poll.register(descriptor, event)
         if not poll.poll(self._limit):
             raise TimeoutError
+
+
+def ended(handle: int, seconds: int) -> bool:
+    """Has the process of this pidfd ended, at the latest after so many seconds?"""
+    poll = select.poll()
+    poll.register(handle, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
+
+
+def segments_sent(descriptor: int) -> int | None:
+    """How many pieces of data anybody has sent over this TCP connection; None where it is none."""
+    import _socket
+
+    try:
+        connection = _socket.socket(fileno=os.dup(descriptor))
+        try:
+            found = connection.getsockopt(_socket.IPPROTO_TCP, _socket.TCP_INFO, DATA_SEGMENTS_OUT + 4)
+        finally:
+            connection.close()
+    except OSError:
+        return None
+    whole = len(found) == DATA_SEGMENTS_OUT + 4  # since Linux 4.6
+    return int.from_bytes(found[DATA_SEGMENTS_OUT:], sys.byteorder) if whole else None

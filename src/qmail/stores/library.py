@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PARTS = ("qmail", "dns")  # what lib/ holds: ours, and the DNS library
+# What it may hold too, made for one kind of machine: argon2-cffi.
+COMPILED = ("argon2", "_argon2_cffi_bindings", "_cffi_backend")
 MARK = b"\n# pyqmail "
 LONGEST = 4096  # bytes of a launcher
 
@@ -55,29 +57,41 @@ def running() -> Source:
     return Source(lib, site, os.path.realpath(sys.executable))
 
 
-def install(home: bytes, source: Source) -> None:
-    """Put the library into lib/ of a home, in place of what is there. Raises OSError."""
+def install(home: bytes, source: Source, *, compiled: bool = True) -> None:
+    """Put the library into lib/ of a home, in place of what is there. `compiled`: with what fits this machine alone.
+
+    Raises OSError.
+    """
     lib = os.fsdecode(home) + "/lib"
     new = lib + "/.new"
     shutil.rmtree(new, ignore_errors=True)
     os.makedirs(new, 0o755)
-    for part in PARTS:
+    for part in (*PARTS, *(_compiled(source.site) if compiled else ())):
         if os.path.isdir(source.folder(part)):
             shutil.copytree(source.folder(part), f"{new}/{part}", copy_function=_copy)
+        elif os.path.exists(source.folder(part)):
+            _copy(source.folder(part), f"{new}/{part}")
     for directory, _, _ in os.walk(new):
         os.chmod(directory, 0o755)
     _compile(new)
-    for part in PARTS:
-        if os.path.isdir(f"{new}/{part}"):
-            _put(os.fsencode(f"{new}/{part}"), os.fsencode(f"{lib}/{part}"))
+    for part in os.listdir(new):
+        _put(os.fsencode(f"{new}/{part}"), os.fsencode(f"{lib}/{part}"))
     shutil.rmtree(new)
 
 
 def uninstall(home: bytes) -> None:
     """Take the library away, and leave lib/ itself."""
     lib = os.fsdecode(home) + "/lib"
-    for part in (*PARTS, ".new"):
+    for part in (*PARTS, *_compiled(lib), ".new"):
         shutil.rmtree(f"{lib}/{part}", ignore_errors=True)
+        if os.path.exists(f"{lib}/{part}"):
+            durable.remove(os.fsencode(f"{lib}/{part}"))
+
+
+def _compiled(site: str) -> list[str]:
+    # What is there of it; `_cffi_backend` is one file, NAME.MACHINE.so.
+    names = os.listdir(site) if os.path.isdir(site) else []
+    return sorted(name for name in names if name.partition(".")[0] in COMPILED)
 
 
 def launchers(directory: bytes, programs: Mapping[str, str], source: Source) -> int:
@@ -138,8 +152,8 @@ def _compile(directory: str) -> None:
 
 
 def _put(new: bytes, place: bytes) -> None:
-    """Move a directory to its place; what stood there is removed."""
-    if not os.path.lexists(place):
+    """Move a directory or file to its place; what stood there is removed."""
+    if not os.path.lexists(place) or not os.path.isdir(place):
         durable.rename(new, place)
         return
     try:

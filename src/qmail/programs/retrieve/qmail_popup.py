@@ -4,18 +4,24 @@ Usage: qmail-popup HOSTNAME CHECKER [ARGUMENT...]
 
     tcpserver 0 pop3 qmail-popup pop.example.org checkpassword qmail-pop3d Maildir
 
-HOSTNAME stands in the greeting. The password crosses the network as it is,
-unless the client uses APOP, or something in front encrypts.
+HOSTNAME stands in the greeting. CHECKER is checkpassword, checkpwfile, or
+another one of their kind. The password crosses the network as it is, unless the
+client uses APOP, or something in front encrypts.
 
 Behaviour:
 CHECKER finds name, password and the greeting's time stamp on descriptor 3, each
 ended by a NUL; where they are right it becomes the user and runs its arguments,
 which go on with the conversation on descriptors 0 and 1. USER and PASS, or APOP
-(RFC 1939 7), are understood, and QUIT. Where CHECKER exits with another code
-than 0, the client hears that authorization failed; either way the conversation
-ends with it. Each wait for the client ends after 1,200 seconds; a command of
-more than 8 KiB is none.
+(RFC 1939 7), are understood, and QUIT. Our own checkers keep no password that
+APOP could be checked with: in front of them the greeting has no time stamp, and
+APOP is refused. Where CHECKER exits with another code than 0, the client hears
+that authorization failed; either way the conversation ends with it.
 
+Each wait for the client ends after 1,200 seconds; a command of more than 8 KiB
+is none. A CHECKER that is at work for 120 seconds while the client, by TCP,
+hears nothing from anybody is ended.
+
+Environment: PATH, to find CHECKER.
 Runs as: root, so that CHECKER may become the user.
 Faces: the network.
 Exit codes: 1 always.
@@ -25,11 +31,20 @@ from __future__ import annotations
 
 import os
 
-from qmail.host import clock, execute, fds, program
-from qmail.host.timedio import Conversation
+from qmail.host import clock, execute, fds, program, signals
+from qmail.host.timedio import Conversation, ended, segments_sent
 from qmail.protocols import pop3
+from qmail.stores import home
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PATIENCE = 1200  # seconds
+SILENCE = 120  # seconds in which a checker must have decided
+HASHERS = (b"checkpassword", b"checkpwfile")
+NO_APOP = pop3.bad(b"no APOP, since passwords are not kept here as they are; use USER and PASS")
+NO_ANSWER = pop3.bad(b"aack, the checker does not answer")
 USAGE = pop3.bad(b"usage: popup hostname subprogram")
 FIRST = pop3.bad(b"authorization first")
 
@@ -52,13 +67,15 @@ class _Login:
     def __init__(self, host: bytes, checker: list[bytes], environ: dict[bytes, bytes]) -> None:
         self._checker, self._environ = checker, environ
         self._stamp = b"<%d.%d@%b>" % (os.getpid(), int(clock.now()), host)
+        self._apop = not _hashes(checker[0], environ)
+        self._greeting = pop3.good(self._stamp if self._apop else host)
         self._client = Conversation(0, 1, PATIENCE)
         self._user = b""
 
     def talk(self) -> None:
         """Raises OSError."""
         client, commands = self._client, pop3.Commands()
-        client.say(pop3.good(self._stamp))
+        client.say(self._greeting)
         while data := client.hear():
             for verb, argument in commands.feed(data):
                 if verb == b"quit":
@@ -80,6 +97,8 @@ class _Login:
         elif verb == b"pass":
             self._check(self._user, argument)
             return True
+        elif verb == b"apop" and not self._apop:
+            self._client.say(NO_APOP)
         elif verb == b"apop":
             user, blank, digest = argument.partition(b" ")
             if blank:
@@ -93,6 +112,7 @@ class _Login:
     def _check(self, user: bytes, secret: bytes) -> None:
         self._client.flush()
         reader, writer = os.pipe()
+        said = segments_sent(1)
         pid = execute.spawn(self._checker, self._environ, {3: reader})
         os.close(reader)
         try:
@@ -100,9 +120,26 @@ class _Login:
         except OSError:
             pass  # it has made up its mind without reading
         os.close(writer)
-        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-        if code < 0:
-            self._client.say(pop3.bad(b"aack, child crashed"))
-        elif code:
-            self._client.say(pop3.bad(b"authorization failed"))
+        self._client.say(_verdict(pid, said))
         self._client.flush()
+
+
+def _verdict(pid: int, said: int | None) -> bytes:
+    """What remains to be said when the checker, and what it has become, is over. `said`: what the client had heard."""
+    handle = os.pidfd_open(pid)
+    if not ended(handle, SILENCE) and said is not None and segments_sent(1) == said:
+        signals.send(handle, signals.KILL)
+        os.waitpid(pid, 0)
+        return NO_ANSWER
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code < 0:
+        return pop3.bad(b"aack, child crashed")
+    return pop3.bad(b"authorization failed") if code else b""
+
+
+def _hashes(checker: bytes, environ: Mapping[bytes, bytes]) -> bool:
+    """Is this checker one of ours, which know nothing but hashes?"""
+    for path in execute.candidates(checker, environ):
+        if os.access(path, os.X_OK):
+            return any(home.is_own(path, name) for name in HASHERS)
+    return False
