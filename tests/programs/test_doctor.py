@@ -155,6 +155,11 @@ BROKEN: dict[str, tuple[str, Break]] = {
     "nobody at the port": ("nobody answers on 127.0.0.1 port", lambda home: smtpd(home, "", up=free_port())),
     "a torn queue": ("things are wrong in the queue, such as: bounce/9 has no info", lambda home: write(
         home, "queue/bounce/9", "x", 0o600)),
+    "a checker without root": ("checkpassword is not started as root", lambda home: service(
+        home, "pop3", "exec tcpserver -u 1003 0 110 qmail-popup h checkpassword qmail-pop3d Maildir\n")),
+    "a checker that gave root up": ("checkpwfile is not started as root", lambda home: service(
+        home, "pop3", "exec setuidgid qmaild tcpserver 0 110 qmail-popup h /x/checkpwfile qmail-pop3d Maildir\n")),
+    "open passwords": ("users/passwords is open", lambda home: write(home, "users/passwords", "", 0o640)),
     "no qmail-send": ("qmail-send does not run", lambda home: (home / "service/send/down").unlink()),
 }  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from qmail.formats.options import Wrong, options
 from qmail.formats.shellwords import arguments, commands
-from qmail.formats.tcpoptions import settings
+from qmail.formats.tcpoptions import LETTERS, settings
 from qmail.rules.finding import Finding
 from qmail.rules.takeover import LEAST_MEMORY, little_memory
 
@@ -24,14 +25,15 @@ def runs(found: Found, is_user: Known, is_group: Known) -> Iterator[Finding]:
             yield Finding(run.path + b" is not executable: the service never starts", b"chmod +x " + run.path)
         yield from _accounts(run, is_user, is_group)
         yield from _script(run)
+        yield from _checkers(run)
         for letter, size in little_memory(run):
             yield Finding(
                 run.path + b": softlimit %b %d is too little for an interpreter" % (letter, size),
                 b"make it %d or more" % LEAST_MEMORY,
             )
     for rules in found.rules:
-        for options in listening(rules.run):
-            yield from _rules(rules, options)
+        for each in listening(rules.run):
+            yield from _rules(rules, each)
 
 
 def listening(run: Run) -> Iterator[Settings]:
@@ -82,8 +84,8 @@ def _script(run: Run) -> Iterator[Finding]:
                 run.path + b": su needs a user with a working shell, and qmail's have none",
                 b"use setuidgid USER PROGRAM",
             )
-    for options in listening(run):
-        for letter, value in options.odd:
+    for each in listening(run):
+        for letter, value in each.odd:
             if letter in (b"u", b"g") and not value.startswith((b"`", b"$")):
                 yield Finding(
                     run.path + b": tcpserver -" + letter + b" " + value + b" is read as 0, root's number",
@@ -91,21 +93,39 @@ def _script(run: Run) -> Iterator[Finding]:
                 )
 
 
-def _rules(rules: Rules, options: Settings) -> Iterator[Finding]:
+def _checkers(run: Run) -> Iterator[Finding]:
+    """Those who let clients in must be root until they know who it is."""
+    checkers = [name for name in (b"checkpassword", b"checkpwfile") if arguments(run.text, name)]
+    gives_up = any(letter in (b"u", b"U") for words in arguments(run.text, b"tcpserver") for letter in _letters(words))
+    if checkers and (gives_up or arguments(run.text, b"setuidgid")):
+        yield Finding(
+            run.path + b": " + checkers[0] + b" is not started as root: it can become nobody, and nobody can log in",
+            b"take tcpserver's -u and -g, or setuidgid, out of it",
+        )
+
+
+def _letters(words: list[bytes]) -> list[bytes]:
+    try:
+        return [letter for letter, _ in options(words, LETTERS)[0]]
+    except Wrong:
+        return []
+
+
+def _rules(rules: Rules, told: Settings) -> Iterator[Finding]:
     if rules.records is None:
-        if not options.may_lack_rules:
+        if not told.may_lack_rules:
             yield Finding(
                 rules.path + b", which " + rules.run.path + b" names, is not there: every connection is dropped",
                 b"make it with tcprules",
             )
         return
     hosts = sorted(key for key in rules.keys if key.startswith(b"=") or b"@=" in key)
-    if hosts and not options.asks_host:
+    if hosts and not told.asks_host:
         yield Finding(
             rules.path + b" has rules for host names (" + hosts[0] + b"), and with -H none is known: they never apply",
             b"take -H out of " + rules.run.path + b" (and add -p), or write addresses",
         )
-    elif hosts and not options.paranoid:
+    elif hosts and not told.paranoid:
         yield Finding(
             rules.path + b" trusts host names (" + hosts[0] + b"), and whoever owns an address can give it any name",
             b"add -p to tcpserver in " + rules.run.path,

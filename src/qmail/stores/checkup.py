@@ -105,7 +105,7 @@ def homes(found: Found) -> Iterator[Finding]:
 
 
 def files(found: Found, home: Home) -> Iterator[Finding]:
-    """Texts that are newer than what was compiled from them, and aliases that anybody may change."""
+    """Texts that are newer than what was compiled from them; aliases that anybody may change; open passwords."""
     pairs = [(home.file(b"control/morercpthosts"), home.file(b"control/morercpthosts.cdb"), b"qmail-newmrh")]
     pairs += [(home.file(b"users/assign"), home.file(b"users/cdb"), b"qmail-newu")]
     pairs += [(rules.path.removesuffix(b".cdb"), rules.path, b"tcprules") for rules in found.rules]
@@ -116,6 +116,9 @@ def files(found: Found, home: Home) -> Iterator[Finding]:
         path = home.file(b"alias/" + name)
         if os.stat(path).st_mode & 0o002:
             yield Finding(path + b" is writable for everybody: its mail is put off", b"chmod o-w " + path)
+    path = home.file(b"users/passwords")
+    if os.path.exists(path) and os.stat(path).st_mode & 0o077:
+        yield Finding(path + b" is open to others than its owner, and holds hashes", b"chmod 600 " + path)
 
 
 def _changed(path: bytes) -> int:
