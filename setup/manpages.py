@@ -13,7 +13,7 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 REFERENCE = TOP / "docs/reference"
-FOR_PEOPLE = {"commands", "inject", "ucspi", "daemontools", "services"}  # folders of programs
+FOR_PEOPLE = {"commands", "inject", "lists", "ucspi", "daemontools", "services"}  # folders of programs
 ALSO_FOR_PEOPLE = {"maildirmake", "maildir2mbox"}
 DAEMONS = {"multilog", "rblsmtpd", "readproctitle", "supervise", "svscan", "svscanboot", "tcpserver"}
 

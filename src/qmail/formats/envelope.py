@@ -9,11 +9,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 LONGEST_ADDRESS = 1002  # bytes
 MOST_BYTES = 64 * 1024 * 1024  # of one envelope
 MOST_RECIPIENTS = 1_000_000
+AT_ONCE = 2000  # recipients in a piece
 
 # What may be wrong with an envelope, as qmail-queue's exit codes.
 TOO_LONG, TOO_MANY, UNFINISHED, MALFORMED = 11, 31, 54, 91
@@ -22,6 +23,19 @@ TOO_LONG, TOO_MANY, UNFINISHED, MALFORMED = 11, 31, 54, 91
 def envelope(sender: bytes, recipients: Iterable[bytes]) -> bytes:
     """The envelope of one message."""
     return b"F%b\0" % sender + b"".join([b"T%b\0" % recipient for recipient in recipients]) + b"\0"
+
+
+def pieces(sender: bytes, recipients: Iterable[bytes]) -> Iterator[bytes]:
+    """The same in pieces, for any number of recipients: no more than a few thousand are held at once."""
+    held, waiting = [b"F%b\0" % sender], 0
+    for recipient in recipients:
+        held.append(b"T%b\0" % recipient)
+        waiting += 1
+        if waiting == AT_ONCE:
+            yield b"".join(held)
+            held, waiting = [], 0
+    held.append(b"\0")
+    yield b"".join(held)
 
 
 class Check:

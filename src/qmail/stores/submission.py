@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats.envelope import envelope
+from qmail.formats.envelope import pieces
 from qmail.host import execute, fds, localsocket
 from qmail.protocols import submit
 from qmail.stores import home as homes
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Exit codes of qmail-queue(8) that are given here.
 NO_MEMORY, UNREAD, NO_CONNECTION, NO_HOME, NO_QUEUE = 51, 54, 56, 61, 62
 TIMED_OUT, CUT_OFF, OWN_WORDS, NO_PROGRAM = 72, 74, 82, 120
+UNCERTAIN = (TIMED_OUT, CUT_OFF)  # the message may have been accepted
 
 WORDS_ON = 6  # the descriptor of a queue program's own words
 LONGEST_WORDS = 255  # bytes
@@ -135,8 +136,13 @@ class Direct:
         self._add(submit.ENVELOPE, data)
 
     def finish(self, sender: bytes, recipients: Iterable[bytes]) -> Outcome:
-        """The message is whole, and this is its envelope."""
-        self.envelope(envelope(sender, recipients))
+        """The message is whole, and this is its envelope. What the recipients' iteration raises abandons it."""
+        try:
+            for piece in pieces(sender, recipients):
+                self.envelope(piece)
+        except BaseException:
+            self.abandon()
+            raise
         return self.commit()
 
     def commit(self) -> Outcome:
@@ -228,16 +234,23 @@ class Foreign:
         self._write(self._message, data)
 
     def finish(self, sender: bytes, recipients: Iterable[bytes]) -> Outcome:
-        """The message is whole, and this is its envelope."""
+        """The message is whole, and this is its envelope. What the recipients' iteration raises abandons it."""
         os.close(self._message)
-        self._write(self._envelope, envelope(sender, recipients))
+        self._message = -1
+        try:
+            for piece in pieces(sender, recipients):
+                self._write(self._envelope, piece)
+        except BaseException:
+            self.abandon()
+            raise
         os.close(self._envelope)
         return self._outcome()
 
     def abandon(self) -> Outcome:
         """The message came to nothing: the program sees both of its inputs end early."""
         self._failed = True
-        os.close(self._message)
+        if self._message >= 0:
+            os.close(self._message)
         os.close(self._envelope)
         return self._outcome()
 
