@@ -14,7 +14,10 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parent.parent
 REFERENCE = TOP / "docs/reference"
 FOR_PEOPLE = {"commands", "inject", "lists", "ucspi", "daemontools", "services"}  # folders of programs
-ALSO_FOR_PEOPLE = {"maildirmake", "maildir2mbox"}
+ALSO_FOR_PEOPLE = {
+    "maildirmake", "maildir2mbox",
+    "newaliases", "newinclude", "printforward", "printmaillist", "setforward", "setmaillist",
+}  # fmt: skip
 DAEMONS = {"multilog", "rblsmtpd", "readproctitle", "supervise", "svscan", "svscanboot", "tcpserver"}
 
 sys.path.insert(0, str(TOP / "src"))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from qmail.formats.options import Wrong, options
 
-LETTERS = b"vRc:l:"
+LETTERS = b"vRc:l:q::"
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,7 @@ LETTERS = b"vRc:l:"
         ([b"-v", b"--", b"-R"], [(b"v", b"")], [b"-R"]),
         ([b"-", b"-R"], [], [b"-", b"-R"]),
         ([b"-l", b""], [(b"l", b"")], []),
+        ([b"-vq30m", b"-q", b"h"], [(b"v", b""), (b"q", b"30m"), (b"q", b"")], [b"h"]),
     ],
 )
 def test_words_are_split_into_options_and_the_rest(
@@ -50,4 +51,4 @@ def test_any_words_are_split_or_refused(words: list[bytes]) -> None:
     except Wrong:
         return
     assert words[len(words) - len(rest) :] == rest
-    assert all(letter in b"vRcl" for letter, _ in found)
+    assert all(letter in b"vRclq" for letter, _ in found)

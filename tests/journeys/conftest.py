@@ -118,7 +118,7 @@ class Host:
         else:
             entry = pwd.getpwnam("alias")
             uid, gid, place = entry.pw_uid, entry.pw_gid, self.home / "alias"
-        lines += [f"+:alias:{uid}:{gid}:{place}:-::", "."]
+        lines += [f"+alias-:alias:{uid}:{gid}:{place}:-::", f"+:alias:{uid}:{gid}:{place}:-::", "."]
         (self.home / "users" / "assign").write_text("".join(line + "\n" for line in lines))
         subprocess.run([BIN / "qmail-newu"], env=self.environment, check=True)
 

@@ -63,21 +63,63 @@ def test_options_become_those_of_qmail_inject(
 
 
 @pytest.mark.parametrize(
+    "options",
+    [
+        ["-oem", "-oi", "-N", "success,failure", "-R", "full", "-V", "id"],  # mutt
+        ["-odi", "-oem", "-oi", "-G", "-U", "-n", "-v", "-x"],
+        ["-O", "DeliveryMode=b", "-Ac", "-L", "tag", "-h", "3", "-C", "/etc/mail/sendmail.cf", "-X", "/dev/null"],
+        ["-d8.7", "-d", "-em", "-ed"],
+    ],
+)
+def test_what_means_nothing_here_is_allowed(mail: Mail, keeper: Keeper, options: list[str]) -> None:
+    assert mail("sendmail", *options, "-rsue@x.example", "--", "a") == (0, b"")
+    assert [envelope for _, envelope in keeper.kept] == [b"Fsue@x.example\0Ta@host.example.org\0\0"]
+
+
+@pytest.mark.parametrize(
+    ("sender", "envelope", "author"),
+    [
+        ("", b"", b"joe@host.example.org"),
+        ("<>", b"", b"joe@host.example.org"),
+        ("<sue@x.example>", b"sue@x.example", b"sue@x.example"),
+        ("Sue <sue>", b"sue@host.example.org", b"sue@host.example.org"),
+    ],
+)
+def test_a_sender_may_stand_in_brackets(
+    mail: Mail, keeper: Keeper, sender: str, envelope: bytes, author: bytes
+) -> None:
+    assert mail("sendmail", "-f", sender, "a") == (0, b"")
+    ((message, sent),) = keeper.kept
+    assert sent == b"F" + envelope + b"\0Ta@host.example.org\0\0"
+    assert b"\nFrom: " + author + b"\n" in message
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
-    [(["-bd"], b""), (["-bt"], b""), (["-q"], b"illegal option -- q"), (["-f"], b"option requires an argument -- f")],
+    [
+        (["-bd"], b""),
+        (["-bd", "-q30m"], b""),
+        (["-q1h", "-bD"], b""),
+        (["-bt"], b""),
+        (["-bv", "joe"], b""),
+        (["-Z"], b"illegal option -- Z"),
+        (["-f"], b"option requires an argument -- f"),
+    ],
 )
 def test_what_only_a_daemon_could_do_is_refused(mail: Mail, options: list[str], words: bytes) -> None:
     assert mail("sendmail", *options) == (100, (words and b"sendmail: " + words + b"\n") + USAGE)
 
 
-def test_newaliases_says_where_to_look(mail: Mail) -> None:
-    assert mail("newaliases") == (100, b"sendmail: fatal: please use fastforward/newaliases instead\n")
+@pytest.mark.parametrize("options", [["-q"], ["-q30m"], ["-qf"], ["-v", "-q"]])
+def test_the_queue_is_tried_without_being_told_to(mail: Mail, keeper: Keeper, options: list[str]) -> None:
+    assert mail("sendmail", *options) == (0, b"")
+    assert keeper.kept == []
 
 
 def test_smtp_and_the_queue_are_other_programs(home: Path, program: Run, environment: dict[str, str]) -> None:
     (home / "bin").unlink()
     (home / "bin").mkdir()
-    for name in ("qmail-smtpd", "qmail-qread", "qmail-inject"):
+    for name in ("qmail-smtpd", "qmail-qread", "qmail-inject", "newaliases"):
         (home / "bin" / name).write_text('#!/bin/sh\necho "$0" "$@"; env | grep "^[TDRP]" | sort\n')
         (home / "bin" / name).chmod(0o755)
     smtp = program("sendmail", "-bs", env=environment).stdout.decode().split("\n")
@@ -85,6 +127,8 @@ def test_smtp_and_the_queue_are_other_programs(home: Path, program: Run, environ
     assert {"RELAYCLIENT=", "TCPREMOTEIP=127.0.0.1", "DATABYTES=0", "TCPREMOTEINFO=sendmail-bs"} < set(smtp)
     for queue in (["sendmail", "-bp"], ["mailq"]):
         assert program(*queue, env=environment).stdout.startswith(f"{home}/bin/qmail-qread\n".encode())
+    for aliases in (["sendmail", "-bi"], ["sendmail", "-I"]):
+        assert program(*aliases, env=environment).stdout.startswith(f"{home}/bin/newaliases\n".encode())
     # One that is not ours is run as a program, and sees no variable that we have made up.
     replaced = program("sendmail", "-t", env=environment).stdout
     assert replaced.startswith(f"{home}/bin/qmail-inject -H --\n".encode())

@@ -61,7 +61,10 @@ def find_all(data: Buffer, key: bytes) -> Iterator[bytes]:
 
 def records(data: Buffer) -> Iterator[tuple[bytes, bytes]]:
     """Every (key, data), in file order. Raises Corrupt."""
-    end = min((_pair(data, 8 * i)[0] for i in range(256)), default=0)
+    pointers = [_pair(data, 8 * i) for i in range(256)]
+    end = min(table for table, _ in pointers)
+    if max(table + 8 * slots for table, slots in pointers) > len(data):
+        raise Corrupt("a table ends behind the file")
     position = HEADER
     while position < end:
         key_size, size = _pair(data, position)

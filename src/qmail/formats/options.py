@@ -22,8 +22,8 @@ class Wrong(ValueError):
 def options(words: Sequence[bytes], letters: bytes) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
     """Split the words behind a program's name into (letter, argument) pairs and what follows the options.
 
-    `letters`: the options that exist, those with an argument followed by a colon (`b"vc:x:"`). The argument
-    of one without is empty. Raises Wrong.
+    `letters`: the options that exist, those with an argument followed by a colon (`b"vc:x:"`), by two where it
+    may be left out, and can only stand in the same word. The argument of one without is empty. Raises Wrong.
     """
     found: list[tuple[bytes, bytes]] = []
     at = 0
@@ -40,7 +40,7 @@ def options(words: Sequence[bytes], letters: bytes) -> tuple[list[tuple[bytes, b
                 raise Wrong(b"illegal option -- " + letter)
             argument = b""
             if letters[where + 1 : where + 2] == b":":
-                if place == len(word):
+                if place == len(word) and letters[where + 2 : where + 3] != b":":
                     if at == len(words):
                         raise Wrong(b"option requires an argument -- " + letter)
                     argument, at = words[at], at + 1

@@ -10,6 +10,7 @@ SUCCESS = 0
 STOP = 99  # success, and later .qmail lines are not followed
 PERMANENT = 100
 TEMPORARY = 111
+FOR_GOOD = frozenset((100, 64, 65, 70, 76, 77, 78, 112))  # exit codes of a .qmail line's program that are permanent
 
 
 class Ending(Exception):

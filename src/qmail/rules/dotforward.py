@@ -6,8 +6,8 @@ unquoted `@` may be the user himself (delivery goes on), or begin with `|`, a co
 
 from __future__ import annotations
 
-from qmail.formats.header_tokens import AT, COLON, COMMA, GREATER, LESS, SEMICOLON, Malformed, spoken, tokens
-from qmail.rules.rewriting import Unparsable, rewrite
+from qmail.formats.header_tokens import spoken
+from qmail.rules.addresslines import addresses, included, is_bare
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,46 +42,24 @@ def orders(text: bytes, user: bytes | None, host: bytes | None, hosts: Hosts) ->
     found = Orders()
     for line in text.split(b"\n"):
         if not line.startswith(b"#"):
-            for address in _addresses(line):
+            for address in addresses(line):
                 _order(address, found, user, host, hosts)
     return found
 
 
-def _addresses(line: bytes) -> list[Sequence[Token]]:
-    found: list[Sequence[Token]] = []
-
-    def seen(address: Sequence[Token]) -> list[Token]:
-        found.append(tuple(address))
-        return []
-
-    try:
-        rewrite(_without_groups(tokens(line)), seen)
-    except Malformed:
-        raise Unparsable(line) from None
-    return found[::-1]
-
-
-def _without_groups(words: list[Token]) -> list[Token]:
-    # There are no groups here, so that a colon divides like a comma; but not within <@route:box@host>.
-    plain, inside = [], False
-    for kind, text in words:
-        inside = kind == LESS or (inside and kind != GREATER)
-        plain.append((COMMA, b",") if kind in (COLON, SEMICOLON) and not inside else (kind, text))
-    return plain
-
-
 def _order(address: Sequence[Token], found: Orders, user: bytes | None, host: bytes | None, hosts: Hosts) -> None:
     text = spoken(address)
-    bare = not any(kind == AT for kind, _ in address)
-    if bare and user is not None and text.lower() == user.lower():
+    bare = is_bare(address)
+    himself = None if user is None or host is None else user.lower() + b"@" + host.lower()
+    if (bare and user is not None and text.lower() == user.lower()) or text.lower() == himself:
         found.direct = True
     elif bare and text.startswith(b"|"):
         found.commands.append(text[1:])
-    elif bare and text.startswith(b"/"):
+    elif bare and (text.startswith(b"/") or included(address) is not None):
         raise Unsupported(text)
     else:
         whole = spoken(hosts.completed(address))
-        if user is not None and host is not None and whole.lower() == user.lower() + b"@" + host.lower():
+        if whole.lower() == himself:
             found.direct = True
         elif whole:
             found.recipients.append(whole)

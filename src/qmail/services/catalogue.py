@@ -10,7 +10,6 @@ import os
 # Programs that a service composes with warm processes: name to module.
 COMPOSED: dict[str, str] = {
     "mailq": "qmail.services.sendmail",
-    "newaliases": "qmail.services.sendmail",
     "qmail": "qmail.services.umbrella",
     "qmail-lspawn": "qmail.services.local_delivery",
     "qmail-rspawn": "qmail.services.remote_delivery",

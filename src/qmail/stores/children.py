@@ -23,11 +23,15 @@ def ask(argv: Sequence[bytes], environ: Mapping[bytes, bytes]) -> bool:
 
     One that does not exist does not agree. Raises Temporary.
     """
-    try:
-        pid = execute.spawn(argv, environ, {})
-    except OSError as error:
-        raise Temporary(b"unable to fork: " + reason(error)) from error
-    return agrees(_ended(pid))
+    return agrees(_ended(_started(argv, environ)))
+
+
+def run(argv: Sequence[bytes], environ: Mapping[bytes, bytes], *, unable: int) -> int:
+    """The exit code of a program on our own descriptors; `unable` where it cannot be exec'd. Raises Temporary."""
+    code = _ended(_started(argv, environ, unable))
+    if code is None:
+        raise Temporary(b"child crashed")
+    return code
 
 
 def feed(
@@ -80,6 +84,13 @@ def _become(
         os._exit(execute.exec_failure(error) if unable is None else unable)
     except BaseException:
         os._exit(111)
+
+
+def _started(argv: Sequence[bytes], environ: Mapping[bytes, bytes], unable: int | None = None) -> int:
+    try:
+        return execute.spawn(argv, environ, {}, unable=unable)
+    except OSError as error:
+        raise Temporary(b"unable to fork: " + reason(error)) from error
 
 
 def _ended(pid: int) -> int | None:

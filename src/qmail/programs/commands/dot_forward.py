@@ -14,8 +14,9 @@ Usage: dot-forward [-nN] FILE...
 Behaviour:
 The first FILE that exists and asks for anything is followed: the message goes
 to the addresses in it, from NEWSENDER, and to commands (`"|command"`), which
-get it with UFLINE, RPLINE and DTLINE in front. An address that is USER, or
-USER@HOST, means that the delivery goes on with the next line of .qmail.
+get it with UFLINE, RPLINE and DTLINE in front; they run first, and their exit
+codes mean what they mean in .qmail (99 only success). An address that is USER,
+or USER@HOST, means that the delivery goes on with the next line of .qmail.
 Incomplete addresses are completed as by qmail-inject. Files and :include: are
 not followed: the delivery is put off. A colon or semicolon divides addresses as
 a comma does.
@@ -33,7 +34,7 @@ Exit codes: 99 done; 0 done and the delivery goes on, or there was no FILE; 100
 from __future__ import annotations
 
 from qmail.formats.options import Wrong, options
-from qmail.formats.verdict import PERMANENT, STOP, SUCCESS, TEMPORARY, Ending, Permanent, Temporary, Usage
+from qmail.formats.verdict import FOR_GOOD, PERMANENT, STOP, SUCCESS, TEMPORARY, Ending, Permanent, Temporary, Usage
 from qmail.host import program
 from qmail.host.reasons import reason
 from qmail.rules import dotforward
@@ -110,8 +111,8 @@ def _follow(orders: dotforward.Orders, place: home.Home, environ: dict[bytes, by
         if number:
             forwarding.rewind()
         code = children.feed(b"dot-forward", [b"/bin/sh", b"-c", command], environ, head, unable=TEMPORARY)
-        if code:
-            raise Ending(code=PERMANENT if code == PERMANENT else TEMPORARY)
+        if code not in (SUCCESS, STOP):
+            raise Ending(code=PERMANENT if code in FOR_GOOD else TEMPORARY)
     if orders.recipients:
         if orders.commands:
             forwarding.rewind()

@@ -42,7 +42,7 @@ import os
 
 from qmail.formats import commandenv, dotqmail, mbox, tracelines
 from qmail.formats.options import Wrong, options
-from qmail.formats.verdict import Permanent, Temporary, Usage
+from qmail.formats.verdict import FOR_GOOD, Permanent, Temporary, Usage
 from qmail.host import clock, execute
 from qmail.host.program import say
 from qmail.host.reasons import reason
@@ -61,7 +61,6 @@ if TYPE_CHECKING:
 USAGE = b"qmail-local: usage: qmail-local [ -nN ] user homedir local dash ext domain sender aliasempty"
 LOOPING = b"This message is looping: it already has my Delivered-To line. (#5.4.6)"
 CRASHED = b"Aack, child crashed. (#4.3.0)"
-FOR_GOOD = frozenset((100, 64, 65, 70, 76, 77, 78, 112))  # exit codes of a program (qmail-command(8))
 ENOUGH = 99
 
 

@@ -1,27 +1,31 @@
 """sendmail: the old name under which programs send mail.
 
 Many programs know no other way to send mail. What they need of sendmail is
-here, done by qmail-inject, qmail-smtpd and qmail-qread.
+here, done by qmail-inject, qmail-smtpd, qmail-qread and newaliases.
 
-Usage: sendmail [-t] [-fSENDER] [-FNAME] [-bp] [-bs] [RECIPIENT...]
+Usage: sendmail [-t] [-fSENDER] [-FNAME] [-bp] [-bs] [-bi] [RECIPIENT...]
        mailq
        newaliases
 
     sendmail -t -i < message
 
     -t          recipients come from the header, and from the arguments
-    -fSENDER    the envelope sender, and the user in From
+    -fSENDER    the envelope sender, and the user in From; -r is the same
     -FNAME      the person in From
     -bs         speak SMTP on descriptors 0 and 1, and take mail for everywhere
     -bp         (or the name mailq) show the queue
-    -bm -i -v -m -n... -oX -eX -BX -pX -E -J -x   allowed, and without effect
+    -bi         (or -I, or the name newaliases) compile the aliases: newaliases
+    -q...       nothing, exit 0: qmail-send tries the queue by itself
+
+Allowed, and without effect: -bm -i -m -n -v -x -E -G -J -U -d..., and, with an
+argument of their own, -e -h -o -p -A -B -C -L -N -O -R -V -X.
 
 Behaviour:
 The message is sent by qmail-inject: with -t by `qmail-inject -H`, else by
 `qmail-inject -a`. A line with a single dot does not end the input. -bs runs
 qmail-smtpd with RELAYCLIENT set, DATABYTES=0 and a client that is localhost;
--bp runs qmail-qread. qmail has no aliases file: the name newaliases only says
-where to look, and exits 100.
+-bp runs qmail-qread. What only a daemon of sendmail could do (-bd, -bD, -bh)
+or test (-bt, -bv) is refused, and so are letters not named here.
 
 Environment: see qmail-inject; -f sets QMAILUSER and QMAILHOST, -F sets
 MAILNAME.
@@ -34,7 +38,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats.options import Wrong, options
-from qmail.formats.verdict import Permanent, Temporary, Usage
+from qmail.formats.verdict import SUCCESS, Temporary, Usage
 from qmail.host import execute, program
 from qmail.host.reasons import reason
 from qmail.stores import home
@@ -46,6 +50,10 @@ if TYPE_CHECKING:
     Start = Callable[[list[bytes], dict[bytes, bytes]], int]
 
 USAGE = b"sendmail: usage: sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]"
+LETTERS = b"vimte:f:p:o:B:F:EJxb:" + b"r:Iq::d::nGUh:A:C:L:N:O:R:V:X:"  # of qmail's sendmail, and of others
+MODES = {b"I": b"i", b"q": b"q"}  # options that mean one of -b
+NAMES = {b"mailq": b"p", b"newaliases": b"i"}
+OTHERS = {b"s": b"qmail-smtpd", b"p": b"qmail-qread", b"i": b"newaliases"}
 LOCAL = {
     b"TCPREMOTEIP": b"127.0.0.1", b"TCPREMOTEHOST": b"localhost", b"TCPREMOTEINFO": b"sendmail-bs",
     b"TCPLOCALIP": b"127.0.0.1", b"TCPLOCALHOST": b"localhost", b"PROTO": b"TCP",
@@ -65,13 +73,10 @@ def main(argv: list[bytes], environ: dict[bytes, bytes], start: Start = start) -
     """Run as described above. `start` runs the program that the options ask for."""
     place = home.find(argv[0], environ)
     called = os.path.basename(argv[0])
-    if called == b"newaliases":
-        program.say(2, b"sendmail: fatal: please use fastforward/newaliases instead\n")
-        raise Permanent()
-    if called == b"mailq":
-        return start([place.program(b"qmail-qread")], environ)
+    if called in NAMES:
+        return start([place.program(OTHERS[NAMES[called]])], environ)
     try:
-        found, recipients = options(argv[1:], b"vimte:f:p:o:B:F:EJxb:")
+        found, recipients = options(argv[1:], LETTERS)
     except Wrong as wrong:
         program.say(2, b"sendmail: " + wrong.text + b"\n")
         raise Usage(USAGE) from None
@@ -81,18 +86,31 @@ def main(argv: list[bytes], environ: dict[bytes, bytes], start: Start = start) -
             whom = b"-H"
         elif letter == b"b":
             mode = value[:1]
-            if mode not in (b"m", b"s", b"p"):
-                raise Usage(USAGE)
-        elif letter == b"f":
+        elif letter in MODES:
+            mode = MODES[letter] if mode == b"m" else mode  # `-bd -q30m` is still a daemon
+        elif letter in (b"f", b"r"):
+            value = _bare(value)
             sender = [b"-f", value]
-            box, at, host = value.rpartition(b"@")
-            environ[b"QMAILUSER"] = box if at else value
-            if at:
-                environ[b"QMAILHOST"] = host
+            environ |= _who(value)
         elif letter == b"F":
             environ[b"MAILNAME"] = value
-    if mode == b"s":
-        return start([place.program(b"qmail-smtpd")], environ | LOCAL)
-    if mode == b"p":
-        return start([place.program(b"qmail-qread")], environ)
-    return start([place.program(b"qmail-inject"), whom, *sender, b"--", *recipients], environ)
+    if mode == b"q":
+        return SUCCESS
+    if mode == b"m":
+        return start([place.program(b"qmail-inject"), whom, *sender, b"--", *recipients], environ)
+    if mode not in OTHERS:
+        raise Usage(USAGE)
+    return start([place.program(OTHERS[mode])], environ | (LOCAL if mode == b"s" else {}))
+
+
+def _bare(sender: bytes) -> bytes:
+    # `Joe <joe@x>` and `<>` are ways to say it, too.
+    return sender[:-1].rpartition(b"<")[2] if b"<" in sender and sender.endswith(b">") else sender
+
+
+def _who(sender: bytes) -> dict[bytes, bytes]:
+    # Nobody is no author: then From is the user's.
+    box, at, host = sender.rpartition(b"@")
+    if not at:
+        return {b"QMAILUSER": sender} if sender else {}
+    return {b"QMAILUSER": box, b"QMAILHOST": host}
