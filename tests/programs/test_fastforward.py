@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -252,14 +253,27 @@ def test_a_reader_finds_the_old_table_or_the_new_one(program: Run, tmp_path: Pat
     assert set(seen) <= {(2000, 0), (0, 2000)} and seen
 
 
-def measured(argv: list[str], given: Path, home: Path, out: int = subprocess.DEVNULL) -> tuple[int, int]:
+# From a process that is small itself: what a child was before exec counts as well.
+MEASURE = """
+import os, sys
+pid = os.fork()
+if not pid:
+    os.execv(sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(pid, 0)
+print(os.waitstatus_to_exitcode(status), usage.ru_maxrss // 1024, file=sys.stderr)
+"""
+
+
+def measured(argv: list[str], given: Path, home: Path) -> tuple[int, int]:
     """(exit code, MiB that the program had at most)."""
     env = {"PATH": f"{BIN}:/usr/bin:/bin", "QMAIL_HOME": str(home), **VARIABLES}
+    command = [sys.executable, "-IS", "-c", MEASURE, str(BIN / argv[0]), *argv[1:]]
     with open(given, "rb") as text:
-        process = subprocess.Popen([str(BIN / argv[0]), *argv[1:]], stdin=text, stdout=out, env=env, cwd=given.parent)
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_maxrss // 1024
+        done = subprocess.run(
+            command, stdin=text, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env, cwd=given.parent
+        )
+    code, size = done.stderr.split(b"\n")[-2].split()
+    return int(code), int(size)
 
 
 def long_list(path: Path) -> Path:
