@@ -15,7 +15,8 @@ TOP = Path(__file__).resolve().parent.parent
 REFERENCE = TOP / "docs/reference"
 FOR_PEOPLE = {"commands", "inject", "lists", "ucspi", "daemontools", "services"}  # folders of programs
 ALSO_FOR_PEOPLE = {
-    "maildirmake", "maildir2mbox",
+    "maildirmake", "maildir2mbox", "maildirwatch",
+    "maildirserial", "maildirsmtp", "maildirqmtp", "serialsmtp", "serialqmtp",
     "newaliases", "newinclude", "printforward", "printmaillist", "setforward", "setmaillist",
 }  # fmt: skip
 DAEMONS = {"multilog", "rblsmtpd", "readproctitle", "supervise", "svscan", "svscanboot", "tcpserver"}

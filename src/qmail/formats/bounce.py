@@ -46,17 +46,23 @@ class Bounce:
         self.envelope_sender = b"" if self._about else DOUBLE
         self.recipient = self._about or postmaster
 
-    def head(self, date: bytes, from_local: bytes, host: bytes) -> bytes:
-        """Everything before the paragraphs. `date` as RFC 5322 has it; `host` is bouncehost."""
+    def head(self, date: bytes, from_local: bytes, host: bytes, program: bytes = b"qmail-send") -> bytes:
+        """Everything before the paragraphs. `date` as RFC 5322 has it; `host` is bouncehost; `program` tells it."""
         words = (
             b"I'm afraid I wasn't able to deliver your message to the following addresses.\n"
             b"This is a permanent error; I've given up. Sorry it didn't work out.\n\n"
             if self._about
             else b"I tried to deliver a bounce message to this address, but the bounce bounced!\n\n"
         )
-        return (
-            b"Date: %b\nFrom: %b@%b\nTo: %b\nSubject: failure notice\n\nHi. This is the qmail-send program at %b.\n%b"
-        ) % (date, address.quote_local(from_local), host, address.quote(self.recipient), host, words)
+        return (b"Date: %b\nFrom: %b@%b\nTo: %b\nSubject: failure notice\n\nHi. This is the %b program at %b.\n%b") % (
+            date,
+            address.quote_local(from_local),
+            host,
+            address.quote(self.recipient),
+            program,
+            host,
+            words,
+        )
 
     def middle(self) -> bytes:
         """What stands between the paragraphs and the copy of the message."""

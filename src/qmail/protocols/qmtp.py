@@ -16,12 +16,44 @@ if TYPE_CHECKING:
 
 LONGEST_ADDRESS = 999  # bytes
 MOST_RECIPIENTS = 100_000  # of one package
+LONGEST_ANSWER = 65_536  # bytes
+_LENGTH = 8  # bytes in which the length of an answer, and its colon, must stand
 
 BAD_SENDER = b"Dunacceptable sender (#5.1.7)"
 BAD_RECIPIENT = b"Dsorry, I can't handle that recipient (#5.1.3)"
 BAD_ADDRESS = b"Dsorry, I can't accept addresses like that (#5.1.3)"
 NOT_OURS = b"Dsorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"
 TOO_LARGE = b"Dsorry, that message size exceeds my databytes limit (#5.3.4)"
+
+
+class Answers:
+    """A server's answers out of a stream: `feed` bytes as they come, `next` until None."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take what was read."""
+        self._rest += data
+
+    def next(self) -> tuple[bytes, bytes] | None:
+        """The next whole answer, (K, Z or D; its words). Raises Broken, also for more than LONGEST_ANSWER bytes."""
+        digits, colon, _ = self._rest[:_LENGTH].partition(b":")
+        if not self._rest or (digits.isdigit() and not colon and len(digits) < _LENGTH):
+            return None
+        if not colon or not digits.isdigit() or int(digits) > LONGEST_ANSWER:
+            raise Broken("no length, or too large a one")
+        begin = len(digits) + 1
+        end = begin + int(digits)
+        if len(self._rest) <= end:
+            return None
+        text, comma = self._rest[begin:end], self._rest[end : end + 1]
+        if comma != b"," or text[:1] not in (b"K", b"Z", b"D"):
+            raise Broken("no answer")
+        self._rest = self._rest[end + 1 :]
+        return text[:1], text[1:]
 
 
 def accepted(seconds: int, qp: int) -> bytes:

@@ -22,9 +22,8 @@ class SendControls:
             control.number(b"concurrencylocal", CONCURRENCY[0]),
             control.number(b"concurrencyremote", CONCURRENCY[1]),
         )
-        self._nohost = self._or_me(b"envnoathost")
-        postmaster = self._or(b"doublebounceto", b"postmaster") + b"@" + self._or_me(b"doublebouncehost")
-        self.names = Names(self._or(b"bouncefrom", b"MAILER-DAEMON"), self._or_me(b"bouncehost"), postmaster)
+        self._nohost = _or_me(control, b"envnoathost")
+        self.names = bouncing_names(control)
         self._percent = control.lines(b"percenthack") or []
         locals_ = self._locals()
         if locals_ is None:
@@ -52,9 +51,18 @@ class SendControls:
     def _virtualdomains(self) -> list[bytes]:
         return self._control.lines(b"virtualdomains") or []
 
-    def _or(self, name: bytes, default: bytes) -> bytes:
-        line = self._control.line(name)
-        return default if line is None else line
 
-    def _or_me(self, name: bytes) -> bytes:
-        return self._or(name, name if self._me is None else self._me)
+def bouncing_names(control: Control) -> Names:
+    """Who tells of failures, and who hears of those that nobody else can be told of. Raises Temporary."""
+    postmaster = _or(control, b"doublebounceto", b"postmaster") + b"@" + _or_me(control, b"doublebouncehost")
+    return Names(_or(control, b"bouncefrom", b"MAILER-DAEMON"), _or_me(control, b"bouncehost"), postmaster)
+
+
+def _or(control: Control, name: bytes, default: bytes) -> bytes:
+    line = control.line(name)
+    return default if line is None else line
+
+
+def _or_me(control: Control, name: bytes) -> bytes:
+    line = control.line_or_me(name)
+    return name if line is None else line
