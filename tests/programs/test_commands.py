@@ -175,12 +175,13 @@ def test_qbiff_is_silent_without_a_terminal(program: Run) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-@needs_root
-def test_qbiff_writes_to_the_terminal(tmp_path: Path) -> None:
+def biff(tmp_path: Path, mode: int, user: str = "joe", uid: int = 0) -> bytes:
+    """What qbiff shows, run as root, on a terminal with this mode and owner where `user` is logged in."""
     master, slave = pty.openpty()
     name = os.ttyname(slave)
-    os.fchmod(slave, 0o700)
-    record = struct.pack("<h2xi32s4s32s256s52x", 7, 1, name[5:].encode(), b"", b"joe", b"")
+    os.fchmod(slave, mode)
+    os.fchown(slave, uid, -1)
+    record = struct.pack("<h2xi32s4s32s256s52x", 7, 1, name[5:].encode(), b"", user.encode(), b"")
     (tmp_path / "utmp").write_bytes(bytes(384) + record)
     script = f"mount -t tmpfs none /run && cp {tmp_path}/utmp /run/utmp && exec {BIN}/qbiff"
     text = b"From: ann\nSubject: \x1b[2Jlunch\n\none\ntwo\n"
@@ -188,12 +189,29 @@ def test_qbiff_writes_to_the_terminal(tmp_path: Path) -> None:
     done = subprocess.run(["unshare", "-m", "sh", "-c", script], input=text, env=env, timeout=60)
     assert done.returncode == 0
     os.set_blocking(master, False)
-    shown = os.read(master, 4096)
-    os.close(slave)
-    os.close(master)
+    try:
+        return os.read(master, 4096)
+    except BlockingIOError:
+        return b""
+    finally:
+        os.close(slave)
+        os.close(master)
+
+
+@needs_root
+def test_qbiff_writes_to_the_terminal(tmp_path: Path) -> None:
+    shown = biff(tmp_path, 0o700)
     assert b"*** New mail for joe@b.example\r" in shown
     assert b"Subject: ?[2Jlunch\r" in shown
     assert b"two\r" in shown
+
+
+@needs_root
+def test_qbiff_disturbs_nobody_who_did_not_say_biff_y(tmp_path: Path) -> None:
+    assert biff(tmp_path, 0o677) == b"", "the x bit of the owner is what biff sets"
+    assert biff(tmp_path, 0o700, user="ann") == b""
+    assert biff(tmp_path, 0o700, user="joey") == b""
+    assert biff(tmp_path, 0o700, uid=4242) == b"", "a terminal that has another owner by now"
 
 
 def test_a_program_is_given_no_variable_that_we_made_up(line: Line) -> None:

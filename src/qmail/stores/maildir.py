@@ -156,10 +156,10 @@ def _failure(directory: bytes) -> Temporary:
     return Temporary(FAILED, plain=True)
 
 
-def waiting(directory: bytes) -> list[tuple[bytes, float]]:
-    """(path, time of last change) of every message in new/ and cur/, the oldest first. Raises OSError."""
+def waiting(directory: bytes, places: Sequence[bytes] = (b"new/", b"cur/")) -> list[tuple[bytes, float]]:
+    """(path, time of last change) of every message in these places, the oldest first. Raises OSError."""
     found = []
-    for place in (b"new/", b"cur/"):
+    for place in places:
         for entry in os.scandir(directory + place):
             if not entry.name.startswith(b".") and entry.is_file():
                 found.append((directory + place + entry.name, entry.stat().st_mtime))

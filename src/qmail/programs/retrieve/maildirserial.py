@@ -6,7 +6,7 @@ to run it.
 
 Usage: maildirserial [-b] [-t SECONDS] DIR PREFIX CLIENT [ARGUMENT...]
 
-    setlock -nx ~/pppdir.lock maildirserial -b -t 1209600 ~/pppdir joe-ppp- \
+    setlock -nx ~/pppdir.lock maildirserial -b -t 1209600 ~/pppdir joe-ppp- \\
     tcpclient -RHl0 mx.example.org 25 serialsmtp joe-ppp- me.example.org
 
     -b  return messages that are refused for good to their senders, and remove

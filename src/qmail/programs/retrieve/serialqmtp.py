@@ -5,7 +5,7 @@ made.
 
 Usage: serialqmtp PREFIX
 
-    maildirserial ~/pppdir joe-ppp- \
+    maildirserial ~/pppdir joe-ppp- \\
     tcpclient -RHl0 mx.example.org 209 serialqmtp joe-ppp-
 
 Behaviour:

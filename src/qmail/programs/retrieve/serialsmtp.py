@@ -5,7 +5,7 @@ made.
 
 Usage: serialsmtp PREFIX HELOHOST
 
-    maildirserial ~/pppdir joe-ppp- \
+    maildirserial ~/pppdir joe-ppp- \\
     tcpclient -RHl0 mx.example.org 25 serialsmtp joe-ppp- me.example.org
 
 HELOHOST is what the server is told that we are called.
