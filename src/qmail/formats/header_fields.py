@@ -19,14 +19,16 @@ class TooLarge(ValueError):
 class Header:
     """Feed what comes; when `body` is not None the header is whole, and `body` holds what came behind it.
 
-    `fields`: each with its newline. `body` begins with the empty line, also where it was missing.
+    `fields`: each with its newline. `body` begins with the empty line, also where it was missing. What takes the
+    fields as they come (`taken`) never holds more than one of them and what was fed last.
     """
 
     def __init__(self) -> None:
         self.fields: list[bytes] = []
         self.body: bytes | None = None
-        self._field: list[bytes] = []  # lines of the one that may go on
-        self._rest: list[bytes] = []  # of a line that has no end yet
+        # Not lists of pieces: joining them takes 80 bytes a piece.
+        self._field = bytearray()  # the one that may go on
+        self._rest = bytearray()  # of a line that has no end yet
         self._size = 0
 
     def feed(self, data: bytes) -> None:
@@ -39,10 +41,10 @@ class Header:
             raise TooLarge(f"a header of more than {LARGEST} bytes")
         end = data.rfind(b"\n") + 1
         if not end:
-            self._rest.append(data)
+            self._rest += data
             return
-        whole = b"".join(self._rest) + data[:end]
-        self._rest = [data[end:]]
+        whole = bytes(self._rest) + data[:end]
+        self._rest = bytearray(data[end:])
         at = 0
         for line in whole.split(b"\n")[:-1]:
             if not self._line(line):
@@ -54,29 +56,34 @@ class Header:
     def end(self) -> None:
         """Nothing more comes; a last line without a newline gets one."""
         if self.body is None:
-            line = b"".join(self._rest)
+            line = bytes(self._rest)
             if line and not self._line(line):
                 self.body = b"\n" + line + b"\n"
                 return
             self._finish()
             self.body = b""
 
+    def taken(self) -> list[bytes]:
+        """The fields that became whole since the last time."""
+        fields, self.fields = self.fields, []
+        return fields
+
     def _line(self, line: bytes) -> bool:
         """Take one line. False: it belongs to no field, and the header ended before it."""
         if line[:1] in (b" ", b"\t") and self._field:
-            self._field.append(line + b"\n")
+            self._field += line + b"\n"
             return True
         self._finish()
         if line.startswith(b"From "):
-            self._field = [MBOX_LINE + line + b"\n"]
+            self._field = bytearray(MBOX_LINE + line + b"\n")
         elif name(line):
-            self._field = [line + b"\n"]
+            self._field = bytearray(line + b"\n")
         return bool(self._field)
 
     def _finish(self) -> None:
         if self._field:
-            self.fields.append(b"".join(self._field))
-            self._field = []
+            self.fields.append(bytes(self._field))
+            self._field = bytearray()
 
 
 def name(field: bytes) -> bytes:

@@ -83,13 +83,15 @@ def rules(lines: Iterable[bytes]) -> Iterator[Rule]:
 
 
 def records(compiled: Iterable[Rule]) -> Iterator[tuple[bytes, bytes]]:
-    """The (key, data) pairs for the cdb, in the order in which they are to be written."""
+    """The (key, data) pairs for the cdb, each key once, in the order in which they are to be written."""
     pairs = [(loss, key, rule.data) for rule in compiled for key, loss in rule.keys]
     # Stable: rules of one loss keep the order of their lines.
     pairs.sort(key=lambda pair: pair[0])
-    lengths = sorted({_length(key) for _, key, _ in pairs if _is_network(key)}, reverse=True)
+    first: dict[bytes, bytes] = {}
     for _, key, data in pairs:
-        yield key, data
+        first.setdefault(key, data)
+    lengths = sorted({_length(key) for key in first if _is_network(key)}, reverse=True)
+    yield from first.items()
     if lengths:
         yield LENGTHS, bytes(lengths)
 
@@ -187,7 +189,8 @@ def _prefixes(address: bytes) -> Iterator[bytes]:
 
 def _networks(number: int, lengths: bytes) -> Iterator[bytes]:
     for length in lengths:
-        yield _network_key(number >> (128 - length) << (128 - length), length)
+        if length <= 128:  # a file that tcprules has not made may say anything
+            yield _network_key(number >> (128 - length) << (128 - length), length)
 
 
 def _network_key(number: int, length: int) -> bytes:

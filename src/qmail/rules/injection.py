@@ -15,8 +15,10 @@ from qmail.formats.header_tokens import (
     COMMENT,
     GREATER,
     LESS,
+    MOST,
     QUOTED,
     Malformed,
+    TooMany,
     spoken,
     tokens,
     written,
@@ -56,14 +58,15 @@ class Injection:
     def __init__(self, hosts: Hosts, ignored: Iterable[bytes] = ()) -> None:
         self._hosts, self._ignored = hosts, frozenset(ignored)
         self._seen: set[bytes] = set()
-        self._kept: list[bytes] = []
+        self._kept = bytearray()
+        self._words = 0  # in fields with addresses
         self._recipients: list[bytes] = []
         self._resent_recipients: list[bytes] = []
         self._visible: list[bytes] = []  # in To and Cc
         self.sender: bytes | None = None
 
     def take(self, field: bytes) -> None:
-        """One field with its newline. Raises Unparsable where it names senders and cannot be read.
+        """One field with its newline. Raises TooMany, and Unparsable where it names senders and cannot be read.
 
         A field of recipients that cannot be read stays as it is: it may come from a stranger, and the message
         is on its way to somebody else.
@@ -86,11 +89,14 @@ class Injection:
             except Malformed:
                 pass
         if kind not in _REMOVED:
-            self._kept.append(field)
+            self._kept += field
 
     def _rewritten(self, field: bytes, completed: Completed) -> bytes:
         written_name = name(field)
         words = tokens(field[field.index(b":") + 1 : -1])
+        self._words += len(words)
+        if self._words > MOST:
+            raise TooMany(f"more than {MOST} words in fields with addresses")
         return written_name + written([_COLON, *rewrite(words, completed)], column=len(written_name)) + b"\n"
 
     def _return(self, words: Sequence[Token]) -> list[Token]:
@@ -140,7 +146,7 @@ class Injection:
         if low + b"to" not in self._seen and low + b"cc" not in self._seen:
             new.append(prefix + b"Cc: recipient list not shown: ;\n")
         new.append(self.followup(lists))
-        return b"".join(new) + b"".join(self._kept)
+        return b"".join(new) + self._kept
 
 
 def mailbox(box: bytes, host: bytes | None) -> list[Token]:

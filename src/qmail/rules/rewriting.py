@@ -53,7 +53,7 @@ class Hosts:
         words = list(address)
         if not words or (words[-1] == (LITERAL, b"") and words[-2:-1] and words[-2][0] == AT):
             return words
-        if words[0][0] == AT:
+        while words and words[0][0] == AT:
             words = _without_route(words)
         if words:
             words = _without_ending(words)
@@ -88,11 +88,11 @@ def _without_ending(words: list[Token]) -> list[Token]:
     # The final dots of a host, and an @ with nothing behind it; a box alone loses one dot.
     if not any(kind == AT for kind, _ in words):
         return words[:-1] if words[-1][0] == DOT else words
-    while any(kind == AT for kind, _ in words):
-        if words[-1][0] not in (DOT, AT):
-            break
-        words = words[:-1]
-    return words
+    first = next(place for place, (kind, _) in enumerate(words) if kind == AT)
+    end = len(words)
+    while end > first and words[end - 1][0] in (DOT, AT):
+        end -= 1
+    return words[:end]
 
 
 def _bare_host(words: list[Token]) -> bool:

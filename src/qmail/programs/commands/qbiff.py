@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 UTMP = (b"/run/utmp", b"/var/run/utmp")
 LARGEST = 4 * 1024 * 1024  # bytes of utmp that are looked at
-WIDTH, LINES = 78, 3  # columns of a line, lines of the body
+WIDTH, FIELDS, LINES = 78, 4, 3  # columns of a line, From and Subject fields, lines of the body
 ENOUGH = 65536  # bytes of the body, where lines do not end
 _SHOWN = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
 
@@ -66,9 +66,11 @@ def _utmp() -> bytes:
 
 def _announcement(environ: Mapping[bytes, bytes]) -> bytes:
     header = Header()
+    wanted: list[bytes] = []
     try:
         for chunk in fds.chunks(0):
             header.feed(chunk)
+            wanted = (wanted + _wanted(header))[:FIELDS]
             if header.body is not None and (len(header.body) > ENOUGH or header.body.count(b"\n") > LINES):
                 break
         header.end()
@@ -77,10 +79,15 @@ def _announcement(environ: Mapping[bytes, bytes]) -> bytes:
     first = [b"*** New mail for " + environ.get(b"RECIPIENT", environ.get(b"USER", b""))]
     if sender := environ.get(b"SENDER"):
         first.append(b"*** Sent by " + sender)
-    wanted = [field[:-1] for field in header.fields if name(field).lower() in (b"from", b"subject")]
+    wanted = (wanted + _wanted(header))[:FIELDS]
     body = [line for line in (header.body or b"").split(b"\n") if line.strip()][:LINES]
     shown = (line.replace(b"\n", b" ").replace(b"\t", b" ").translate(_SHOWN)[:WIDTH] for line in first + wanted + body)
     return b"\r\n\a" + b"".join(line + b"\r\n" for line in shown)
+
+
+def _wanted(header: Header) -> list[bytes]:
+    fields = (field for field in header.taken() if name(field).lower() in (b"from", b"subject"))
+    return [field[:WIDTH].removesuffix(b"\n") for field in fields]
 
 
 def _tell(line: bytes, text: bytes) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from qmail.formats.header_tokens import Token
 
 USAGE = b"qreceipt: usage: qreceipt deliveryaddress"
-REQUEST = b"notice-requested-upon-delivery-to"
+REQUEST, IDENTIFIER = b"notice-requested-upon-delivery-to", b"message-id"
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -51,16 +51,18 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     requests = [_addresses(field) for field in header if name(field).lower() == REQUEST]
     if not any(argv[1] in addresses for addresses in requests):
         return 0
-    identifiers = [field for field in header if name(field).lower() == b"message-id"]
+    identifiers = [field for field in header if name(field).lower() == IDENTIFIER]
     _answer(home.find(argv[0], environ), environ, sender, _notice(argv[1], sender, identifiers[-1:]))
     return 0
 
 
 def _header() -> list[bytes]:
     header = Header()
+    fields: list[bytes] = []
     try:
         for chunk in fds.chunks(0):
             header.feed(chunk)
+            fields += _wanted(header)
             if header.body is not None:
                 break
         header.end()
@@ -68,7 +70,11 @@ def _header() -> list[bytes]:
         raise Temporary(b"unable to read message: " + reason(error)) from error
     except TooLarge:
         return []  # no reason to bounce a message that is otherwise delivered
-    return header.fields
+    return fields + _wanted(header)
+
+
+def _wanted(header: Header) -> list[bytes]:
+    return [field for field in header.taken() if name(field).lower() in (REQUEST, IDENTIFIER)]
 
 
 def _addresses(field: bytes) -> list[bytes]:

@@ -157,8 +157,8 @@ class _Inject:
                 header.feed(data)
             else:
                 header.end()
-        for field in header.fields:
-            message.take(field)
+            for field in header.taken():
+                message.take(field)
         return message, header.body
 
     def _first(self, *names: bytes) -> bytes | None:

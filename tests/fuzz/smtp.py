@@ -1,0 +1,232 @@
+"""SMTP from both sides: what clients say to qmail-smtpd, and what servers answer qmail-remote."""
+
+from __future__ import annotations
+
+import re
+
+from fuzz.laws import Choices, Group, agreed
+from qmail.formats.address import quote
+from qmail.formats.received import Origin
+from qmail.protocols import replyreader, smtpclient, smtpdata, smtppath
+from qmail.protocols import smtpserver as smtp
+from qmail.rules.relay import Door
+
+GROUP = Group()
+ORIGIN = Origin(b"client.example.net", b"192.0.2.7", None, b"mx.example.org")
+TRACE = b"Received: from client.example.net"
+REPLY = re.compile(rb"(?:\d{3}-[ -~]*\r\n)*\d{3} [ -~]*\r\n")
+MOST_SAID = 6000  # bytes of a record of qmail-remote's
+
+
+class Talk:
+    """An SMTP session fed piece by piece, with an eye on it."""
+
+    def __init__(self, limit: int, relay: bytes | None) -> None:
+        door = Door([b"example.org", b".example.net"], [b"bad@evil.example", b"@worse.example"])
+        self.session = smtp.Session(smtp.Site(b"mx.example.org", door, limit), smtp.Client(ORIGIN, relay))
+        self.limit, self.relay = limit, relay
+        self.fed = b""
+        self.replies = [self.session.greeting]
+        self.messages: list[tuple[bytes, bytes, list[bytes]]] = []
+        self.abandoned = 0
+        self._message = b""
+        self._begun = 0
+
+    def play(self, pieces: list[bytes]) -> object:
+        """All of it, then the end of input; what came of it."""
+        lines = 0
+        for piece in [*pieces, b""]:
+            self.fed += piece
+            self.session.receive(piece)
+            while (event := self.session.turn()) not in (smtp.WAIT, smtp.OVER):
+                self._act(event, exact=len(piece) == 1)
+            # A greeting, and no more answers than lines: DATA has two, its own and that of the message's last line.
+            said = self.session.replies()
+            answers = REPLY.findall(said)
+            assert b"".join(answers) == said
+            self.replies += answers
+            lines += piece.count(b"\n")
+            assert len(self.replies) <= 1 + lines
+            if event == smtp.OVER:
+                break
+        assert self.session.turn() == smtp.OVER
+        return self.replies, self.messages, self.abandoned, self.session.code
+
+    def _act(self, event: int, *, exact: bool) -> None:
+        session = self.session
+        if event == smtp.BEGIN:
+            session.begin(0)
+            self._message, self._begun = session.content, len(self.fed)
+            assert session.recipients
+        elif event == smtp.ABANDON:
+            self.abandoned += 1
+        elif event in (smtp.CONTENT, smtp.COMMIT):
+            self._message += session.content
+            if event == smtp.COMMIT:
+                self._commit(exact)
+        else:
+            assert event == smtp.TURN
+
+    def _commit(self, exact: bool) -> None:
+        session = self.session
+        trace, _, text = self._message.partition(b"1 Jan 1970 00:00:00 -0000\n")
+        assert trace.startswith(TRACE) and trace.count(b"\n") == 1
+        if exact:
+            # Nothing but CR LF . CR LF ends a message, and it says what the client has sent.
+            assert text == unstuffed(self.fed[self._begun :])
+        assert not self.limit or len(text) <= self.limit
+        for address in (session.sender, *session.recipients):
+            assert b"\0" not in address and b"\n" not in address
+            assert len(address) <= smtppath.LONGEST + len(self.relay or b"")
+        if self.relay is None:
+            assert session.sender.lower() != b"bad@evil.example"
+            assert not session.sender.lower().endswith(b"@worse.example")
+            hosts = [recipient.lower().rpartition(b"@") for recipient in session.recipients]
+            assert all(host == b"example.org" or host.endswith(b".example.net") for _, at, host in hosts if at)
+        self.messages.append((text, session.sender, session.recipients))
+        session.accepted(7, 1000)
+
+
+def unstuffed(wire: bytes) -> bytes:
+    """The message of the bytes between DATA's line and the end, by another way than the product's."""
+    text = b"\r\n" + wire
+    assert text.endswith(smtpdata.END) and text.find(smtpdata.END) == len(text) - 5
+    assert re.search(rb"(?<!\r)\n", text) is None
+    text = re.sub(rb"\r\n\.(?!\r)", b"\r\n", text[:-3])
+    return text[2:].replace(b"\r\n", b"\n")
+
+
+@GROUP.target(
+    b"\0", b"HELO a\r\n", b"EHLO b\r\n", b"MAIL FROM:<a@b.example>\r\n", b"MAIL FROM:<> SIZE=99\r\n",
+    b"RCPT TO:<c@example.org>\r\n", b"RCPT TO:<c@elsewhere>\r\n", b"DATA\r\n", b"RSET\r\n", b"QUIT\r\n", b"NOOP\r\n",
+    b"Subject: x\r\n\r\nhello\r\n", b".\r\n", b"\r\n.\r\n", b"\n.\n", b"\r.\r", b"..", b"\r", b"\n",
+    b"Received: x\r\n", b"mail from:<bad@evil.example>\n", b"GET / HTTP/1.1\r\n", b" BODY=8BITMIME", b"\xff",
+    b"RCPT TO:<@r:d@[127.0.0.1]>\n", before=b"\0MAIL FROM:<a@b.example>\r\nRCPT TO:<c@example.org>\r\nDATA\r\n",
+)  # fmt: skip
+def smtp_session(data: bytes) -> None:
+    """Whatever a client says: the same answers and messages however it is cut."""
+    choices = Choices(data)
+    kind = choices.number(5)
+    stream = choices.rest()
+    agreed(lambda pieces: Talk((0, 40)[kind % 2], (None, b"", b"@relay")[kind // 2]).play(pieces), stream)
+
+
+@GROUP.target(
+    b"\r\n.\r\n", b"\r\n..", b"\r\n.", b"\r", b"\n", b".", b"x", b"\r\nReceived: y\r\n", b"\r\n\r\n", b"\n.\n",
+)  # fmt: skip
+def smtp_message(data: bytes) -> None:
+    """What follows DATA."""
+
+    def read(pieces: list[bytes]) -> object:
+        content, text = smtpdata.Content(), b""
+        for at, piece in enumerate(pieces):
+            try:
+                text += content.feed(piece)
+            except smtpdata.BareLineFeed:
+                return "bare LF"
+            if content.over:
+                rest = content.rest + b"".join(pieces[at + 1 :])
+                assert text == unstuffed(data[: len(data) - len(rest)])
+                return text, content.size, content.hops, rest
+        return content.hops
+
+    agreed(read, data)
+
+
+@GROUP.target(
+    b"FROM:<", b"TO:<", b">", b"<", b"@a,@b:", b"a@b", b'"a b"', b"\\", b'"', b" SIZE=1", b" ", b":", b"[1.2.3.4]",
+    b"a" * 900, b"\xff", b"\r", before=b'FROM:<"',
+)  # fmt: skip
+def smtp_path(data: bytes) -> None:
+    """The words behind MAIL and RCPT; and what we write there is what we read there."""
+    line = data.partition(b"\0")[0].replace(b"\n", b"")
+    path = smtppath.parse(line)
+    if path is not None:
+        assert len(path[0]) <= smtppath.LONGEST
+        assert all(parameter and len(parameter.split()) == 1 for parameter in path[1])
+    _, at, domain = line.rpartition(b"@")
+    if at and len(line) <= smtppath.LONGEST and not set(domain) & set(b'>"\\'):
+        assert smtppath.parse(b"FROM:<" + quote(line) + b"> X=1") == (line, [b"X=1"])
+
+
+@GROUP.target(
+    b"\0", b"220 hi\r\n", b"250 ok\r\n", b"250-mx\r\n250-PIPELINING\r\n250 SIZE 9\r\n", b"354 go\r\n", b"550 no\r\n",
+    b"421 bye\r\n", b"452 later\n", b"250-", b"2", b"\n", b"abc d\n", b"\xff\xff\xff\xff\n", b"500 what\n",
+    b"250 ok\r\n" * 3, b"\0\0\0 \n", b"25\n", before=b"\1\0" + b"220 hi\r\n",
+)  # fmt: skip
+def remote_replies(data: bytes) -> None:
+    """Whatever a server answers, two transactions end with a report of lawful records."""
+    choices = Choices(data)
+    extended, count = choices.flag(), choices.number(3) + 1
+    stream = choices.rest()
+
+    def read(pieces: list[bytes]) -> object:
+        talk = smtpclient.Conversation(b"192.0.2.1", b"me.example.org", extended=extended)
+        replies, pieces, reports = replyreader.Reader(), list(pieces), []
+        for _ in range(2):
+            talk.begin(b"a@b", [b"c@d"] * count)
+            reports.append((_transacted(talk, replies, pieces), talk.again, talk.polite))
+            _lawful(talk.report, count, sent=reports[-1][0] > 0)
+            if not talk.reusable:
+                break
+        return reports
+
+    agreed(read, stream)
+
+
+def _transacted(talk: smtpclient.Conversation, replies: replyreader.Reader, pieces: list[bytes]) -> int:
+    """How often the message was sent; the conversation is over."""
+    sent = 0
+    try:
+        while talk.stage != smtpclient.OVER:
+            output = talk.take()
+            assert not output or output.endswith(b"\r\n")
+            while (reply := replies.next()) is None:
+                if not pieces:
+                    talk.dropped()
+                    return sent
+                replies.feed(pieces.pop(0))
+            talk.heard(reply)
+            if talk.stage == smtpclient.MESSAGE:
+                talk.sending_last()
+                sent += 1
+    except replyreader.Broken:
+        talk.dropped()
+    assert sent <= 1
+    return sent
+
+
+def _lawful(report: bytes, recipients: int, *, sent: bool) -> None:
+    *records, nothing = report.split(b"\0")
+    assert nothing == b"" and records
+    assert all(record[:1] in (b"r", b"h", b"s") for record in records[:-1])
+    assert len(records) <= recipients + 1
+    assert records[-1][:1] in (b"K", b"Z", b"D")
+    assert all(len(record) <= MOST_SAID for record in records)
+    if records[-1].startswith(b"K"):
+        assert sent and b"r" in records[:-1]
+
+
+@GROUP.target(b"220 a\r\n", b"220-", b"\r\n", b"1234567\n", b"-", b"999 \xff\n", b"\0")
+def reply_lines(data: bytes) -> None:
+    """Replies out of a stream."""
+
+    def read(pieces: list[bytes]) -> object:
+        reader, found = replyreader.Reader(), []
+        try:
+            for piece in pieces:
+                reader.feed(piece)
+                while (reply := reader.next()) is not None:
+                    assert len(reply.text) <= replyreader.KEPT and b"\0" not in reply.text and b"\r" not in reply.text
+                    assert reply.code >= 0
+                    found.append((reply.code, reply.text))
+        except replyreader.Broken:
+            found.append((0, b"broken"))
+        else:
+            found.append((0, b"idle" if reader.idle else b"more"))
+        return found
+
+    agreed(read, data)
+
+
+TARGETS = GROUP.targets

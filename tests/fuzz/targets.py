@@ -1,0 +1,18 @@
+"""The one table of what is fuzzed, for `make test` and for `make fuzz`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fuzz import mail, queue, smtp, tables, wire
+from fuzz.laws import Target
+
+TABLE: dict[str, Target] = {
+    target.name: target for group in (smtp, wire, mail, queue, tables) for target in group.TARGETS
+}  # fmt: skip
+CORPUS = Path(__file__).resolve().parent / "corpus"  # TARGET/: inputs that found something, or lead far
+
+
+def corpus(name: str) -> list[bytes]:
+    """The kept inputs of one target."""
+    return [path.read_bytes() for path in sorted((CORPUS / name).glob("*"))]
