@@ -80,6 +80,7 @@ class Host:
         self.smtp_environment: dict[str, str] = {}
         self.users: list[User] = []
         self.services: dict[str, subprocess.Popen[bytes]] = {}
+        self.around: list[str] = []  # what stands in front of each service's command
         self.control("me", name)
         self.control("locals", name)
         self.control("rcpthosts", name)
@@ -146,7 +147,7 @@ class Host:
         """Start one service; its output is its log."""
         with open(self.home / f"{service}.log", "ab") as log:
             self.services[service] = subprocess.Popen(
-                [f"{self.home}/bin/{program}", *arguments], env=self.environment | (environment or {}),
+                [*self.around, f"{self.home}/bin/{program}", *arguments], env=self.environment | (environment or {}),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
             )  # fmt: skip
 

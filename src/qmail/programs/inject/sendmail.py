@@ -28,7 +28,7 @@ qmail-smtpd with RELAYCLIENT set, DATABYTES=0 and a client that is localhost;
 or test (-bt, -bv) is refused, and so are letters not named here.
 
 Environment: see qmail-inject; -f sets QMAILUSER and QMAILHOST, -F sets
-MAILNAME.
+MAILNAME. Where no variable names the user, LOGNAME becomes the account's name.
 Runs as: the user.
 Exit codes: those of the program that is run; 100 usage; 111 it cannot be run.
 """
@@ -97,7 +97,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes], start: Start = start) -
     if mode == b"q":
         return SUCCESS
     if mode == b"m":
-        return start([place.program(b"qmail-inject"), whom, *sender, b"--", *recipients], environ)
+        return start([place.program(b"qmail-inject"), whom, *sender, b"--", *recipients], _named(environ))
     if mode not in OTHERS:
         raise Usage(USAGE)
     return start([place.program(OTHERS[mode])], environ | (LOCAL if mode == b"s" else {}))
@@ -114,3 +114,15 @@ def _who(sender: bytes) -> dict[bytes, bytes]:
     if not at:
         return {b"QMAILUSER": sender} if sender else {}
     return {b"QMAILUSER": box, b"QMAILHOST": host}
+
+
+def _named(environ: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    # cron says nowhere who runs it, and mail from nobody in particular could not come back.
+    if any(name in environ for name in (b"QMAILUSER", b"MAILUSER", b"USER", b"LOGNAME")):
+        return environ
+    import pwd
+
+    try:
+        return environ | {b"LOGNAME": os.fsencode(pwd.getpwuid(os.getuid()).pw_name)}
+    except KeyError:
+        return environ
