@@ -51,6 +51,14 @@ class Club:
         """Who is on the list."""
         return set(self.run("ezmlm-list", self.directory).split())
 
+    def bounced(self) -> str:
+        """The numbers of messages that came back."""
+        return "".join(path.read_text() for path in (self.directory / "bounce/h").rglob("h*") if path.is_file())
+
+    def notices(self) -> list[Path]:
+        """Those that ezmlm-warn has not acted on."""
+        return [path for path in (self.directory / "bounce/d").rglob("[dw]*.*") if path.is_file()]
+
     def answer(self, user: User, pattern: str, count: int = 1) -> str:
         """Answer a request for confirmation: its subject has this pattern."""
         message = self.wait(user, pattern, count)
@@ -106,3 +114,52 @@ def test_people_come_by_mail_write_to_all_and_go(club: Club) -> None:
     events = [line.split()[1:3] for line in (club.directory / "Log").read_text().splitlines()]
     assert events == [["+", "ann@here.example"], ["+", "bob@here.example"], ["-", "bob@here.example"]]
     club.host.wait_for_empty_queue()
+
+
+def test_digests_come_and_an_address_that_bounces_is_taken_off(club: Club) -> None:
+    club.make("-d", "-u")
+    club.run("ezmlm-sub", club.directory, "ann@here.example", "gone@here.example")
+    (club.directory / "digcount").write_text("2\n")
+    club.host.start()
+    club.send("bob@here.example", "joe-sos-digest-subscribe@here.example")
+    club.answer(club.bob, "Subject: confirm subscribe to joe-sos-digest@")
+    club.wait(club.bob, "Subject: WELCOME to joe-sos-digest@")
+
+    for number in (1, 2):
+        club.post("ann@here.example", f"thought {number}", f"idea-{number}")
+        club.wait(club.ann, f"Subject: thought {number}")
+        eventually(
+            "a notice of failure",
+            lambda number=number: (club.bounced() or "").split() == [*"12"[:number]],
+            club.host.log,
+        )
+    digest = club.wait(club.bob, "Subject: joe-sos Digest .* Issue 1")
+    assert "Return-Path: <joe-sos-digest-return-1-bob=here.example@here.example>\n" in digest
+    assert "idea-1" in digest and "idea-2" in digest
+
+    # Warned, and probed, and gone: each message bounces, and the next look acts on it.
+    for subject in ("warning", "probe"):
+        eventually(f"a notice to be due for a {subject}", club.notices, club.host.log)
+        club.run("ezmlm-warn", "-t", "0", club.directory)
+    eventually("the address to be gone", lambda: club.subscribers() == {"ann@here.example"}, club.host.log)
+    assert (club.directory / "Log").read_text().endswith(" -probe gone@here.example\n")
+    club.host.wait_for_empty_queue()
+
+
+def test_strangers_and_loops_reach_nobody(club: Club) -> None:
+    club.make("-u")
+    club.run("ezmlm-sub", club.directory, "ann@here.example", "bob@here.example", "joe-sos@here.example")
+    club.host.smtp_environment = {"RELAYCLIENT": ""}
+    # Somebody has put the list on itself, and bob answers all that he gets.
+    club.bob.file(
+        ".qmail", "./Maildir/\n|(echo To: $SENDER; echo Subject: I am away; echo) | qmail-inject -f bob@here.example\n"
+    )
+    club.host.start()
+    club.post("eve@here.example", "buy this")
+    club.post("ann@here.example", "hello")
+    club.wait(club.bob, "Subject: hello")
+    eventually("an end", lambda: club.host.log().count("end msg") >= 4 and not club.host.queued(), club.host.log)
+    subjects = [line for mail in club.ann.mail() for line in mail.split(b"\n") if line.startswith(b"Subject: ")]
+    assert subjects == [b"Subject: hello"]
+    assert (club.directory / "num").read_text().startswith("1:")
+    assert "Only_subscribers_may_write_to_this_list." in club.host.log()

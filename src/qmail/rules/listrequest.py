@@ -61,5 +61,5 @@ def request(text: bytes, sender: bytes) -> Request:
     elif not argument and name.startswith(b"get") and name != b"get":
         made.command, made.argument = b"get", name[3:]
     elif name == b"get" and not argument:
-        made.argument = named
+        made.argument, made.target = named, sender
     return made

@@ -194,7 +194,7 @@ class _Posting:
         parts = None
         if kind.boundary is not None:
             parts = Parts(kind.boundary, self._wanted())
-            more = b"\n--%b\nContent-Type: text/plain; charset=us-ascii\n\n%b" % (kind.boundary, trailer)
+            more = b"--%b\nContent-Type: text/plain; charset=us-ascii\n\n%b" % (kind.boundary, trailer)
             more = more if trailer and kind.name in MAY_HAVE_MORE else b""
         last = b"\n"
         for data in self.incoming.body():
