@@ -13,7 +13,7 @@ from qmail.formats import logline
 from qmail.formats.bounce import DOUBLE
 from qmail.formats.queuefile import Corrupt
 from qmail.rules import firstattempt
-from qmail.rules.firstattempt import COMPLETE, PREPARED
+from qmail.rules.firstattempt import COMPLETE, LISTED, PREPARED
 from qmail.rules.retry import AFTER_TROUBLE
 from qmail.rules.schedule import Schedule
 from qmail.stores.deliverystate import KINDS, OURS, Prepared, Trouble
@@ -69,7 +69,9 @@ class Settling:
         for fresh in complete:
             self._complete(fresh)
         while (number := self._again.take(now)) is not None:
-            self._first.incomplete.append(self._refused.pop(number))
+            fresh = self._refused.pop(number, None)
+            if fresh is not None:
+                (self._first.complete if fresh.stage == COMPLETE else self._first.incomplete).append(fresh)
         if self._first.incomplete:
             self._prepare(now)
         for _ in range(A_BATCH):
@@ -98,6 +100,7 @@ class Settling:
     # ---- the first attempt did it all
 
     def _complete(self, fresh: Fresh) -> None:
+        self._refused.pop(fresh.number, None)  # it was refused files, and does not need them any more
         if not self._forgotten(fresh, self._now):
             return
         if not fresh.failures:
@@ -134,11 +137,8 @@ class Settling:
         incomplete = self._first.incomplete
         while incomplete and len(batch) < A_BATCH:
             fresh = incomplete.popleft()
-            if fresh.complete and not fresh.untold:
-                # It was late, but not too late.
-                fresh.stage = COMPLETE
-                self._first.complete.append(fresh)
-                continue
+            if fresh.stage != LISTED:
+                continue  # it was late, but not too late: completed while it waited here, it goes, or is gone
             texts_by_channel, positions = firstattempt.records(fresh)
             self._positions[fresh.number] = positions
             batch.append(fresh)

@@ -1,0 +1,112 @@
+"""Messages leave their first attempt once: a second order to remove one would hit the next message of its number."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from qmail.host.loop import Loop
+from qmail.rules.dispatch import DONE
+from qmail.rules.firstattempt import PATIENCE, FirstAttempts, Fresh
+from qmail.rules.retry import AFTER_TROUBLE
+from qmail.rules.routing import LOCAL
+from qmail.stores.bouncing import Bouncing, Names
+from qmail.stores.clearing import Clearing
+from qmail.stores.deliverystate import DeliveryState
+from qmail.stores.home import Home
+from qmail.stores.incoming import Incoming
+from qmail.stores.passes import Passes
+from qmail.stores.queue import Queue
+from qmail.stores.settling import A_BATCH, Settling
+
+MORE_THAN_A_BATCH = A_BATCH + 6
+
+
+class Bench:
+    """The pieces that a message goes through, and a qmail-clean that removes everything it is asked to."""
+
+    def __init__(self, home: Path) -> None:
+        self.queue = Queue(os.fsencode(home / "queue"))
+        self.said: list[bytes] = []
+        self.orders, orders = os.pipe()
+        answers, self.answers = os.pipe()
+        for descriptor in (self.orders, answers):
+            os.set_blocking(descriptor, False)
+        say = self.said.append
+        incoming, state = Incoming(self.queue), DeliveryState(self.queue)
+        self.first = FirstAttempts((1000, 1000), lambda recipient: recipient)
+        passes = Passes(state, 1000, lambda recipient: recipient, say)
+        self.clearing = Clearing(orders, answers, incoming, say)
+        names = Names(b"MAILER-DAEMON", b"here.example", b"postmaster@here.example")
+        bouncing = Bouncing(Home(os.fsencode(home)), {}, self.queue, names, Loop())
+        self.settling = Settling(self.first, passes, state, incoming, self.clearing, bouncing, say)
+        self.asked: Counter[bytes] = Counter()
+        self.now = 1000
+
+    def begin(self, count: int) -> list[Fresh]:
+        """So many messages, each with a delivery under way."""
+        fresh = [Fresh(number, b"a@b", [(LOCAL, b"joe@here.example")]) for number in range(1, count + 1)]
+        for each in fresh:
+            self.first.add(each, self.now)
+            assert self.first.next(LOCAL, self.now) is not None
+        return fresh
+
+    def late(self) -> None:
+        """None of them has ended in time."""
+        self.first.overdue(self.now + PATIENCE)
+
+    def end(self, fresh: Fresh) -> None:
+        """Its delivery is done."""
+        fresh.ended(0, b"joe@here.example", DONE, b"")
+
+    def rounds(self) -> None:
+        """Until nothing more happens."""
+        while self.settling.pending() or self.clearing.busy:
+            self.settling.round(self.now)
+            self.clearing.push()
+            try:
+                orders = os.read(self.orders, 65536).split(b"\0")[:-1]
+            except BlockingIOError:
+                continue
+            self.asked.update(orders)
+            os.write(self.answers, b"+" * len(orders))
+            self.clearing.answered(self.now)
+
+
+@pytest.fixture
+def bench(home: Path) -> Bench:
+    return Bench(home)
+
+
+def test_who_completes_while_many_wait_for_their_files_goes_once(bench: Bench) -> None:
+    fresh = bench.begin(MORE_THAN_A_BATCH)
+    bench.late()
+    bench.settling.round(bench.now)
+    for each in fresh[A_BATCH:]:
+        bench.end(each)
+    bench.rounds()
+    gone = [each.number for each in fresh[A_BATCH:]]
+    assert {order: count for order, count in bench.asked.items() if count > 1} == {}
+    assert sorted(bench.asked) == sorted(
+        [b"todo/%d" % each.number for each in fresh] + [b"foop/%d" % number for number in gone]
+    )
+    assert bench.said.count(b"end msg %d\n" % gone[0]) == 1
+
+
+def test_who_completes_after_it_was_refused_its_files_goes_once(bench: Bench) -> None:
+    (fresh,) = bench.begin(1)
+    bench.late()
+    info = Path(os.fsdecode(bench.queue.directory(b"info", 1)))
+    info.rename(info.with_name("gone"))
+    bench.settling.round(bench.now)
+    assert any(b"info/1/1" in line for line in bench.said)
+    info.with_name("gone").rename(info)
+    bench.end(fresh)
+    bench.rounds()
+    bench.now += AFTER_TROUBLE
+    bench.settling.round(bench.now)
+    bench.rounds()
+    assert dict(bench.asked) == {b"todo/1": 1, b"foop/1": 1}
