@@ -17,12 +17,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 TOP = Path(__file__).resolve().parent.parent
 BIN = TOP / "bin"
 SHARED = TOP.parent / "shared"
 
 sys.path.insert(0, str(TOP / "src"))
+
+# A machine that has much to do makes no test fail.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def have_users() -> bool:

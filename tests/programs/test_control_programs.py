@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pty
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from conftest import TOP, Run
+from conftest import BIN, TOP, Run
 from nameserver import NameServer
 from qmail.formats import cdb
 from qmail.formats.controlfile import TABLE, Compiled
@@ -94,6 +96,37 @@ def test_showctl_reads_what_is_there(home: Path, program: Run) -> None:
     assert said["locals"] == "Oops! Trouble reading this file."
     assert said["me"] == "(Default.) My name is undefined! Uh-oh."
     assert said["bouncehost"] == "(Default.) Bounce host name is bouncehost."
+
+
+def test_showctl_shows_no_byte_that_a_terminal_would_obey(home: Path, program: Run) -> None:
+    (home / "control/bouncefrom").write_bytes(b"a\x1b[2J\xe4\tb\n")
+    (home / "control/locals").write_bytes(b"\x07x\n")
+    (home / "control/queuelifetime").write_bytes(b"007 days\n")
+    said = shown(home, program)
+    assert said["bouncefrom"] == "Bounce user name is a?[2J??b."
+    assert said["locals"] == "\nMessages for ?x are delivered locally."
+    assert said["queuelifetime"] == "Message lifetime in the queue is 7 seconds."
+
+
+def test_showctl_tells_a_person_who_is_refused_without_rcpthosts(home: Path, program: Run) -> None:
+    assert shown(home, program)["rcpthosts"] == "(Default.) SMTP clients may send messages to any recipient."
+    person, terminal = pty.openpty()
+    showctl = subprocess.Popen([BIN / "qmail-showctl"], env=env(home), stdout=terminal)
+    os.close(terminal)
+    heard = b""
+    while piece := _read(person):
+        heard += piece
+    os.close(person)
+    assert showctl.wait(60) == 0
+    assert b"rcpthosts: (Default.) SMTP clients may send messages only to recipients without a host.\r\n" in heard
+    assert b"any recipient" not in heard
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""  # its other end is closed
 
 
 @pytest.mark.parametrize(

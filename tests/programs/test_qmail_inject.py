@@ -133,6 +133,22 @@ def test_what_cannot_be_understood_is_refused(
     assert keeper.kept == []
 
 
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"QMAILHOST": "b>"}, b'Return-Path: "joe"@b>\n'),
+        ({"QMAILHOST": "b>", "QMAILSHOST": "b"}, b"From: joe@b>\n"),
+        ({"QMAILHOST": "b>", "QMAILSUSER": "sue", "NAME": "J"}, b'Return-Path: "sue"@b>\n'),
+    ],
+)
+def test_a_host_that_makes_no_address_is_refused(
+    inject: Inject, keeper: Keeper, variables: dict[str, str], line: bytes
+) -> None:
+    said = inject("a", text=b"\n", USER="joe", **variables)
+    assert said == (100, b"", b"qmail-inject: fatal: unable to parse this line:\n" + line)
+    assert keeper.kept == []
+
+
 def test_an_unreadable_control_file_is_no_default(inject: Inject, home: Path) -> None:
     (home / "control/me").unlink()
     (home / "control/me").mkdir()

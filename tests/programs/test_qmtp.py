@@ -120,6 +120,21 @@ def test_what_is_no_qmtp_ends_without_an_answer(serve: Serve, keeper: Keeper, da
     assert not any(envelope for _, envelope in keeper.kept)
 
 
+@pytest.mark.parametrize("rest", [b"x", b"4:x", b"99999999999:", package(b"\nx", b"a")[:-2] + b"x,"])
+def test_what_was_taken_is_acknowledged_before_a_broken_package_ends_it(
+    serve: Serve, keeper: Keeper, rest: bytes
+) -> None:
+    code, said = serve("qmail-qmtpd", package(b"\nx", b"a@example.org") * 3 + rest)
+    assert code in (100, 111)
+    assert [answer[:1] for answer in said] == [b"K"] * 3
+    assert sum(envelope != b"" for _, envelope in keeper.kept) == 3
+
+
+def test_a_recipient_of_others_is_refused_for_that(serve: Serve) -> None:
+    said = serve("qmail-qmtpd", package(b"\n", b"a\0b@x.y", b"a\0b@example.org"))[1]
+    assert [answer[-8:] for answer in said] == [b"(#5.7.1)", b"(#5.1.3)"]
+
+
 def test_more_recipients_than_can_be_are_refused(serve: Serve) -> None:
     assert serve("qmail-qmtpd", package(b"\n", *[b"a"] * 100_001)) == (111, [])
 

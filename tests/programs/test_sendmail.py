@@ -95,11 +95,39 @@ def test_a_sender_may_stand_in_brackets(
 
 
 @pytest.mark.parametrize(
+    "options", [["-f", "sue@b.example"], ["-fsue@b.example", "-FSue"], ["-FSue", "-fsue@b.example"]]
+)
+def test_the_sender_given_is_the_author_and_has_no_name(
+    program: Run, environment: dict[str, str], keeper: Keeper, options: list[str]
+) -> None:
+    others = {"NAME": "n", "MAILNAME": "mn", "QMAILNAME": "qn", "QMAILHOST": "q.example", "MAILHOST": "m.example"}
+    assert program("sendmail", *options, "r@b.example", stdin=b"\n", env=environment | others).returncode == 0
+    ((message, envelope),) = keeper.kept
+    assert b"\nFrom: sue@b.example\n" in message
+    assert envelope == b"Fsue@b.example\0Tr@b.example\0\0"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["-bp", "-bm"], (0, b"")),
+        (["-bx", "-q"], (100, USAGE)),
+        (["-bx", "-z"], (100, USAGE)),
+        (["-bp", "-z"], (0, b"")),
+        (["-z", "-bp"], (100, b"sendmail: illegal option -- z\n" + USAGE)),
+    ],
+)
+def test_options_behind_another_task_do_not_count(mail: Mail, options: list[str], said: tuple[int, bytes]) -> None:
+    assert mail("sendmail", *options) == said
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         (["-bd"], b""),
         (["-bd", "-q30m"], b""),
-        (["-q1h", "-bD"], b""),
+        (["-q1h", "-bD"], b"illegal option -- q"),
+        (["-q"], b"illegal option -- q"),
         (["-bt"], b""),
         (["-bv", "joe"], b""),
         (["-Z"], b"illegal option -- Z"),
@@ -108,12 +136,6 @@ def test_a_sender_may_stand_in_brackets(
 )
 def test_what_only_a_daemon_could_do_is_refused(mail: Mail, options: list[str], words: bytes) -> None:
     assert mail("sendmail", *options) == (100, (words and b"sendmail: " + words + b"\n") + USAGE)
-
-
-@pytest.mark.parametrize("options", [["-q"], ["-q30m"], ["-qf"], ["-v", "-q"]])
-def test_the_queue_is_tried_without_being_told_to(mail: Mail, keeper: Keeper, options: list[str]) -> None:
-    assert mail("sendmail", *options) == (0, b"")
-    assert keeper.kept == []
 
 
 def test_smtp_and_the_queue_are_other_programs(home: Path, program: Run, environment: dict[str, str]) -> None:

@@ -137,6 +137,16 @@ def test_the_users_host_may_be_an_address() -> None:
     assert envelope_sender(HOSTS, mailbox(b"a b", b"[127.0.0.1]")) == b"a b@[127.0.0.1]"
 
 
+@pytest.mark.parametrize("host", [b"(p).x", b'"x".y', b"a\\b.c", b"[1.2.3.4", b"(a.b", b'".c', b"x.[y]"])
+def test_nothing_in_the_users_host_is_a_comment_or_a_quotation(host: bytes) -> None:
+    assert envelope_sender(HOSTS, mailbox(b"joe", host)) == b"joe@" + host
+
+
+def test_a_literal_behind_an_at_sign_ends_an_address() -> None:
+    _, injection = inject(b"To: a@[1.2.3.4] <b@c.d>, joe [x] <e@f.g>\n")
+    assert injection.recipients == [b"e@f.g", b"b@c.d", b"a@[1.2.3.4]"]
+
+
 @settings(max_examples=300)
 @given(st.lists(FIELDS, max_size=6))
 def test_rewriting_twice_changes_nothing_more(fields: list[bytes]) -> None:

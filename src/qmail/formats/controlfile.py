@@ -39,13 +39,17 @@ class Line:
 class Lines:
     """A file of which each line counts, but empty ones and comments.
 
-    `says`: a sentence for each line. `unset`: the sentence where there is no file.
+    `says`: a sentence for each line. `unset`: the sentence where there is no file. `told`: the same for a person,
+    where programs of old look for `unset`.
     """
 
-    __slots__ = ("about", "name", "says", "unset", "used_by")
+    __slots__ = ("about", "name", "says", "told", "unset", "used_by")
 
-    def __init__(self, name: bytes, used_by: Iterable[bytes], says: bytes, unset: bytes, about: str) -> None:
+    def __init__(
+        self, name: bytes, used_by: Iterable[bytes], says: bytes, unset: bytes, about: str, *, told: bytes = b""
+    ) -> None:
         self.name, self.used_by, self.says, self.unset, self.about = name, tuple(used_by), says, unset, about
+        self.told = told or unset
 
 
 class Compiled:
@@ -148,6 +152,7 @@ TABLE: tuple[Line | Lines | Compiled, ...] = (
         b"SMTP clients may send messages to any recipient.",
         "Hosts that mail from the network is taken for; `.suffix` for all hosts below. RELAYCLIENT overrides it. "
         "Without the file nothing with a host is taken: a lost file makes no open relay.",
+        told=b"SMTP clients may send messages only to recipients without a host.",
     ),
     Lines(
         b"morercpthosts", [b"qmail-newmrh"], b"SMTP clients may send messages to recipients at %b.",

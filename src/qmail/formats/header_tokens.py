@@ -143,16 +143,16 @@ def written(words: Sequence[Token], width: int = WIDTH, column: int = 0) -> byte
                 part = []
         else:
             if len(text) != len(text.translate(None, _ESCAPED)):
-                text = escaped(text, _ESCAPED)
+                text = escaped(text)
             opening, closing = _MARKS.get(kind, (b"", b""))
             part.append(opening + text + closing)
     parts.append(b"".join(part))
     return _folded(parts, width, column)
 
 
-def escaped(text: bytes, which: bytes) -> bytes:
-    """The text with a backslash before each byte of `which`, in which a backslash stands first."""
-    for byte in which:
+def escaped(text: bytes) -> bytes:
+    """The text with a backslash before each byte that would open, close or end something."""
+    for byte in _ESCAPED:
         text = text.replace(b"%c" % byte, b"\\%c" % byte)
     return text
 

@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
 
 class Wrong(ValueError):
-    """An option that does not exist, or that lacks its argument. `text`: `illegal option -- Z`."""
+    """An option that does not exist, or that lacks its argument. `text`: `illegal option -- Z`.
 
-    def __init__(self, text: bytes) -> None:
+    `before`: the options in front of it, as (letter, argument) pairs.
+    """
+
+    def __init__(self, text: bytes, before: Sequence[tuple[bytes, bytes]] = ()) -> None:
         super().__init__(text)
-        self.text = text
+        self.text, self.before = text, before
 
 
 def options(words: Sequence[bytes], letters: bytes) -> tuple[list[tuple[bytes, bytes]], list[bytes]]:
@@ -37,12 +40,12 @@ def options(words: Sequence[bytes], letters: bytes) -> tuple[list[tuple[bytes, b
             place += 1
             where = letters.find(letter)
             if where < 0 or letter == b":":
-                raise Wrong(b"illegal option -- " + letter)
+                raise Wrong(b"illegal option -- " + letter, found)
             argument = b""
             if letters[where + 1 : where + 2] == b":":
                 if place == len(word) and letters[where + 2 : where + 3] != b":":
                     if at == len(words):
-                        raise Wrong(b"option requires an argument -- " + letter)
+                        raise Wrong(b"option requires an argument -- " + letter, found)
                     argument, at = words[at], at + 1
                 else:
                     argument = word[place:]

@@ -91,11 +91,11 @@ def address(source: Input) -> bytes | None:
     return None if text is None or b"\0" in text else text
 
 
-def recipients(source: Input) -> list[bytes | None]:
-    """The recipients up to the end of the netstring that we are in, each as `address` says. Raises TooLong."""
-    found: list[bytes | None] = []
+def texts(source: Input) -> Iterator[bytes | None]:
+    """The addresses up to the end of the netstring that we are in; None for one that is too long. Raises TooLong."""
+    count = 0
     while source.left:
-        if len(found) == MOST_RECIPIENTS:
+        count += 1
+        if count > MOST_RECIPIENTS:
             raise TooLong("too many recipients")
-        found.append(address(source))
-    return found
+        yield source.text(LONGEST_ADDRESS)

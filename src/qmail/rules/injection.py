@@ -19,6 +19,7 @@ from qmail.formats.header_tokens import (
     QUOTED,
     Malformed,
     TooMany,
+    escaped,
     spoken,
     tokens,
     written,
@@ -141,7 +142,10 @@ class Injection:
         if low + b"message-id" not in self._seen:
             new.append(prefix + b"Message-ID: " + message_id + b"\n")
         if low + b"from" not in self._seen:
-            words = rewrite(author, self._hosts.completed)
+            try:
+                words = rewrite(author, self._hosts.completed)
+            except Malformed:
+                raise Unparsable(b"From" + written([_COLON, *author], column=4) + b"\n") from None
             new.append(prefix + b"From" + written([_COLON, *words], column=len(prefix) + 4) + b"\n")
         if low + b"to" not in self._seen and low + b"cc" not in self._seen:
             new.append(prefix + b"Cc: recipient list not shown: ;\n")
@@ -152,11 +156,12 @@ class Injection:
 def mailbox(box: bytes, host: bytes | None) -> list[Token]:
     """The words of an address made from the user's name and host; without a host it is left to be completed.
 
-    Raises Unparsable.
+    The host is taken letter by letter: nothing in it is a quotation or a comment, only a whole `[...]` is a literal.
     """
     words: list[Token] = [(QUOTED if address.needs_quotes(box) else ATOM, box)]
     if host is not None:
-        words += [_AT, *readable(host)]
+        literal = host[:1] == b"[" and host[-1:] == b"]" and host[1:-1] == host[1:-1].translate(None, b"[]\\ \t")
+        words += [_AT, *readable(host if literal else escaped(host))]
     return words
 
 
@@ -170,7 +175,7 @@ def author(words: Sequence[Token], person: bytes | None, *, as_comment: bool) ->
 
 
 def envelope_sender(hosts: Hosts, words: Sequence[Token]) -> bytes:
-    """The words of a user's address as the envelope has it."""
+    """The words of a user's address as the envelope has it. Raises Unparsable."""
     first: list[bytes] = []
 
     def completed(address: Sequence[Token]) -> list[Token]:
@@ -178,7 +183,11 @@ def envelope_sender(hosts: Hosts, words: Sequence[Token]) -> bytes:
         first.append(spoken(found))
         return found
 
-    rewrite(words, completed)
+    try:
+        rewrite(words, completed)
+    except Malformed:
+        box = (QUOTED, words[0][1])
+        raise Unparsable(b"Return-Path" + written([_COLON, box, *words[1:]]) + b"\n") from None
     return first[0] if first else b""
 
 

@@ -174,11 +174,16 @@ class _Backwards:
         if self.at < 0:
             raise Malformed("> without <")
         self.take(self.out)
-        while self.at >= 0 and self.words[self.at][0] in _NAME:
+        while self.at >= 0 and self.words[self.at][0] in _NAME and not self.ends_address():
             self.take(self.out)
         if self.at >= 0 and self.words[self.at][0] == LESS:
             raise Malformed("< before <")
         self.word_fits = False
+
+    def ends_address(self) -> bool:
+        """Is the next word the literal of `box@[...]`? That is an address without a comma, and no name."""
+        before = self.words[self.at - 1 : self.at]
+        return self.words[self.at][0] == LITERAL and bool(before) and before[0][0] == AT
 
     def group_end(self) -> None:
         self.finish(comma=True)

@@ -131,6 +131,8 @@ def _account(line: bytes, wishes: Wishes, users: Users) -> tuple[bytes, bytes] |
         return None
     if user.lower() in users.exclude or (wishes.homes != b"H" and not _lives(place, number, wishes.homes == b"h")):
         return None
+    if not user:
+        return None  # looked at only now, as where a missing home ends everything
     return user, b":".join((user, uid, gid, place))
 
 

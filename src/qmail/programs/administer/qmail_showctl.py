@@ -2,13 +2,17 @@
 
 Usage: qmail-showctl
 
-    qmail-showctl | less
+    qmail-showctl
 
 Behaviour:
 First what was decided when the programs were built and installed, then each
 control file in words, `(Default.)` where it is missing, and at the end the
-files that no program reads: a misspelled name shows up there. qmail-control(5)
-explains the files.
+files that no program reads: a misspelled name shows up there. What is not plain
+ASCII is shown as `?`. qmail-control(5) explains the files.
+
+On a terminal it says what holds here. Elsewhere the words are those that
+programs know from older systems; one sentence differs: without rcpthosts it
+says `any recipient`, and it is recipients without a host.
 
 Environment: QMAIL_HOME, else the parent of the bin/ that it stands in.
 Files: everything in control/.
@@ -30,6 +34,7 @@ from qmail.stores.installation import ACCOUNTS
 
 BREAK, PATERNALISM, SPAWN = b"-", 2, 120  # the extension's mark, writable bits that are too many, deliveries at once
 TROUBLE = b"Oops! Trouble reading this file."
+PLAIN = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
 UNKNOWN = b"I have no idea what this file does."
 
 
@@ -51,13 +56,18 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     shown = [_one(entry, control, me) for entry in TABLE]
     known = {entry.name for entry in TABLE}
     shown += [(name, UNKNOWN) for name in names if name not in known]
-    program.say(1, b"".join([b"\n%b: %b\n" % (name.replace(b"\n", b" "), text) for name, text in shown]))
+    program.say(1, b"".join([b"\n%b: %b\n" % (_plain(name), text) for name, text in shown]))
     return 0
+
+
+def _plain(text: bytes) -> bytes:
+    """For a terminal: what is no plain ASCII is a question mark."""
+    return text.translate(PLAIN)
 
 
 def _built(place: home.Home) -> bytes:
     lines = [
-        b"qmail home directory: " + place.path + b".",
+        b"qmail home directory: " + _plain(place.path) + b".",
         b"user-ext delimiter: " + BREAK + b".",
         b"paternalism (in decimal): %d." % PATERNALISM,
         b"silent concurrency limit: %d." % SPAWN,
@@ -99,23 +109,25 @@ def _one(entry: Line | Lines | Compiled, control: Control, me: bytes | None) -> 
 def _line(entry: Line, control: Control, me: bytes | None) -> bytes:
     value = control.line(entry.name)
     if entry.number and value is not None:
-        value = leading_digits(value) or None
+        digits = leading_digits(value)
+        value = b"%d" % int(digits) if digits else None
     if value is not None:
-        return entry.says % value
+        return entry.says % _plain(value)
     if entry.default is None:
         return b"(Default.) " + entry.unset
     default = (entry.name if me is None else me) if entry.default == ME else entry.default
-    return b"(Default.) " + entry.says % default
+    return b"(Default.) " + entry.says % _plain(default)
 
 
 def _lines(entry: Lines, control: Control) -> bytes:
-    lines, says, unset = control.lines(entry.name), entry.says, entry.unset
+    lines, says = control.lines(entry.name), entry.says
+    unset = entry.told if os.isatty(1) else entry.unset
     if entry.name == b"morercpthosts" and not _exists(control, b"rcpthosts"):
         says = b"No rcpthosts; doesn't matter that morercpthosts has %b."
         unset = b"No rcpthosts; morercpthosts is irrelevant."
     if lines is None:
         return b"(Default.) " + unset
-    return b"".join([b"\n" + says % line for line in lines])
+    return b"".join([b"\n" + says % _plain(line) for line in lines])
 
 
 def _compiled(entry: Compiled, control: Control) -> bytes:

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import Usage
-from qmail.host import program
 from qmail.stores import children
 
 USAGE = b"preline: usage: preline cmd [ arg ... ]"
@@ -35,8 +34,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     try:
         found, command = options(argv[1:], b"dfr")
-    except Wrong as wrong:
-        program.say(2, b"preline: " + wrong.text + b"\n")
+    except Wrong:
         raise Usage(USAGE) from None
     if not command or any(variable not in environ for _, variable in LINES):
         raise Usage(USAGE)

@@ -69,9 +69,9 @@ def _answer(source: Input, size: int, message: submission.Submission, environ: d
         message.write(piece)
     source.comma()
     sender = qmtp.address(source)
-    recipients = qmtp.recipients(source)
+    recipients = list(qmtp.texts(source))
     source.finish()
-    good = [recipient for recipient in recipients if recipient is not None]
+    good = [recipient for recipient in recipients if recipient is not None and b"\0" not in recipient]
     if sender is None or len(good) < len(recipients):
         message.abandon()
         return qmtp.BAD_ADDRESS

@@ -47,7 +47,11 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     signals.default(signals.ALRM)
     signals.alarm(PATIENCE)
     try:
-        return _Server(place, environ).serve()
+        server = _Server(place, environ)
+        try:
+            return server.serve()
+        finally:
+            server.answer()  # also where the next package is broken: what is queued must not be sent again
     except Ended:
         return SUCCESS
     except Broken:
@@ -93,7 +97,7 @@ class _Server:
         source.comma()
         sender = qmtp.address(source)
         source.begin()
-        verdicts = [self._verdict(recipient) for recipient in qmtp.recipients(source)]
+        verdicts = [self._verdict(recipient) for recipient in qmtp.texts(source)]
         source.finish()
         taken = [verdict for verdict in verdicts if isinstance(verdict, _Taken)]
         if room < 0:
@@ -117,14 +121,17 @@ class _Server:
             return qmtp.BAD_RECIPIENT
         if self._relay is None and not self._door.accepts(recipient):
             return qmtp.NOT_OURS
-        return _Taken(recipient)
+        return qmtp.BAD_RECIPIENT if b"\0" in recipient else _Taken(recipient)
 
     def _read(self) -> bytes:
-        # Before we wait, the client gets what it waits for.
+        self.answer()  # before we wait, the client gets what it waits for
+        return os.read(0, fds.CHUNK)
+
+    def answer(self) -> None:
+        """Say what became of the packages that are done."""
         if self._answers:
             fds.write_all(1, b"".join(self._answers))
             self._answers = []
-        return os.read(0, fds.CHUNK)
 
 
 class _Taken:

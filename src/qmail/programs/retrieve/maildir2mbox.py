@@ -37,7 +37,7 @@ RETURN_PATH = b"Return-Path: <"
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     os.umask(0o077)
-    for name in (b"MAILDIR", b"MAIL", b"MAILTMP"):
+    for name in (b"MAIL", b"MAILTMP", b"MAILDIR"):
         if name not in environ:
             raise Temporary(name + b" not set")
     directory, target, temporary = environ[b"MAILDIR"], environ[b"MAIL"], environ[b"MAILTMP"]
