@@ -38,6 +38,17 @@ def test_a_host_is_left_alone_after_two_timeouts_that_are_apart() -> None:
         assert not list(tcpto.records(table))
 
 
+def test_fault_096_a_timeout_in_the_future_shuns_nobody() -> None:
+    for address in (V4, V6):
+        table = bytes(1024)
+        for when in (100_000, 100_200):
+            table = written(table, tcpto.timed_out(table, address, when))
+        assert tcpto.is_shunned(table, address, 100_300, 3600)
+        assert not tcpto.is_shunned(table, address, 100_000 - 86_400, 3600)
+        table = written(table, tcpto.timed_out(table, address, 100_000 - 86_400))
+        assert tcpto.is_shunned(table, address, 100_001 - 86_400, 3600)
+
+
 def test_a_full_table_forgets_the_oldest() -> None:
     for size in (4, 16):
         table = bytes(1024)

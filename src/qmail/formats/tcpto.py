@@ -41,9 +41,12 @@ def records(table: bytes) -> Iterator[Record]:
 
 
 def is_shunned(table: bytes, address: bytes, now: int, patience: int) -> bool:
-    """Has this address timed out twice, the last time less than `patience` seconds ago?"""
+    """Has this address timed out twice, the last time less than `patience` seconds ago?
+
+    A time to come is that of a clock which has been set back since, and says nothing.
+    """
     record = _find(table, address)
-    return record is not None and record.timeouts >= SHUNNED and now - record.when < patience
+    return record is not None and record.timeouts >= SHUNNED and 0 <= now - record.when < patience
 
 
 def connected(table: bytes, address: bytes) -> Record | None:
@@ -63,7 +66,7 @@ def timed_out(table: bytes, address: bytes, now: int) -> Record | None:
         # The one that would be forgotten first: each timeout is worth 1,024 seconds.
         slot = free[0] if free else min(slots, key=lambda slot: slot.when + (slot.timeouts << 10), default=None)
         return None if slot is None else Record(address, 1, now, slot.offset)
-    if record.timeouts and now < APART + record.when:
+    if record.timeouts and 0 <= now - record.when < APART:
         return None
     return Record(address, min(record.timeouts + 1, MOST), now, record.offset)
 

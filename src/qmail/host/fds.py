@@ -11,6 +11,11 @@ if TYPE_CHECKING:
 CHUNK = 65536
 
 
+def open_to_read(path: bytes) -> int:
+    """Open a file for reading. A fifo in its place is not waited for, a link not followed. Raises OSError."""
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
 def write_all(descriptor: int, data: bytes) -> None:
     """Write every byte to a blocking descriptor. Raises OSError."""
     while data:

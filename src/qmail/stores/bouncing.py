@@ -116,10 +116,10 @@ class Bouncing:
     def _pieces(self, number: int, paragraphs: bytes | None, notice: Bounce) -> Iterator[bytes]:
         """The notice, read as it is sent. Raises OSError where the queue cannot be read."""
         names = self._names
-        with open(self._queue.file(b"mess", number), "rb", buffering=0) as message:
+        with open(fds.open_to_read(self._queue.file(b"mess", number)), "rb", buffering=0) as message:
             yield notice.head(date(int(clock.now())), names.local, names.host)
             if paragraphs is None:
-                with open(self._queue.file(b"bounce", number), "rb", buffering=0) as file:
+                with open(fds.open_to_read(self._queue.file(b"bounce", number)), "rb", buffering=0) as file:
                     yield from fds.chunks(file.fileno())
             else:
                 yield paragraphs

@@ -14,7 +14,7 @@ import os
 
 from qmail.formats import queuefile
 from qmail.formats.queuefile import SPLIT_KINDS, Corrupt
-from qmail.host import durable
+from qmail.host import durable, fds
 from qmail.stores.incoming import numbers
 from qmail.stores.whole import Whole
 
@@ -85,8 +85,8 @@ class DeliveryState:
 
     def info(self, number: int) -> tuple[bytes, int]:
         """(sender, birth in seconds since 1970). Raises OSError, and Corrupt."""
-        with open(self._queue.file(b"info", number), "rb", buffering=0) as file:
-            text = file.read(_CHUNK)
+        with open(fds.open_to_read(self._queue.file(b"info", number)), "rb", buffering=0) as file:
+            text = file.read(_CHUNK) or b""
             birth = int(os.fstat(file.fileno()).st_mtime)
         record, end, _ = text.partition(b"\0")
         if not end or record[:1] != b"F":
@@ -262,11 +262,11 @@ class Recipients:
     """A reader of local/N or remote/N, in pieces: files of any length take little memory."""
 
     def __init__(self, path: bytes) -> None:
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._descriptor = fds.open_to_read(path)
         self._records: list[bytes] = []  # reversed
         self._rest = b""
         self._position = 0
-        self.torn = False  # the last record has no end
+        self.torn = False  # the last record has no end, or there is none at all
 
     def next(self) -> tuple[int, bytes] | None:
         """(position, recipient) of the next one to be done, None at the end. Raises OSError, and Corrupt."""
@@ -282,7 +282,7 @@ class Recipients:
                     raise Corrupt("unknown record type")
             chunk = os.read(self._descriptor, _CHUNK)
             if not chunk:
-                self.torn = bool(self._rest)
+                self.torn = bool(self._rest) or not self._position
                 return None
             self._records = (self._rest + chunk).split(b"\0")
             self._rest = self._records.pop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats import queuefile
-from qmail.host import durable
+from qmail.host import durable, fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,10 +53,10 @@ class Incoming:
 
     def read(self, number: int) -> Envelope:
         """Who sent it and for whom. Raises OSError, and queuefile.Corrupt."""
-        with open(self._prefix + b"%d" % number, "rb", buffering=0) as file:
+        with open(fds.open_to_read(self._prefix + b"%d" % number), "rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size > LARGEST:
                 raise queuefile.Corrupt("larger than any that was accepted")
-            return queuefile.parse_todo(file.readall())
+            return queuefile.parse_todo(file.readall() or b"")
 
     def identity(self, number: int) -> Identity:
         """Which file it is, to tell it from a later one of the same name; None where it cannot be seen."""

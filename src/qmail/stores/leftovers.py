@@ -34,6 +34,10 @@ class Leftovers:
         self._steps: list[tuple[bytes, int]] = []
         self.next_time = 0  # seconds since 1970
 
+    def clock_was_set_back(self, now: int) -> None:
+        """The next walk is no further away than it can be."""
+        self.next_time = min(self.next_time, now + INTERVAL)
+
     def step(self, now: int) -> list[int]:
         """Look through the next directory. Returns the messages whose mess/N may go."""
         if not self._steps:

@@ -63,6 +63,7 @@ class Passes:
         self._begun: tuple[dict[int, Pass], dict[int, Pass]] = ({}, {})  # by first attempts, not yet read
         self._failed: dict[int, list[tuple[Pass, int, bytes]]] = {}
         self._over: list[Pass] = []
+        self._unmarked: dict[tuple[int, int], set[int]] = {}  # done, by channel and number, and the disk took no mark
 
     def adopt(self, fresh: Fresh, positions: Sequence[Mapping[int, int]], now: int) -> None:
         """A message leaves its first attempt; `positions`: where its recipients stand in the files, by channel."""
@@ -146,7 +147,7 @@ class Passes:
         assert one.recipients is not None
         try:
             while (found := one.recipients.next()) is not None:
-                if found[0] not in one.skip:
+                if found[0] not in one.skip and not self._is_done(one, found[0]):
                     one.left += 1
                     return found
             one.read, one.torn = True, one.recipients.torn
@@ -179,7 +180,19 @@ class Passes:
             self._state.mark(one.channel, one.number, position)
         except Trouble as trouble:
             self._say(logline.warning(trouble.text))
+            # Only a restart forgets it.
+            self._unmarked.setdefault((one.channel, one.number), set()).add(position)
         one.left -= 1
+
+    def _is_done(self, one: Pass, position: int) -> bool:
+        """Has this recipient got it, although the file does not say so? The mark is made now, if it can be."""
+        if position not in self._unmarked.get((one.channel, one.number), ()):
+            return False
+        try:
+            self._state.mark(one.channel, one.number, position)
+        except Trouble:
+            pass  # said before
+        return True
 
     def _leave(self, one: Pass) -> None:
         one.running -= 1
@@ -212,12 +225,15 @@ class Passes:
         try:
             if one.torn:
                 self._state.set_aside(kind, one.number)
+                name = self._state.name(kind, one.number)
+                self._say(logline.warning(b"unfinished record in " + name + b", which is kept in bad/"))
             else:
                 self._state.remove(kind, one.number)
         except Trouble as trouble:
             self._say(logline.warning(trouble.text + b"; will try again later"))
             self.due[one.channel].add(one.number, now + retry.AFTER_TROUBLE)
             return
+        self._unmarked.pop((one.channel, one.number), None)
         try:
             if self._state.has(KINDS[1 - one.channel], one.number):
                 return

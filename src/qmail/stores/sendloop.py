@@ -7,6 +7,7 @@ from qmail.host import clock, signals
 from qmail.host.loop import Loop, Outlets
 from qmail.rules.dispatch import Dispatch
 from qmail.rules.firstattempt import FirstAttempts
+from qmail.rules.retry import AFTER_TROUBLE
 from qmail.rules.routing import CHANNELS
 from qmail.stores import clearing, trigger
 from qmail.stores.bouncing import Bouncing
@@ -162,7 +163,7 @@ class Sender:
     def _round(self) -> None:
         now, wall = clock.monotonic(), int(clock.now())
         if wall - now < self._wall - self._now - CLOCK_STEP:
-            self._passes.clock_was_set_back(wall)
+            self._clock_was_set_back(wall)
         self._now, self._wall = now, wall
         if not self._dispatch.exiting:
             # After all that was said in this round: whoever handed a message over has its answer before its note.
@@ -179,6 +180,13 @@ class Sender:
         if now >= self._marks_due:
             self._marks_due = now + 1.0
             self._state.sync_marks()
+
+    def _clock_was_set_back(self, wall: int) -> None:
+        """Nothing waits longer than it could have waited from now on."""
+        self._passes.clock_was_set_back(wall)
+        self._settling.try_again(wall + AFTER_TROUBLE)
+        self._clearing.hurry(wall + AFTER_TROUBLE)
+        self._leftovers.clock_was_set_back(wall)
 
     def _let_out(self, now: float) -> None:
         """Log lines and cleaning orders, those of some rounds together: each write wakes somebody."""

@@ -31,7 +31,7 @@ from qmail.host import clock, execute, fds, identity, localsocket, loop, program
 from qmail.protocols import submit
 from qmail.protocols.submit import Stage
 from qmail.rules.shares import Shares, Turns
-from qmail.stores import confinement, queuedlock
+from qmail.stores import confinement, queuedlock, trigger
 from qmail.stores import home as homes
 from qmail.stores.arrival import Refused
 from qmail.stores.door import Door
@@ -125,6 +125,7 @@ class Server:
         self.loop.watch(caught, self.signalled)
         self.listener = localsocket.Listener(home.file(b"qq/socket"), 0o666)
         self.loop.watch(self.listener.fileno(), self.accept)
+        trigger.pull(home.queue)  # whoever was here before us may have died between an answer and its note
         self.stopping = self.again = False
         self.end = 0.0
         self.paused_until = 0.0

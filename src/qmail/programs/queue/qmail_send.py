@@ -29,8 +29,8 @@ counted. Orders and reports of qmail-lspawn are on 1 and 2, of qmail-rspawn on 3
 and 4, of qmail-clean on 5 and 6.
 
 What makes no sense in the queue is said once, left where it is, and not
-delivered; ALRM looks at it again. A recipient list whose last line is torn is
-kept in bad/ when the others are done.
+delivered; ALRM looks at it again. A recipient list whose last line is torn, or
+that is empty, is kept in bad/ when the others are done.
 
 Files: control/: see qmail-control(5); queue/: info, local, remote, bounce are
 its own; lock/sendmutex, lock/trigger.
