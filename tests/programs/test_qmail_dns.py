@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import dns.message
 import dns.rcode
 import pytest
 
-from conftest import BIN, Run
+from conftest import BIN, TOP, Run
 from nameserver import NameServer
 from qmail.protocols import dnsquery
 from qmail.protocols.dnsquery import (
@@ -173,6 +174,31 @@ def test_fault_085_a_cut_reply_without_tcp_is_trouble(home: Path) -> None:
         return reply.to_wire()
 
     assert twisted(home, cut, tcp=False) == TROUBLE
+
+
+def test_fault_085_a_silent_server_is_given_up(server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    from qmail.stores import resolver
+
+    monkeypatch.setattr(resolver, "PATIENCE", (0.05, 0.05))
+    server.twists["mx1.example.org"] = lambda _: None
+    environ = {name.encode(): value.encode() for name, value in server.environ.items()}
+    (answer,) = resolver.ask([(ADDRESSES4, b"mx1.example.org")], environ)
+    assert answer.status == TROUBLE
+
+
+def test_fault_085_what_waits_behind_a_silent_server_has_its_turn(home: Path, server: NameServer) -> None:
+    code = "from qmail.programs.deliver import qmail_dns; from qmail.stores import resolver; "
+    code += "from qmail.host.program import run; qmail_dns.MOST_LOOKUPS = 1; resolver.PATIENCE = (0.05,); "
+    environ = {"QMAIL_HOME": str(home), "PATH": "/usr/bin:/bin", "PYTHONPATH": str(TOP / "src"), **server.environ}
+    argv = [sys.executable, "-c", code + "run(qmail_dns.main)"]
+    server.twists |= {f"host{i}.example.org": lambda _: None for i in range(3)}
+    with subprocess.Popen(argv, env=environ) as process:
+        eventually((home / "qr/dns").is_socket)
+        names = Names(Home(os.fsencode(home)), {})
+        answers = names.ask([(ADDRESSES4, b"host%d.example.org" % i) for i in range(3)])
+        assert [answer.status for answer in answers] == [TROUBLE] * 3
+        names.close()
+        process.terminate()
 
 
 def test_a_server_without_edns_is_asked_without_it(home: Path) -> None:

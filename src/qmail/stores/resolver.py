@@ -83,7 +83,9 @@ def ask(questions: Sequence[tuple[bytes, bytes]], environ: Mapping[bytes, bytes]
     for i, (kind, name) in enumerate(questions):
         resolver.ask(kind, name, partial(_keep, found, i))
     while len(found) < len(questions):
-        loop.round(resolver.tick())
+        rest = resolver.tick()
+        if len(resolver):  # else the last one has just been given up
+            loop.round(rest)
     loop.close()
     return [found[i] for i in range(len(questions))]
 

@@ -181,6 +181,8 @@ class Service:
                 rest = left
             if self._full:
                 rest = min(rest or 1.0, 1.0)
+            if self._waiting and len(self._resolver) < MOST_LOOKUPS:
+                rest = 0.0  # some have just been given up, and make room
             self._loop.round(rest)
 
     def _accept(self) -> None:
