@@ -69,9 +69,9 @@ class Settling:
         for fresh in complete:
             self._complete(fresh)
         while (number := self._again.take(now)) is not None:
-            fresh = self._refused.pop(number, None)
-            if fresh is not None:
-                (self._first.complete if fresh.stage == COMPLETE else self._first.incomplete).append(fresh)
+            refused = self._refused.pop(number, None)
+            if refused is not None:
+                (self._first.complete if refused.stage == COMPLETE else self._first.incomplete).append(refused)
         if self._first.incomplete:
             self._prepare(now)
         for _ in range(A_BATCH):
