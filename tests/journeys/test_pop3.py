@@ -115,8 +115,7 @@ def wanted(text: bytes) -> bytes:
 
 @pytest.mark.parametrize(("checker", "pam"), [("checkpassword", None), ("checkpassword", "pam"), ("checkpwfile", None)])
 def test_getmail_fetches_and_deletes(serve: Serve, checker: str, pam: str | None) -> None:
-    lines = "auth required pam_unix.so nodelay\naccount required pam_unix.so\n" if pam else None
-    place = serve(checker, pam=lines)
+    place = serve(checker, pam=pam and "@include common-auth\n@include common-account\n")  # as docs/pop3.md says
     mine = place.place / "client"
     for name in ("new", "cur", "tmp"):
         (mine / "mail" / name).mkdir(parents=True)

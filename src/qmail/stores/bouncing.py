@@ -21,21 +21,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from qmail.host.loop import Loop
+    from qmail.stores.bouncers import Names
     from qmail.stores.home import Home
     from qmail.stores.queue import Queue
 
     Then = Callable[[int | None], None]
 
 MOST = 8  # notices handed over at one time
-
-
-class Names:
-    """Who bounces: control files bouncefrom, bouncehost, and doublebounceto with doublebouncehost."""
-
-    __slots__ = ("host", "local", "postmaster")
-
-    def __init__(self, local: bytes, host: bytes, postmaster: bytes) -> None:
-        self.local, self.host, self.postmaster = local, host, postmaster
 
 
 class Bouncing:

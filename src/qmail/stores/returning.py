@@ -7,9 +7,8 @@ import os
 from qmail.formats import bounce, deliverylines
 from qmail.formats.received import date
 from qmail.host import clock, fds
-from qmail.stores import submission
+from qmail.stores import bouncers, submission
 from qmail.stores.control import Control
-from qmail.stores.sendcontrols import bouncing_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ class Returning:
 
     def __init__(self, home: Home, environ: Mapping[bytes, bytes], program: bytes) -> None:
         self._home, self._environ, self._program = home, environ, program
-        self._names = bouncing_names(Control(home.path))
+        self._names = bouncers.names(Control(home.path))
 
     def give_back(self, path: bytes, prefix: bytes, words: bytes, *, too_old: bool) -> int | None:
         """Return a message, because of these words (one line). The number that the log knows the notice by.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from qmail.formats.verdict import Temporary
 from qmail.rules.routing import Routes
-from qmail.stores.bouncing import Names
+from qmail.stores import bouncers
 from qmail.stores.control import Control
 
 LIFETIME = 604_800  # seconds
@@ -22,8 +22,8 @@ class SendControls:
             control.number(b"concurrencylocal", CONCURRENCY[0]),
             control.number(b"concurrencyremote", CONCURRENCY[1]),
         )
-        self._nohost = _or_me(control, b"envnoathost")
-        self.names = bouncing_names(control)
+        self._nohost = bouncers.line_or_me(control, b"envnoathost")
+        self.names = bouncers.names(control)
         self._percent = control.lines(b"percenthack") or []
         locals_ = self._locals()
         if locals_ is None:
@@ -50,19 +50,3 @@ class SendControls:
 
     def _virtualdomains(self) -> list[bytes]:
         return self._control.lines(b"virtualdomains") or []
-
-
-def bouncing_names(control: Control) -> Names:
-    """Who tells of failures, and who hears of those that nobody else can be told of. Raises Temporary."""
-    postmaster = _or(control, b"doublebounceto", b"postmaster") + b"@" + _or_me(control, b"doublebouncehost")
-    return Names(_or(control, b"bouncefrom", b"MAILER-DAEMON"), _or_me(control, b"bouncehost"), postmaster)
-
-
-def _or(control: Control, name: bytes, default: bytes) -> bytes:
-    line = control.line(name)
-    return default if line is None else line
-
-
-def _or_me(control: Control, name: bytes) -> bytes:
-    line = control.line_or_me(name)
-    return name if line is None else line

@@ -39,7 +39,6 @@ Exit codes: 0 nothing is left; 100 usage, or the client said so; 111 something
 from __future__ import annotations
 
 import os
-from itertools import chain
 
 from qmail.formats import deliverylines
 from qmail.formats.options import Wrong, options
@@ -96,7 +95,7 @@ class _Sending:
             first = next(names, None)
             if first is None:
                 return TEMPORARY if self._left else 0
-            running = Client(client, environ, chain((first,), names))
+            running = Client(client, environ, _again(first, names))
             tries -= 1
             for name, letter, words in running.reports():
                 tries = TRIES
@@ -169,6 +168,11 @@ class _Sending:
         except OSError as error:
             _warn(otherwise + name + b": " + reason(error))
             self._left.add(name)
+
+
+def _again(first: bytes, others: Iterator[bytes]) -> Iterator[bytes]:
+    yield first
+    yield from others
 
 
 def _inform(text: bytes) -> None:

@@ -12,6 +12,14 @@ Usage: maildirsmtp DIR PREFIX HOST HELOHOST
 PREFIX is what stands in front of the real recipients in the lines Delivered-To
 of the messages: it is taken off, and messages without it are left alone.
 HELOHOST is what HOST is told that we are called.
+
+A server can give waiting mail to a client that has just sent its own (AutoTURN),
+where the client's address decides which Maildir is its; in its run file:
+
+    tcpserver -x rules.cdb 0 smtp sh -c 'qmail-smtpd; cd /var/qmail/autoturn &&
+    exec setlock -nx $TCPREMOTEIP/lock maildirsmtp $TCPREMOTEIP/Maildir \\
+    autoturn-$TCPREMOTEIP- $TCPREMOTEIP `head -n 1 /var/qmail/control/me`'
+
 Behaviour:
 What HOST accepts is removed. What it refuses for good is returned to its sender,
 and removed, and so is what it refuses for now and what is older than two weeks

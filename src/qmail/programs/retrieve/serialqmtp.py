@@ -35,7 +35,6 @@ from __future__ import annotations
 
 import os
 import select
-from collections import deque
 
 from qmail.formats.netstring import Broken, netstring
 from qmail.formats.verdict import Temporary, Usage
@@ -77,8 +76,8 @@ class _Exchange:
     def __init__(self, prefix: bytes, environ: Mapping[bytes, bytes]) -> None:
         self._prefix, self._environ = prefix, environ
         self._source, self._answers = serialmail.Names(), qmtp.Answers()
-        self._names: deque[bytes] = deque()  # yet to be sent
-        self._awaited: deque[bytes] = deque()  # sent, or being sent
+        self._names: list[bytes] = []  # yet to be sent
+        self._awaited: list[bytes] = []  # sent, or being sent
         self._package: Iterator[bytes] = iter(())
         self._pending = memoryview(b"")
 
@@ -87,7 +86,7 @@ class _Exchange:
         while True:
             self._fill()
             while self._awaited and (answer := self._answers.next()):
-                serialmail.report(self._awaited.popleft(), *answer, self._environ)
+                serialmail.report(self._awaited.pop(0), *answer, self._environ)
             wanted = [(FROM, select.POLLIN)] if self._awaited else []
             if self._pending:
                 wanted.append((TO, select.POLLOUT))
@@ -111,7 +110,7 @@ class _Exchange:
             if piece is not None:
                 self._pending = memoryview(piece)
             elif self._names:
-                message = serialmail.opened(b"serialqmtp", self._names.popleft(), self._prefix)
+                message = serialmail.opened(b"serialqmtp", self._names.pop(0), self._prefix)
                 if message is not None:
                     self._awaited.append(message.name)
                     self._package = _package(message)
