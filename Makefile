@@ -3,7 +3,7 @@ QMAIL_HOME ?= /var/qmail
 VENV := .venv
 TEST := $(VENV)/bin/python -m
 
-.PHONY: up test prove fuzz bin tools man setup install check packages deb lint bench clean
+.PHONY: up test prove prove-all fuzz bin tools man setup install check packages deb lint bench clean
 .NOTPARALLEL: # `make setup check` is one after the other
 
 up: bin
@@ -39,6 +39,10 @@ test: tools
 
 prove: tools
 	@$(TEST) pytest -m prove -n 2 --dist loadgroup
+
+# Nothing is left to chance, and much that is rare is tried: for a night.
+prove-all: tools
+	@PYQMAIL_PROVE=all $(TEST) pytest -m prove -n 2 --dist loadgroup
 
 fuzz: tools
 	@sh setup/environment.sh $(VENV) setup/requirements.txt setup/requirements-test.txt setup/requirements-fuzz.txt

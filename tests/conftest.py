@@ -63,6 +63,20 @@ def tmp_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return open_to_others(tmp_path_factory.mktemp("t"))
 
 
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Callable[[str], None]:
+    """Say a line about this test at the end of the run, also where it passes: how much of what was proved."""
+    return lambda line: record_property("told", line)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests have told."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, line in getattr(report, "user_properties", ()):
+            if name == "told" and report.when == "call":
+                terminalreporter.write_line(str(line))
+
+
 def open_to_others(path: Path) -> Path:
     """Let every user reach a directory that pytest made."""
     for directory in (path, *path.parents):

@@ -1,19 +1,12 @@
-"""A disk that keeps only what it was told to keep, and what a power cut may leave of it.
-
-The strict model: a file's bytes are durable when it was fsynced, a name is durable when its directory
-was. Everything else may or may not reach the disk, in any order: any subset of it, and a write may
-reach it in part.
-"""
+"""A disk that keeps only what it was told to keep, and what a power cut may leave of it; `models` has the rules."""
 
 from __future__ import annotations
 
 import os
-import random
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import combinations
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from crash.models import STRICT, Data, Model, Name, Pending, Size, choices
 from crash.recording import (
     Event,
     Linked,
@@ -33,64 +26,44 @@ from crash.recording import (
 Tree = dict[bytes, bytes]  # path below the top to contents, of everything that can be found from there
 
 
-@dataclass(frozen=True)
-class Name:
-    """Something not yet durable: in directory `inode`, `name` leads to `child`, or nowhere."""
-
-    inode: int
-    name: bytes
-    child: int | None
-
-
-@dataclass(frozen=True)
-class Data:
-    """Something not yet durable: these bytes in a file."""
-
-    inode: int
-    offset: int
-    data: bytes
-
-
-@dataclass(frozen=True)
-class Size:
-    """Something not yet durable: this size of a file."""
-
-    inode: int
-    size: int
-
-
-Pending = Name | Data | Size
-
-
 class Disk:
     """Built by events; `states` tells what may be found after a power cut now."""
 
     TOP = 0
 
-    def __init__(self, top: bytes, tree: Tree | None = None, directories: tuple[bytes, ...] = ()) -> None:
-        """Begin with a durable tree: `directories` (parents first) and files, all below `top`."""
-        self.top = top
+    def __init__(
+        self, top: bytes, tree: Tree | None = None, directories: tuple[bytes, ...] = (), model: Model = STRICT
+    ) -> None:
+        """Begin with a durable tree: `directories` (parents first) and files, all below `top`.
+
+        Where the model has two disks, `home` is on one of them, and everything else on the other.
+        """
+        self.top, self.model = top, model
+        self.disks: dict[int, int] = {self.TOP: 0}
         self.names: dict[int, dict[bytes, int]] = {self.TOP: {}}  # durable
         self.contents: dict[int, bytes] = {}  # durable
         self.pending: list[Pending] = []
         self.files: dict[int, int] = {}  # the recording's number of an open file to inode
-        self.ends: dict[int, int] = {}  # the same to the place of the next write
+        self.ends: dict[int, int | None] = {}  # the same to the place of the next write; None: the end, always
         self.live: dict[int, dict[bytes, int]] = {self.TOP: {}}
         self.lengths: dict[int, int] = {}
         self._last = 0
         for path in directories:
             self._place(path, directory=True)
         for path, text in (tree or {}).items():
-            self.contents[self._place(path, directory=False)] = text
+            inode = self._place(path, directory=False)
+            self.contents[inode], self.lengths[inode] = text, len(text)
 
     def _place(self, path: bytes, *, directory: bool) -> int:
         parent, name = self._parent(self.top + b"/" + path)
-        inode = self._new(directory=directory)
+        inode = self._new(parent, name, directory=directory)
         self.names[parent][name] = self.live[parent][name] = inode
         return inode
 
-    def _new(self, *, directory: bool) -> int:
+    def _new(self, parent: int, name: bytes, *, directory: bool) -> int:
         self._last += 1
+        inside = self.disks[parent] if parent != self.TOP else int(name != b"home")
+        self.disks[self._last] = inside if self.model.disks > 1 else 0
         if directory:
             self.names[self._last], self.live[self._last] = {}, {}
         else:
@@ -105,11 +78,16 @@ class Disk:
             inode = self.live[inode][part]
         return inode, name
 
-    def _inode(self, path: bytes) -> int:
+    def inode(self, path: bytes) -> int:
+        """What this path leads to now."""
         if path == self.top:
             return self.TOP
         parent, name = self._parent(path)
         return self.live[parent][name]
+
+    def live_names(self, directory: bytes) -> dict[bytes, int]:
+        """What is in a directory now, given below the top."""
+        return self.live[self.inode(self.top + b"/" + directory)]
 
     def _name(self, path: bytes, child: int | None) -> None:
         parent, name = self._parent(path)
@@ -125,34 +103,37 @@ class Disk:
             case Opened():
                 self._open(event)
             case Moved(file, offset):
-                self.ends[file] = offset
+                if self.ends[file] is not None:
+                    self.ends[file] = offset
             case Wrote(file, data, offset):
                 inode = self.files[file]
                 at = self.ends[file] if offset is None else offset
-                self.pending.append(Data(inode, at, data))
-                if offset is None:
+                at = self.lengths[inode] if at is None else at
+                self.pending.append(Data(inode, at, data, at + len(data) > len(self.contents[inode])))
+                if offset is None and self.ends[file] is not None:
                     self.ends[file] = at + len(data)
                 self.lengths[inode] = max(self.lengths[inode], at + len(data))
             case Resized(file, size):
                 self.pending.append(Size(self.files[file], size))
                 self.lengths[self.files[file]] = size
             case Linked(source, target):
-                self._name(target, self._inode(source))
+                self._name(target, self.inode(source))
             case Renamed(source, target):
-                inode = self._inode(source)
+                inode = self.inode(source)
                 self._name(target, inode)
                 self._name(source, None)
             case Removed(path):
                 self._name(path, None)
             case MadeDirectory(path):
-                self._name(path, self._new(directory=True))
+                parent, name = self._parent(path)
+                self._name(path, self._new(parent, name, directory=True))
             case Synced(file):
                 self._sync(self.files[file])
             case SyncedDirectory(path):
-                self._sync(self._inode(path))
-            case SyncedAll():
-                for inode in {one.inode for one in self.pending}:
-                    self._sync(inode)
+                self._sync(self.inode(path))
+            case SyncedAll(path):
+                disk = self.disks[self.inode(path)]
+                self._reaches(one for one in self.pending if self.disks[one.inode] == disk)
             case Sent():
                 pass
 
@@ -160,19 +141,25 @@ class Disk:
         parent, name = self._parent(event.path)
         if name not in self.live[parent]:
             assert event.created, event.path
-            self._name(event.path, self._new(directory=False))
+            self._name(event.path, self._new(parent, name, directory=False))
         inode = self.live[parent][name]
         if event.emptied and self.lengths[inode]:
             self.pending.append(Size(inode, 0))
             self.lengths[inode] = 0
         self.files[event.file] = inode
-        self.ends[event.file] = self.lengths[inode] if event.appending else 0
+        self.ends[event.file] = None if event.appending else 0
 
     def _sync(self, inode: int) -> None:
+        here = [one for one in self.pending if self.disks[one.inode] == self.disks[inode]]
+        chosen = self.model.synced(here, inode)
+        self._reaches(one for at, one in enumerate(here) if at in chosen)
+
+    def _reaches(self, durable: Iterable[Pending]) -> None:
+        chosen = {id(one) for one in durable}
         for one in self.pending:
-            if one.inode == inode:
+            if id(one) in chosen:
                 _apply(one, self.names, self.contents)
-        self.pending = [one for one in self.pending if one.inode != inode]
+        self.pending = [one for one in self.pending if id(one) not in chosen]
 
     def tree(self, kept: tuple[Pending, ...]) -> Tree:
         """What is found if just these of the pending things reached the disk."""
@@ -193,48 +180,12 @@ class Disk:
                 tree[path] = contents[inode]
         return tree
 
-    def states(self, seed: int, *, pairs: int = 12, chance: int = 30) -> Iterator[tuple[str, Tree]]:
-        """What a power cut may leave, with how it comes about; equal trees may come more than once."""
-        pending = tuple(self.pending)
-        for how, kept in _subsets(pending, seed, pairs, chance):
-            yield how, self.tree(kept)
-        for at, one in enumerate(pending):
-            if isinstance(one, Data) and len(one.data) > 1:
-                for how, torn in _torn(one):
-                    yield f"all, write {at} {how}", self.tree((*pending[:at], torn, *pending[at + 1 :]))
-
-
-def _subsets(
-    pending: tuple[Pending, ...], seed: int, pairs: int, chance: int
-) -> Iterator[tuple[str, tuple[Pending, ...]]]:
-    count = len(pending)
-    yield "all", pending
-    yield "none", ()
-    for at, one in enumerate(pending):
-        yield f"only {at}", (one,)
-        yield f"all but {at}", (*pending[:at], *pending[at + 1 :])
-        yield f"first {at}", pending[:at]
-        yield f"last {count - at}", pending[at:]
-    for inode in sorted({one.inode for one in pending}):
-        yield f"only inode {inode}", tuple(one for one in pending if one.inode == inode)
-        yield f"all but inode {inode}", tuple(one for one in pending if one.inode != inode)
-    if count <= pairs:
-        for first, second in combinations(range(count), 2):
-            yield f"only {first} and {second}", (pending[first], pending[second])
-            yield (
-                f"all but {first} and {second}",
-                tuple(one for at, one in enumerate(pending) if at not in (first, second)),
-            )
-    draw = random.Random(seed)
-    for number in range(chance if count > 3 else 0):
-        yield f"chance {number} of seed {seed}", tuple(one for one in pending if draw.random() < 0.5)
-
-
-def _torn(one: Data) -> Iterator[tuple[str, Data]]:
-    half = len(one.data) // 2
-    yield "cut", Data(one.inode, one.offset, one.data[:half])
-    yield "cut, size kept", Data(one.inode, one.offset, one.data[:half] + b"\0" * (len(one.data) - half))
-    yield "only its end", Data(one.inode, one.offset, b"\0" * half + one.data[half:])
+    def states(self, seed: int, chance: int = 30) -> Iterator[tuple[str, Tree | None]]:
+        """What a cut may leave, with how it comes about; equal trees may come more than once, or as None."""
+        seen = set()
+        for how, kept in choices(self.model, [(one, self.disks[one.inode]) for one in self.pending], seed, chance):
+            yield how, None if kept in seen else self.tree(kept)
+            seen.add(kept)
 
 
 def _apply(one: Pending, names: dict[int, dict[bytes, int]], contents: dict[int, bytes]) -> None:

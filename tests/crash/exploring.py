@@ -1,4 +1,4 @@
-"""From a recording to every state that a power cut may leave, each once, with what was promised by then."""
+"""From a recording to every state that a cut may leave, each once, with what was promised by then."""
 
 from __future__ import annotations
 
@@ -35,21 +35,12 @@ def explore(
         if step < since:
             continue
         account = promised()
-        for how, tree in disk.states(SEED + step, chance=chance):
+        for how, tree in disk.states(SEED + step, chance):
             count["made"] += 1
+            if tree is None:
+                continue
             key = (frozenset(tree.items()), account)
             if key not in seen:
                 seen.add(key)
                 count["different"] += 1
                 yield f"after step {step} ({event}), {how}", tree
-
-
-def effective_syncs(disk: Disk, events: Sequence[Event]) -> list[int]:
-    """The places among the events of syncs that had something to do."""
-    found = []
-    for at, event in enumerate(events):
-        before = len(disk.pending)
-        disk.do(event)
-        if len(disk.pending) < before:
-            found.append(at)
-    return found

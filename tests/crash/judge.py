@@ -1,23 +1,34 @@
-"""Who still gets a message, in a state of the queue and Maildirs of a host: `message-0`, `message-1` and so on."""
+"""Who still gets a message, in a state of the queue and mailboxes of a host: `message-0`, `message-1` and so on."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from crash.disk import Tree
 from crash.recording import Event, Wrote
+from crash.system_driver import POSTMASTER
 from qmail.formats import queuefile
 
 MARK = re.compile(rb"message-(\d+)")
 QP = re.compile(rb"Received: \(qmail (\d+) ")
 BOUNCE = b"Hi. This is the qmail-send program"
+DOUBLE = b"but the bounce bounced!"
 NEW = re.compile(rb".*/Maildir/new/[^/]+")
+BOX = re.compile(rb".*/Mailbox-[^/]+")
+FROM = re.compile(rb"(?m)^(?=From )")
 FAILED = re.compile(rb"^<(.*)>:$", re.MULTILINE)
-SPLIT = 23
 
-Name = tuple[str, int]  # ("message", k), or ("bounce", k) for what tells its sender that it failed
+# ("message", k), ("bounce", k) for what tells its sender that it failed, ("double", k) where that fails
+Name = tuple[str, int]
+KINDS = ("message", "bounce", "double")
+Taken = Mapping[tuple[Name, bytes], int]  # how often another host has taken over a message for a recipient
+NOBODY: Taken = {}
+# The windows: where a message, or a notice, may come twice.
+UNANSWERED = "its acceptance was not answered"  # whoever sent it may send it again
+FIRST, MARK_PENDING = "in a first attempt", "delivered, and its mark not durable"
+TOLD = "its failure was told, and that not noted"
 
 
 class Mail:
@@ -32,15 +43,19 @@ class Mail:
         self.todo: dict[Name, bytes] = {}
         self.by_qp: dict[int, Name] = {}
         for text in contents.values():
-            if (qp := QP.match(text)) and (name := message_name(text)):
+            mark = MARK.search(text)
+            if mark and (qp := QP.match(text)):
+                name = kind(text), int(mark[1])
                 self.mess[name] = text
                 self.by_qp[int(qp[1])] = name
-            elif re.match(rb"u\d+\0p\d+\0F", text) and (name := envelope_name(text)):
-                self.todo[name] = text
+            elif mark and re.match(rb"u\d+\0p\d+\0F[^\0]", text):
+                self.todo["message", int(mark[1])] = text
 
     def envelope(self, name: Name) -> queuefile.Envelope:
         """Sender and recipients."""
         kind, number = name
+        if kind == "double":
+            return queuefile.Envelope(b"#@[]", [POSTMASTER])
         if kind == "bounce":
             return queuefile.Envelope(b"", [self.envelope(("message", number)).sender])
         return queuefile.parse_todo(self.todo[name])
@@ -50,72 +65,84 @@ class Mail:
         mark = MARK.search(mess)
         if mark is None or not QP.match(mess):
             return None
-        number = int(mark[1])
-        message = self.mess.get(("message", number), b"-")
-        if mess == message:
-            return "message", number
-        return ("bounce", number) if BOUNCE in mess and mess.endswith(message) else None
+        name = kind(mess), int(mark[1])
+        message = self.mess.get(("message", name[1]), b"-")
+        return name if (mess.endswith(message) if name[0] != "message" else mess == message) else None
 
 
-def message_name(text: bytes) -> Name | None:
-    """Which message this is the text of."""
-    mark = MARK.search(text)
-    return ("bounce" if BOUNCE in text else "message", int(mark[1])) if mark else None
-
-
-def envelope_name(text: bytes) -> Name | None:
-    """Which message this is the envelope of."""
-    mark = MARK.search(text)
-    return ("bounce" if b"\0F\0" in text else "message", int(mark[1])) if mark else None
+def kind(text: bytes) -> str:
+    """What this is the text of."""
+    return KINDS[(BOUNCE in text) + (DOUBLE in text)]
 
 
 class State:
-    """A tree, taken apart. `queue`: where the queue is in it."""
+    """A tree, taken apart. `taken`: what is at another host by now."""
 
-    def __init__(self, tree: Tree, mail: Mail, queue: bytes = b"home/queue") -> None:
+    def __init__(self, tree: Tree, mail: Mail, taken: Taken = NOBODY) -> None:
         self.mail = mail
-        self.wrong: list[str] = []
+        self.wrong: list[str] = []  # for somebody whom its envelope did not name
+        self.damaged: list[str] = []
         self.waiting: defaultdict[Name, set[bytes]] = defaultdict(set)  # recipients to whom it will be delivered
         self.told: defaultdict[Name, set[bytes]] = defaultdict(set)  # those whose failure will be told
         self.delivered: defaultdict[Name, list[bytes]] = defaultdict(list)
-        self.copies: Counter[tuple[bytes, bytes]] = Counter()  # of a text for a recipient
-        self._files: dict[bytes, dict[int, bytes]] = defaultdict(dict)  # kind to number to contents
+        self.copies: Counter[tuple[bytes | Name, bytes]] = Counter()  # of a text for a recipient
+        self.fresh: set[Name] = set()  # what is in todo/
+        self.pieces = 0  # of messages, in an mbox
+        self.files: dict[bytes, dict[int, bytes]] = defaultdict(dict)  # kind to number to contents
         for path, text in tree.items():
-            if path.startswith(queue + b"/"):
-                kind, *_, last = path[len(queue) + 1 :].split(b"/")
+            if path.startswith(b"home/queue/"):
+                of, *_, last = path[len(b"home/queue/") :].split(b"/")
                 if last.isdigit():
-                    self._files[kind][int(last)] = text
+                    self.files[of][int(last)] = text
             elif NEW.fullmatch(path):
-                self._delivery(path, text)
-        for number in self._files[b"todo"]:
+                if not self._delivery(path, text):
+                    self.damaged.append(f"{path!r} is not a whole message: {text[:500]!r}")
+            elif BOX.fullmatch(path):
+                self._box(path, text)
+        for (name, recipient), times in taken.items():
+            self._delivered(b"another host", name, name, recipient, times)
+        for number in self.files[b"todo"]:
             self._fresh(number)
-        for number in self._files[b"info"].keys() - self._files[b"todo"].keys():
+        for number in self.files[b"info"].keys() - self.files[b"todo"].keys():
             self._prepared(number)
 
-    def _delivery(self, path: bytes, text: bytes) -> None:
+    def _delivery(self, path: bytes, text: bytes) -> bool:
+        """Is it a whole message?"""
         _return_path, _, rest = text.partition(b"\n")
         to, _, mess = rest.partition(b"\n")
         name, to = self.mail.name(mess), to.removeprefix(b"Delivered-To: ")
         if name is None:
-            self.wrong.append(f"{path!r} is not a whole message: {text!r}")
-        elif to not in self.mail.envelope(name).recipients:
-            self.wrong.append(f"{path!r} has {name}, which is for {self.mail.envelope(name).recipients}")
-        else:
-            self.delivered[name].append(to)
-            self.copies[mess, to] += 1
+            return False
+        self._delivered(path, name, mess, to)
+        return True
+
+    def _delivered(self, where: bytes, name: Name, text: bytes | Name, to: bytes, times: int = 1) -> None:
+        if to not in self.mail.envelope(name).recipients:
+            self.wrong.append(f"{where!r} has {name}, which is for {self.mail.envelope(name).recipients}")
+        self.delivered[name].append(to)
+        self.copies[text, to] += times
+
+    def _box(self, path: bytes, text: bytes) -> None:
+        for piece in FROM.split(text):
+            _from, _, rest = piece.partition(b"\n")
+            # Cut off just before its last byte a message is whole: the next delivery adds the empty line. What a
+            # delivery that was not reported has left stays in parts: no reader's file is ever cut.
+            whole = next((part for part in (rest.removesuffix(b"\n"), rest) if self._delivery(path, part)), None)
+            self.pieces += whole is None and piece != b""
 
     def _fresh(self, number: int) -> None:
-        text = self._files[b"todo"][number]
-        name = envelope_name(text)
-        mess = self._files[b"mess"].get(number)
-        if name is None or not self._is_whole(name, text):
-            self.wrong.append(f"todo/{number} is not a whole envelope: {text!r}")
-        elif mess is None:
+        text = self.files[b"todo"][number]
+        mess = self.files[b"mess"].get(number)
+        if mess is None:
             return  # qmail-send finds no message, and sets the envelope aside
-        elif self.mail.name(mess) != name:
-            self.wrong.append(f"todo/{number} has the recipients of {name}, and mess/ something else: {mess!r}")
+        name = self.mail.name(mess)
+        if name is None:
+            self.damaged.append(f"mess/{number}, in todo/ too, is not a whole message: {mess[:500]!r}")
+        elif not self._is_whole(name, text):
+            self.wrong.append(f"mess/{number} is {name}, and todo/ says {text!r}")
         else:
             self.waiting[name] |= set(self.mail.envelope(name).recipients)
+            self.fresh.add(name)
 
     def _is_whole(self, name: Name, text: bytes) -> bool:
         try:
@@ -125,21 +152,21 @@ class State:
         return (found.sender, list(found.recipients)) == (expected.sender, list(expected.recipients))
 
     def _prepared(self, number: int) -> None:
-        mess = self._files[b"mess"].get(number)
-        sender = self._files[b"info"][number]
+        mess = self.files[b"mess"].get(number)
+        sender = self.files[b"info"][number]
         wanted = {
             record[1:]
-            for kind in (b"local", b"remote")
-            for record in self._files[kind].get(number, b"").split(b"\0")
+            for channel in (b"local", b"remote")
+            for record in self.files[channel].get(number, b"").split(b"\0")
             if record[:1] == b"T"
         }
-        failed = set(FAILED.findall(self._files[b"bounce"].get(number, b"")))
+        failed = set(FAILED.findall(self.files[b"bounce"].get(number, b"")))
         if mess is None:
             return
         name = self.mail.name(mess)
         if name is None:
             if wanted:
-                self.wrong.append(f"info/{number} is of a message that is not whole: {mess!r}")
+                self.damaged.append(f"info/{number} is of a message that is not whole: {mess[:500]!r}")
             return
         envelope = self.mail.envelope(name)
         if wanted and (sender != b"F%b\0" % envelope.sender or not wanted <= set(envelope.recipients)):
@@ -147,25 +174,40 @@ class State:
         self.waiting[name] |= wanted
         self.told[name] |= failed
 
-    def orphans(self) -> set[tuple[bytes, int]]:
-        """Files of no message that is waiting for something."""
-        todo, info = self._files[b"todo"].keys(), self._files[b"info"].keys()
-        live = {b"intd": todo, b"mess": todo | info, b"local": info, b"remote": info, b"bounce": info}
-        return {(kind, number) for kind, numbers in live.items() for number in self._files[kind].keys() - numbers}
-
     def lost(self, name: Name) -> Iterator[bytes]:
         """The recipients of an acknowledged message who will not get it, and of whom its sender will not hear."""
-        bounce = ("bounce", name[1])
-        will_be_told = name[0] == "message" and bool(self.waiting[bounce] or self.delivered[bounce])
+        notices = [(of, name[1]) for of in KINDS[KINDS.index(name[0]) + 1 :]]
+        will_be_told = any(self.waiting[notice] or self.delivered[notice] for notice in notices)
         for recipient in self.mail.envelope(name).recipients:
             alive = (self.waiting[name], self.told[name], self.delivered[name])
             if not will_be_told and not any(recipient in one for one in alive):
                 yield recipient
 
+    def beside_nothing(self) -> Iterator[str]:
+        """Files of a number that is free: a new message would find them beside it."""
+        for of in (b"todo", b"info", b"local", b"remote", b"bounce"):
+            for number in self.files[of].keys() - self.files[b"mess"].keys():
+                yield f"{of.decode()}/{number} is there, and mess/{number} is not"
 
-def problems(state: State, acknowledged: Iterable[Name]) -> Iterator[str]:
-    """What is wrong with a state."""
-    yield from state.wrong
+    def windows(self, acknowledged: Iterable[Name]) -> set[tuple[str, Name]]:
+        """Where something may come twice from here, or has."""
+        asked = {name for name, recipients in self.waiting.items() if recipients and name[0] == "message"}
+        found = {(UNANSWERED, name) for name in asked - set(acknowledged)}
+        for name, recipients in self.waiting.items():
+            if recipients & set(self.delivered[name]):
+                found.add((FIRST if name in self.fresh else MARK_PENDING, name))
+        for name in {*self.fresh, *(name for name, recipients in self.told.items() if recipients)}:
+            notice = KINDS[min(KINDS.index(name[0]) + 1, 2)], name[1]
+            if self.waiting[notice] or self.delivered[notice]:
+                found.add((TOLD, name))
+        return found
+
+
+def problems(state: State, acknowledged: Iterable[Name]) -> Iterator[tuple[str, str]]:
+    """What is wrong with a state: (kind, what), the kind being lost, damaged, orphans or wrong."""
+    yield from (("wrong", what) for what in state.wrong)
+    yield from (("damaged", what) for what in state.damaged)
+    yield from (("orphans", what) for what in state.beside_nothing())
     for name in acknowledged:
         for recipient in state.lost(name):
-            yield f"{name} was accepted, and is lost for {recipient!r}"
+            yield "lost", f"{name} was accepted, and is lost for {recipient!r}"

@@ -90,9 +90,12 @@ class MadeDirectory:
 
 @dataclass(frozen=True)
 class Synced:
-    """fsync or fdatasync of a file, returned."""
+    """fsync or fdatasync (`data`) of a file, returned; `path` is the name that it was opened by, `by` a program."""
 
     file: int
+    path: bytes = b""
+    by: bytes = b""
+    data: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,11 +103,16 @@ class SyncedDirectory:
     """fsync of a directory, returned."""
 
     path: bytes
+    by: bytes = b""
+    pid: int = 0
 
 
 @dataclass(frozen=True)
 class SyncedAll:
-    """syncfs, returned."""
+    """syncfs, returned; `path`: what it was given."""
+
+    path: bytes
+    by: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -131,9 +139,10 @@ Event = (
 )
 
 
-def strace(output: Path) -> list[str]:
-    """The words in front of a command that is to be recorded, with all its children."""
-    return ["strace", "-f", "-qq", "-o", str(output), "-xx", "-y", "-s", "1000000", "-e", f"trace={CALLS}"]
+def strace(output: Path, struck: str = "") -> list[str]:
+    """The words in front of a command that is to be recorded, with all its children; `struck` is a call that fails."""
+    words = ["strace", "-f", "-Y", "-qq", "-o", str(output), "-xx", "-y", "-s", "1000000", "-e", f"trace={CALLS}"]
+    return [*words, "-e", f"inject={struck}"] if struck else words
 
 
 _STRING = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
@@ -156,6 +165,13 @@ def on_small_disk(image: Path, place: Path, *prepare: str) -> list[str]:
     return ["unshare", "-m", "sh", "-c", script, "sh"]
 
 
+def on_two_disks(directory: Path) -> list[str]:
+    """The words in front of a command that is to find this directory on a file system of its own, and empty."""
+    mode, owner = directory.stat().st_mode & 0o777, directory.stat()
+    options = f"mode={mode:o},uid={owner.st_uid},gid={owner.st_gid}"
+    return ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o {options} none {directory} && exec "$@"', "sh"]
+
+
 def events(output: Path, *watched: Path) -> list[Event]:
     """Read a recording: what was done below the watched directories."""
     return list(_Reader([os.fsencode(path) for path in watched]).read(output))
@@ -165,6 +181,8 @@ class _Reader:
     def __init__(self, tops: list[bytes]) -> None:
         self.tops = tops
         self.files: dict[tuple[int, int], int] = {}  # (pid, descriptor) to our number of an open file
+        self.paths: dict[int, bytes] = {}  # that number to the name it was opened by
+        self.by = b""  # the program of the line that is read
         self.private: set[tuple[int, int]] = set()  # those that exec closes
         self.count = 0
 
@@ -173,7 +191,8 @@ class _Reader:
         told: set[int] = set()
         for line in output.read_text().splitlines():
             number, _, text = line.partition(" ")
-            pid, text = int(number), text.strip()
+            number, _, program = number.partition("<")
+            pid, text, self.by = int(number), text.strip(), _hex(program.rstrip(">"))
             if text.endswith("<unfinished ...>"):
                 begun[pid] = text.removesuffix("<unfinished ...>").rstrip()
                 if begun[pid].partition("(")[0] in _SENDING and not self.below(_annotated(begun[pid])):
@@ -238,6 +257,7 @@ class _Reader:
         created = "O_CREAT" in flags
         self.count += 1
         self.files[pid, descriptor] = self.count
+        self.paths[self.count] = path
         if "O_CLOEXEC" in flags:
             self.private.add((pid, descriptor))
         yield Opened(path, self.count, created, "O_TRUNC" in flags, "O_APPEND" in flags)
@@ -257,16 +277,16 @@ class _Reader:
     def synced(self, pid: int, name: str, words: str) -> Iterator[Event]:
         path = _annotated(words)
         if name == "syncfs":
-            yield SyncedAll()
+            yield SyncedAll(path, self.by)
         elif self.below(path):
             file = self.files.get((pid, _descriptor(words)))
             if name == "ftruncate":
                 if file is not None:
                     yield Resized(file, int(words.rpartition(",")[2]))
             elif file is not None:
-                yield Synced(file)
+                yield Synced(file, self.paths[file], self.by, name == "fdatasync")
             else:
-                yield SyncedDirectory(path)
+                yield SyncedDirectory(path, self.by, pid)
 
     def named(self, name: str, words: str) -> Iterator[Event]:
         paths = _paths(words)

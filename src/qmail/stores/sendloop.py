@@ -85,6 +85,8 @@ class Sender:
         self._notes: NoteBox | None = None
         self._listen(home)
         self._state.sync_everything()
+        # What the one before us had removed, and did not live to sync, must not come back under a new message's number.
+        self._incoming.sync()
         fresh = set(self._incoming.numbers())
         self._settling.beware(fresh)
         self._passes.take_over(fresh, self._wall)
