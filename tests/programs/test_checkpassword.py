@@ -181,6 +181,7 @@ def logins(home: Path) -> Path:
         f"nouser:{hashed.decode()}",
         f"zero:{hashed.decode()}:root:/",
         f"daemon:{hashed.decode()}",
+        f"below:{hashed.decode()}:daemon:../bin",
     ]
     (home / "users/passwords").write_text("\n".join(lines) + "\n")
     (home / "users/passwords").chmod(0o600)
@@ -218,6 +219,8 @@ def test_the_account_of_a_login_decides(logins: Path) -> None:
     code, out, words = checkpwfile(logins, say(b"nouser", PASSWORD), "echo", "in")
     assert (code, out, words.count(b"\n")) == (111, b"", 1)
     assert checkpwfile(logins, say(b"daemon", PASSWORD), "sh", "-c", "pwd; echo $USER")[1].endswith(b"\ndaemon\n")
+    below = checkpwfile(logins, say(b"below", PASSWORD), "sh", "-c", "pwd -P; echo $HOME")
+    assert below == (0, b"/usr/bin\n/usr/sbin/../bin\n", b""), "a home below the account's"
 
 
 @pytest.mark.parametrize("text", [None, b"joe:$nosuch$kind$\n"])
