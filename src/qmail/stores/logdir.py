@@ -77,6 +77,16 @@ class LogDirectory:
             self._count_held()
         self._held += rest
 
+    def takes(self, size: int) -> bool:
+        """May so many bytes of whole lines be appended at once? Not near to the limit."""
+        return self.size + len(self._held) + size < self.limit - NEAR
+
+    def append(self, lines: bytes) -> None:
+        """Add whole lines that `takes` has let in."""
+        self.settle()
+        self._ready.append(lines)
+        self.size += len(lines)
+
     def settle(self) -> None:
         """What was put counts as written: what comes next is another write."""
         if self._held:

@@ -168,7 +168,7 @@ class _Multilog:
 
     def take(self, data: bytes) -> None:
         """Cut into lines, and put each where it belongs."""
-        at = 0
+        at, tried = 0, False
         while at < len(data):
             if self.rest is not None:
                 end = data.find(b"\n", at) + 1
@@ -177,6 +177,10 @@ class _Multilog:
                 if not end:
                     return
                 at, self.rest = end, None
+                continue
+            if not tried and not self.line:
+                tried = True
+                at += self.take_whole(data[at:])
                 continue
             if self.stamped and not self.line:
                 self.line = self.stamp = tai64n.label(time.time_ns()) + b" "
@@ -196,6 +200,24 @@ class _Multilog:
                 at = end + 1
                 for log in takers:
                     log.add(b"\n")
+
+    def take_whole(self, data: bytes) -> int:
+        """The same for all whole lines at once, where nothing has to look at each; returns how many bytes that were.
+
+        Lines that came together have one stamp.
+        """
+        end = data.rfind(b"\n") + 1
+        if self.selective or not end:
+            return 0
+        lines = data[:end]
+        if self.stamped:
+            stamp = tai64n.label(time.time_ns()) + b" "
+            lines = stamp + lines[:-1].replace(b"\n", b"\n" + stamp) + b"\n"
+        if not all(log.takes(len(lines)) for log in self.logs):
+            return 0
+        for log in self.logs:
+            log.append(lines)
+        return end
 
     def takers(self, line: bytes) -> list[LogDirectory]:
         """Carry out the actions for a line, and return the logs that take it."""
