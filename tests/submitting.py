@@ -67,12 +67,12 @@ def qmail_queue(
 
 
 def files(home: Path) -> dict[str, bytes]:
-    """Everything in the queue but its locks: path below queue/ to content."""
+    """Everything in the queue that messages consist of: path below queue/ to content."""
     queue = home / "queue"
     return {
         str(path.relative_to(queue)): path.read_bytes()
         for path in sorted(queue.rglob("*"))
-        if path.is_file() and path.parent.name != "lock"
+        if path.is_file() and path.parent.name not in ("lock", "spare")
     }
 
 

@@ -21,7 +21,7 @@ from crash.sink import Sink  # noqa: E402
 from journeys.conftest import FIRST_UID, Host, User, eventually  # noqa: E402
 from submitting import Talk, message  # noqa: E402
 
-KINDS = ("pid", "mess", "intd", "todo", "info", "local", "remote", "bounce", "bad")
+KINDS = ("pid", "mess", "intd", "todo", "spare", "info", "local", "remote", "bounce", "bad")
 NAME = "here.example"
 HERE = b"@here.example"
 TAG = b"s000000"  # stands for the number of a state, where many are looked at together

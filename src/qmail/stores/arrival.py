@@ -1,9 +1,9 @@
 """A message arriving in the queue: from nothing to todo/N, durable, or back to nothing.
 
 Order (nothing of it is optional): the message gets its number N from the inode of its file, which is
-made in pid/; intd/N is made, and the file linked to mess/N; then both are written; barrier A makes them and
-the name in mess/ durable; then intd/N is linked into todo/; barrier B makes that name durable. Only
-then may anybody be told that the message was accepted. A batch shares both barriers.
+made in pid/; intd/N is made, or a spare file becomes it, and the file linked to mess/N; then both are written;
+barrier A makes them and the name in mess/ durable; then intd/N is linked into todo/; barrier B makes that name
+durable. Only then may anybody be told that the message was accepted. A batch shares both barriers.
 
 While a message arrives its file is locked, so that nobody takes it for a leftover.
 """
@@ -40,12 +40,15 @@ class Refused(Exception):
 class Arrival:
     """One message on its way in. It ends with `Door.commit`, `drop` or `close`."""
 
-    __slots__ = ("_intd", "_mess", "_paths", "device", "number", "size", "text", "waiting", "written")
+    __slots__ = ("_intd", "_mess", "_old", "_paths", "device", "number", "size", "text", "waiting", "written")
 
-    def __init__(self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, intd: int) -> None:
+    def __init__(
+        self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, intd: int, old: int
+    ) -> None:
         self.number, self.device = number, device
         self._paths = paths  # of mess, intd, todo
         self._mess, self._intd = mess, intd
+        self._old = old  # bytes of an earlier envelope that intd/N held: a spare file (`spares`)
         self.size = 0  # bytes of the message
         self.waiting = 0  # bytes of it that no one has asked the disk to keep yet
         self.written = 0  # bytes of the envelope
@@ -75,6 +78,14 @@ class Arrival:
             self.written += _write_all(self._intd, (text,))
         except OSError as error:
             raise Refused(WRITE, error) from error
+
+    def trim(self) -> None:
+        """The envelope is whole: nothing of an earlier one may stand behind it. Raises Refused."""
+        if self.written < self._old:
+            try:
+                durable.cut(self._intd, self.written)
+            except OSError as error:
+                raise Refused(WRITE, error) from error
 
     def sync(self) -> None:
         """The message's part of barrier A: its two files. Raises OSError."""

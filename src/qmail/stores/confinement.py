@@ -46,7 +46,7 @@ def acceptance(home: Home) -> Domain:
     """qmail-queued. It may start itself anew (HUP), from whatever is installed then."""
     return Domain(
         writes=[home.file(b"queue/lock")],
-        changes=[*_parts(home, b"pid", b"mess", b"intd", b"todo"), home.file(b"qq")],
+        changes=[*_parts(home, b"pid", b"mess", b"intd", b"todo", b"spare"), home.file(b"qq")],
         families=LOCAL,
         starts=True,
     )
@@ -54,7 +54,7 @@ def acceptance(home: Home) -> Domain:
 
 def cleaning(home: Home) -> Domain:
     """qmail-clean: two pipes and the queue."""
-    return Domain(reads=_library(), changes=_parts(home, b"pid", b"mess", b"intd", b"todo"))
+    return Domain(reads=_library(), changes=_parts(home, b"pid", b"mess", b"intd", b"todo", b"spare"))
 
 
 def sending(home: Home) -> Domain:

@@ -10,6 +10,7 @@ import os
 from qmail.host import clock, durable
 from qmail.stores import queue as queues
 from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, Refused, take_back
+from qmail.stores.spares import Spares
 from qmail.stores.whole import Whole
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ class Door:
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
+        self.spares = Spares(queue.root)
 
     def begin(self) -> Arrival:
         """A new message with a number of its own, in mess/ and locked. Raises Refused."""
@@ -58,14 +60,15 @@ class Door:
             # A name of an earlier message with this number may still be there, or come back after a crash.
             if not _is_there(todo):
                 code = INTD
-                opened.append(durable.create(intd))
+                envelope, old = self._envelope(intd)
+                opened.append(envelope)
                 made.append(intd)
                 code = MESS
                 durable.link(name, mess)
                 made.append(mess)
                 code = PID
                 durable.remove(name)
-                return Arrival(status.st_ino, status.st_dev, paths, *opened)
+                return Arrival(status.st_ino, status.st_dev, paths, descriptor, envelope, old)
         except FileExistsError:
             pass  # an earlier intd/N or mess/N
         except OSError as error:
@@ -76,6 +79,24 @@ class Door:
         take_back(made)
         taken += opened
         return None
+
+    def _envelope(self, intd: bytes) -> tuple[int, int]:
+        """A file under the name `intd`, and how many bytes of an earlier envelope are in it. Raises OSError."""
+        spare = self.spares.take()
+        if spare is None:
+            return durable.create(intd), 0
+        path, descriptor, old = spare
+        try:
+            if _is_there(intd):
+                raise FileExistsError
+            durable.rename(path, intd)
+        except FileExistsError:
+            os.close(descriptor)
+            raise
+        except OSError:
+            os.close(descriptor)
+            return durable.create(intd), 0
+        return descriptor, old
 
     def _file(self) -> tuple[bytes, int]:
         while True:
@@ -95,6 +116,11 @@ class Door:
         ones are gone.
         """
         refusals: list[Refused | None] = [None] * len(arrivals)
+        for at, arrival in enumerate(arrivals):
+            try:
+                arrival.trim()
+            except Refused as refused:
+                refusals[at] = refused
         self._barrier_a(arrivals, refusals)
         linked = False
         for at, arrival in enumerate(arrivals):
@@ -122,7 +148,7 @@ class Door:
             try:
                 arrival.sync()
             except OSError as error:
-                refusals[at] = Refused(WRITE, error)
+                refusals[at] = refusals[at] or Refused(WRITE, error)
             directories.setdefault(self.queue.directory(b"mess", arrival.number), None)
         for directory in directories:
             try:

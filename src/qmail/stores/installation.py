@@ -49,7 +49,7 @@ def pieces() -> Iterator[Piece]:
         yield Piece(name, "directory", b"root", b"qmail", 0o755)
     yield Piece(b"alias", "directory", b"alias", b"nofiles", 0o2755)
     yield Piece(b"queue", "directory", b"qmailq", b"qmail", 0o750)
-    for name, mode in ((b"pid", 0o700), (b"intd", 0o700), (b"todo", 0o750), (b"lock", 0o750)):
+    for name, mode in ((b"pid", 0o700), (b"intd", 0o700), (b"todo", 0o750), (b"spare", 0o700), (b"lock", 0o750)):
         yield Piece(b"queue/" + name, "directory", b"qmailq", b"qmail", mode)
     yield Piece(b"queue/bounce", "directory", b"qmails", b"qmail", 0o700)
     yield Piece(b"queue/bad", "directory", b"qmails", b"qmail", 0o700)

@@ -19,7 +19,7 @@ Behaviour:
 Every difference in behaviour that the configuration in QMAIL_HOME (/var/qmail)
 will meet is said first, each with what to do; what differs for everybody is in
 docs/differences.md. Then the library is copied to lib/, what the queue needs
-more is made (qq, qs, qr, queue/bad), and bin/ changes places, at one moment,
+more is made (qq, qs, qr, queue/bad, queue/spare), and bin/ changes places, at one moment,
 with the C programs, which are kept in bin.qmail-c/. No kept program stays
 setuid or setgid; bin.qmail-c.record has their owners and modes, for
 qmail-giveback. Programs of yours in bin/ stay there. The queue, control, users
@@ -29,7 +29,7 @@ qmail-send must not run. Mail that comes in meanwhile is put off, or accepted by
 the old qmail-queue. Whatever ends this half-way, starting it again finishes it.
 
 Environment: QMAIL_HOME.
-Files: bin, bin.qmail-c, bin.qmail-c.record, lib, qq, qs, qr, queue/bad.
+Files: bin, bin.qmail-c, bin.qmail-c.record, lib, qq, qs, qr, queue/bad, queue/spare.
 Runs as: root.
 Exit codes: 0 done, or nothing in the way of doing it; 100 something is in the
     way, or usage; 111 qmail-send runs, or the system refuses.
