@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Step: TypeAlias = tuple[Finding, Callable[[], object]]
 
 BAD = b"queue/bad"
+OURS = (BAD, b"queue/spare")  # made when they are needed; C qmail knows neither
 SECOND_LOOK = 0.5  # seconds
 
 
@@ -114,7 +115,7 @@ def _pieces(home: Home) -> Iterator[Piece]:
     """What the queue consists of before the first message, with as many parts as it has."""
     split = next(filter(None, (_parts(home.file(b"queue/" + kind)) for kind in SPLIT_KINDS)), SPLIT)
     for piece in installation.pieces():
-        if not piece.name.startswith(b"queue/") or piece.name == BAD:
+        if not piece.name.startswith(b"queue/") or piece.name in OURS:
             continue
         if not piece.name.rpartition(b"/")[2].isdigit():
             yield piece
