@@ -25,7 +25,9 @@ class Listing:
 
     def run(self, name: str, *arguments: str, text: bytes = b"", **more: str) -> subprocess.CompletedProcess[bytes]:
         """Run a program; the message is a file on descriptor 0. Variables: `sender` for SENDER and so on."""
-        environment = {"PATH": f"{BIN}:/usr/bin:/bin", "QMAILQUEUE": str(self.keeper.path)}
+        environment = {
+            "PATH": f"{BIN}:/usr/bin:/bin", "QMAILQUEUE": str(self.keeper.path), "QMAIL_HOME": str(self.place),
+        }  # fmt: skip
         environment |= {name.upper(): value for name, value in more.items()}
         message = self.place / "message"
         message.write_bytes(text)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import BIN
 from listing import Listing
 
 
@@ -78,6 +79,16 @@ def test_editing_keeps_what_people_wrote_and_what_is_not_said(tmp_path: Path) ->
     assert listing.files()["text/info"] != b"About us.\n"
     assert listing.subscribers() == {"ann@b.example"}
     assert listing.files()["num"] == b"7:9\n"
+
+
+def test_editing_keeps_the_owner_s_address_and_an_editor_who_is_a_person(tmp_path: Path) -> None:
+    listing = Listing(tmp_path, "-5", "&ann@b.example")
+    (listing.path / "owner").write_text("&ann@b.example\n|/usr/local/bin/ezmlm/ezmlm-warn DIR || exit 0\n")
+    (listing.path / "editor").write_text("# every message goes to joe first\n&joe@a.example\n")
+    done = listing.run("ezmlm-make", "-+f", str(listing.path))
+    assert (done.returncode, done.stderr.count(b"\n")) == (0, 1)
+    assert listing.files()["owner"].startswith(b"&ann@b.example\n|" + os.fsencode(BIN) + b"/ezmlm-warn ")
+    assert listing.files()["editor"] == b"# every message goes to joe first\n&joe@a.example\n"
 
 
 def test_a_moderated_list_of_another_version_does_not_become_an_open_one(tmp_path: Path) -> None:

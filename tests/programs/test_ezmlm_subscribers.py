@@ -133,6 +133,8 @@ def test_who_may_write_is_asked_of_several_databases(listing: Listing) -> None:
     ):
         assert asked("ezmlm-checksub", sender, "deny", before="-n") == code
     assert listing.code("ezmlm-issubn") == 100  # without SENDER
+    digest = str(listing.path / "digest")
+    assert asked("ezmlm-issubn", "bob@c.example", digest) == asked("ezmlm-issubn", "ann@b.example", digest) == 0
     (listing.path / "subscribers" / "S").write_bytes(b"broken")
     assert asked("ezmlm-checksub", "joe@example.org") == 111
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qmail.formats.encodedwords import decoded
 from qmail.rules import listheader
 from qmail.rules.listheader import Settings, edited, refusal
 
@@ -75,6 +76,31 @@ def test_what_comes_from_a_list_or_was_here_is_refused() -> None:
     assert refusal(marked, settings(sublist=True)) is None
     assert refusal(FIELDS, settings(sublist=True, mark=b"x-a")) is None
     assert refusal(here + marked, settings(sublist=True)) == listheader.LOOPING
+
+
+@pytest.mark.parametrize(
+    ("author", "answered", "reply", "expected"),
+    [
+        (b"", b"l@h", b"Reply-To: me\n", [b"From: Ann <a@x>\n", b"Reply-To: <l@h>\n"]),
+        (b"l@h", b"", b"", [b'From: "Ann via l" <l@h>\n', b"Reply-To: Ann <a@x>\n"]),
+        (b"l@h", b"", b"Reply-To: me\n", [b'From: "Ann via l" <l@h>\n', b"Reply-To: me\n"]),
+        (b"l@h", b"l@h", b"", [b'From: "Ann via l" <l@h>\n', b"Reply-To: <l@h>, Ann <a@x>\n"]),
+        (b"", b"", b"Reply-To: me\n", [b"From: Ann <a@x>\n", b"From: two\n", b"Reply-To: me\n"]),
+    ],
+)
+def test_answers_go_where_they_should(author: bytes, answered: bytes, reply: bytes, expected: list[bytes]) -> None:
+    fields = [b"From: Ann <a@x>\n", b"From: two\n", *([reply] if reply else [])]
+    made = edited(fields, settings(author=author, answered=answered))
+    sent = made.sent[1:]
+    assert sent == expected if author or not answered else sent == [expected[0], b"From: two\n", expected[1]]
+    assert made.archived[1:] == fields
+
+
+def test_names_that_are_no_ascii_are_encoded() -> None:
+    made = edited([b"From: =?utf-8?q?J=C3=B6rg_Gro=C3=9F-Sch=C3=BCtte?= <j@x>\n"], settings(author=b"l@h"))
+    field = made.sent[1]
+    assert field.isascii()
+    assert decoded(field).startswith("From: Jörg Groß-Schütte via l <l@h>".encode())
 
 
 NAME = st.sampled_from([b"Subject", b"From", b"X-A", b"Received", b"To", b"Return-Path"])

@@ -60,3 +60,12 @@ def _word(text: bytes, start: int) -> tuple[bytes, int] | None:
         return plain.decode(name.decode(), "replace").encode(), end
     except (ValueError, LookupError):
         return None
+
+
+def encoded(text: bytes) -> bytes:
+    """UTF-8 as encoded words, each on a line of its own; what is plain ASCII stays."""
+    if text.isascii():
+        return text
+    words = text.decode("utf-8", "replace")
+    parts = [words[at : at + 10].encode() for at in range(0, len(words), 10)]
+    return b"\n ".join(b"=?utf-8?B?%b?=" % binascii.b2a_base64(part, newline=False) for part in parts)

@@ -51,7 +51,7 @@ class Entry:
 def entry(number: int, subject: bytes, author: bytes, date: bytes, prefix: bytes) -> Entry:
     """From the contents of Subject and From; `prefix`: what the list puts in front of subjects."""
     bare, reply = stripped(_line(decoded(subject)), prefix)
-    name, box = _author(author)
+    name, box = author_of(author)
     made = Entry(number, bare, reply, _line(date), name)
     made.subject_hash, made.author_hash = fingerprint(made.thread), fingerprint(box.lower())
     return made
@@ -123,7 +123,7 @@ def _without_mark(subject: bytes) -> bytes | None:
     return rest if colon and 2 <= len(word) <= 3 and len(mark) <= 8 and word.isalpha() else None
 
 
-def _author(field: bytes) -> tuple[bytes, bytes]:
+def author_of(field: bytes) -> tuple[bytes, bytes]:
     """The name to be shown, and the address."""
     try:
         words = tokens(field[: 16 * LONGEST])

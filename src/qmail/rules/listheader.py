@@ -7,6 +7,8 @@ Received fields and the subject as it was.
 from __future__ import annotations
 
 from qmail.formats import listindex
+from qmail.formats.address import quote
+from qmail.formats.encodedwords import encoded
 from qmail.formats.header_fields import name
 
 TYPE_CHECKING = False
@@ -27,6 +29,7 @@ class Settings:
 
     `fields`: those to be put in front, whole lines, of which `delivered_to` marks what went through this list.
     `kept`: the only names that stay, or None; `removed`: those that go. `prefix`: for subjects, `#` the number.
+    `author`: the list's address, where messages are to come from it; `answered`: where answers are to go to it.
     `received`: all Received fields go on. `mark`: another field by which a parent list's mail is known.
     """
 
@@ -36,6 +39,7 @@ class Settings:
         self.kept: frozenset[bytes] | None = None
         self.removed: frozenset[bytes] = frozenset()
         self.prefix, self.number = b"", 0
+        self.author = self.answered = b""
         self.received = False
         self.sublist, self.mark = False, b""
 
@@ -85,10 +89,39 @@ def edited(fields: Sequence[bytes], settings: Settings) -> Edited:
             continue
         else:
             made.archived.append(field)
-            made.sent.append(_subject(contents, settings) if written == b"subject" and first else field)
+            made.sent += _sent(written, field, contents, settings, first=first)
     if settings.prefix and b"subject" not in made.contents:
         made.sent.append(_subject(b"", settings))
+    made.sent += _answers(settings, made.contents)
     return made
+
+
+def _sent(written: bytes, field: bytes, contents: bytes, settings: Settings, *, first: bool) -> list[bytes]:
+    if written == b"subject" and first:
+        return [_subject(contents, settings)]
+    if written == b"from" and settings.author:
+        return [_from_list(contents, settings.author)] if first else []
+    if written == b"reply-to" and (settings.author or settings.answered):
+        return []
+    return [field]
+
+
+def _from_list(contents: bytes, author: bytes) -> bytes:
+    """From the list, for those whose own hosts forbid that others send their mail (RFC 7489)."""
+    person, _ = listindex.author_of(contents)
+    said = person.replace(b"\\", b"").replace(b'"', b"") + b" via " + author.partition(b"@")[0]
+    phrase = b'"%b"' % said if said.isascii() else encoded(said)
+    return b"From: %b <%b>\n" % (phrase, quote(author))
+
+
+def _answers(settings: Settings, contents: dict[bytes, bytes]) -> list[bytes]:
+    """Where answers go: to the list, to the writer whose address is not in From any more, or to both."""
+    to_list = b"<%b>" % quote(settings.answered) if settings.answered else b""
+    if not settings.author:
+        return [b"Reply-To: %b\n" % to_list] if to_list else []
+    writer = contents.get(b"reply-to", contents.get(b"from", b"")).strip()
+    both = b", ".join(filter(None, (to_list, writer)))
+    return [b"Reply-To: %b\n" % both] if both else []
 
 
 def _subject(contents: bytes, settings: Settings) -> bytes:

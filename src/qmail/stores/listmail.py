@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats import received
+from qmail.formats import received, subscriber
 from qmail.formats.address import quote
 from qmail.formats.header_fields import Header, TooLarge, name
 from qmail.formats.listaddress import mailto
@@ -28,7 +28,7 @@ LONGEST_COPY = 64 * 1024  # bytes of a message that are copied into an answer
 
 BOUNCE = b"I do not answer or send on notices of failure: they have no sender. (#5.7.2)"
 FROM_LIST = b"I do not answer what comes from a mailing list: this message has a Mailing-List field. (#5.7.2)"
-NOBODY = b"I do not answer senders without a host. (#5.7.2)"
+NOBODY = b"I do not answer senders that are no address of a person. (#5.7.2)"
 
 
 class Incoming:
@@ -84,7 +84,7 @@ def sender(environ: Mapping[bytes, bytes]) -> bytes:
         raise Permanent(b"SENDER not set")
     if told in (b"", b"#@[]"):
         raise Permanent(BOUNCE)
-    if b"@" not in told:
+    if not subscriber.fit(told):
         raise Permanent(NOBODY)
     return told
 

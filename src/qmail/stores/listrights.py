@@ -63,5 +63,7 @@ def asked(mlist: MailingList, environ: Mapping[bytes, bytes], words: Sequence[by
     sender = environ.get(b"SENDER")
     if sender is None:
         raise Permanent(b"SENDER not set")
-    databases = [word.rstrip(b"/") for word in words or (b".",)]
+    if all(word.startswith(b"/") for word in words):
+        words = (b".", *words)  # other lists beside this one
+    databases = [word.rstrip(b"/") for word in words]
     return is_known(mlist, sender, [b"" if each == b"." else each for each in databases])

@@ -12,8 +12,8 @@ Usage: ezmlm-issubn [-nNvV] DIR [DATABASE...]
     -v, -V  show the version
 
 Later lines are followed only where the sender is in one of the DATABASEs of the
-list: `.` (the default) is the list itself, the others are those of ezmlm-sub. A
-DATABASE may be the directory of another list.
+list: `.` (the default) is the list itself, the others are those of ezmlm-sub. Where
+all of them are directories of other lists, DIR itself is asked too.
 
 Environment: SENDER.
 Files: DIR/subscribers/, DIR/DATABASE/subscribers/.

@@ -38,7 +38,8 @@ moderation, confirmed posts, editing by mail, templates, archives for the web,
 subscribers in SQL) are refused, also where -+ finds them in a list of another
 version; say -M, -Y and so on to have the list without.
 
-While a list is edited mail may come in between; `chmod +t` on the home holds it
+An existing DIR/editor that runs no program stays as it is. While a list is
+edited mail may come in between; `chmod +t` on the home holds it
 back (see dot-qmail(5)).
 
 Files: DIR/, DOT, DOT-default, DOT-owner, DOT-return-default, DOT-digest-owner,
@@ -58,7 +59,7 @@ import qmail
 from qmail.formats.listsetup import DEFAULTS, MISSING, Setup
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import Ending, Permanent, Temporary, Usage
-from qmail.host import clock, durable
+from qmail.host import clock, durable, program
 from qmail.host.reasons import reason
 from qmail.stores import home, listarchive
 from qmail.stores.listdir import MailingList
@@ -82,7 +83,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         raise Usage(USAGE)
     editing = b"e" in said or b"+" in said
     old = MailingList(words[0].rstrip(b"/")) if editing else None
-    setup = _setup(words, old, os.path.dirname(home.find(argv[0], environ).program(b"x")))
+    ours = home.find(argv[0], environ).program(b"ezmlm-make")
+    setup = _setup(words, old, os.path.dirname(ours if os.path.exists(ours) else os.path.realpath(argv[0])))
     _apply(setup, said, old)
     if len(words) == 5:
         setup.arguments = {**setup.arguments, b"C": words[4]}
@@ -142,7 +144,11 @@ def _apply(setup: Setup, said: dict[bytes, bytes], old: MailingList | None) -> N
     if old is not None:
         kept = {b"C": b"digestcode", b"0": b"sublist", b"8": b"modsub", b"9": b"remote"}
         before = {letter: line for letter, name in kept.items() if (line := old.line(name))}
-        arguments |= before if b"+" in said else {b"C": before[b"C"]} if b"C" in before else {}
+        if b"+" not in said:
+            before = {letter: line for letter, line in before.items() if letter == b"C"}
+        elif (owner := _owner(old)) is not None:
+            before[b"5"] = owner
+        arguments |= before
         if b"+" in said and (letters := old.flags()):
             for byte in letters:
                 if b"%c" % byte in MISSING and b"%c" % (byte - 32) not in said:
@@ -156,6 +162,12 @@ def _apply(setup: Setup, said: dict[bytes, bytes], old: MailingList | None) -> N
         elif letter in FAMILIAR:
             flags.add(letter)
     setup.flags, setup.arguments = frozenset(flags - {b"e"}), arguments
+
+
+def _owner(old: MailingList) -> bytes | None:
+    """Where mail for the owner goes, where that was said."""
+    lines = [line for line in old.lines(b"owner") if not line.startswith(b"|")]
+    return lines[0] if lines and lines[0] != old.file(b"Mailbox") else None
 
 
 def _create(setup: Setup) -> None:
@@ -190,7 +202,13 @@ def _edit(setup: Setup, old: MailingList, *, anew: bool) -> None:
     if b"d" in setup.flags and not os.path.lexists(old.file(b"dignum")):
         # The first digest begins here, not with the first message of all.
         made[b"dignum"] = b"%d:%d:%d\n" % (*listarchive.last(old), int(clock.now()))
-    for name, text in (setup.fixed() | kept | made).items():
+    fixed = setup.fixed()
+    editor = old.lines(b"editor")
+    if editor and not any(line.startswith(b"|") for line in editor):
+        # Somebody looks at each message: that must not end unsaid.
+        del fixed[b"editor"]
+        program.say(2, b"ezmlm-make: info: " + old.file(b"editor") + b" runs no program, and stays\n")
+    for name, text in (fixed | kept | made).items():
         durable.replace_file(old.file(name), old.file(name) + b".new", text, 0o600)
     for name in setup.gone():
         durable.remove(old.file(name))

@@ -23,7 +23,9 @@ header go the fields named in DIR/headerremove, or all that DIR/headerkeep does
 not name. DIR/prefix goes in front of the subject, `#` in it is N. Of a multipart
 message go the parts of the types in DIR/mimeremove, or all that DIR/mimekeep
 does not name. DIR/text/trailer is put at the end of plain text, or as one more
-part. With DIR/replytolist answers go to the list.
+part. With DIR/replytolist answers go to the list. With DIR/rewritefrom messages
+come from `WRITER via LIST` at the list's address, for hosts that refuse mail of
+others' names, and answers go to the writer.
 
 Refused are messages without a sender, with a Mailing-List field, with this
 list's Delivered-To line, and those of which no part remains. A sublist (the
@@ -36,7 +38,8 @@ was lost. Subscribers are read one file at a time while they are handed over.
 Environment: SENDER; QMAILQUEUE replaces qmail-queue.
 Files: DIR/: lock, num, archive/, archived, indexed, subscribers/, outlocal,
 outhost, mailinglist, listid, headeradd, headerremove, headerkeep, prefix,
-mimeremove, mimekeep, text/trailer, addtrailer, replytolist, sublist.
+mimeremove, mimekeep, text/trailer, addtrailer, replytolist, rewritefrom,
+sublist.
 Runs as: the owner of the list.
 Exit codes: 0 queued; 100 refused, or usage; 111 try again.
 See also: ezmlm(5), ezmlm-reject(1), ezmlm-return(1).
@@ -161,9 +164,8 @@ class _Posting:
                 removed.add(b"list-id")
         settings.fields += self._added(number)
         settings.fields.append(settings.delivered_to)
-        if mlist.has(b"replytolist"):
-            settings.fields.append(b"Reply-To: <%b>\n" % quote(mlist.address))
-            removed.add(b"reply-to")
+        settings.answered = mlist.address if mlist.has(b"replytolist") else b""
+        settings.author = mlist.address if mlist.has(b"rewritefrom") else b""
         settings.removed = frozenset(removed)
 
     def _added(self, number: int) -> Iterator[bytes]:
