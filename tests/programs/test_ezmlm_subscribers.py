@@ -158,3 +158,17 @@ def test_a_kill_at_any_moment_leaves_whole_files(listing: Listing) -> None:
         assert found <= known | {b"ann@b.example"}
     assert listing.run("ezmlm-sub", str(listing.path), text=text).returncode == 0
     assert len(listing.subscribers()) == 201
+
+
+def test_those_who_write_at_once_wait_for_each_other(listing: Listing) -> None:
+    known = set()
+    running = []
+    for writer in range(6):
+        addresses = {f"user{number}@host{writer}.example" for number in range(60)}
+        known |= addresses
+        message = listing.place / f"addresses{writer}"
+        message.write_text("\n".join(addresses))
+        with open(message, "rb") as file:
+            running.append(subprocess.Popen([BIN / "ezmlm-sub", listing.path], stdin=file))
+    assert [process.wait(60) for process in running] == [0] * 6
+    assert listing.subscribers() == known
