@@ -66,7 +66,7 @@ def _without_groups(words: list[Token]) -> list[Token]:
     while at < len(words):
         kind, text = words[at]
         inside = kind == LESS or (inside and kind != GREATER)
-        if not inside and _is_include(words[at : at + 3]):
+        if kind == COLON and not inside and _is_include(words[at : at + 3]):
             at += 3
             name = words[at] if at < len(words) and words[at][0] in (ATOM, QUOTED) else None
             plain += [(COMMA, b","), (QUOTED, INCLUDE + (name[1] if name else b""))]

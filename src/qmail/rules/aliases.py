@@ -74,6 +74,8 @@ def _instruction(lines: list[bytes]) -> Iterator[bytes]:
 
 def _is_target(address: Sequence[Token]) -> bool:
     text = spoken(address)
+    if b"\0" in text:
+        return False
     if is_bare(address):
         return bool(text) and not text.startswith((b"|", b"/", b":"))
     return not text.endswith(b"@")
@@ -84,6 +86,8 @@ def _target(address: Sequence[Token]) -> bytes:
 
 
 def _command(address: Sequence[Token], hosts: Hosts) -> bytes:
+    if b"\0" in spoken(address):
+        raise Unsupported(b"NUL not permitted in recipient addresses")
     name = included(address)
     if name is not None:
         if not name:
@@ -103,6 +107,4 @@ def _recipient(address: Sequence[Token], hosts: Hosts) -> bytes:
     whole = spoken(hosts.completed(address))
     if not whole or whole.startswith(b"@"):
         raise Unsupported(b"empty recipient addresses not permitted")
-    if b"\0" in whole:
-        raise Unsupported(b"NUL not permitted in recipient addresses")
     return forwardtable.RECIPIENT + whole
