@@ -131,6 +131,8 @@ BROKEN: dict[str, tuple[str, Break]] = {
     "an open home": ("joe is writable for everybody", lambda home: user_home(home, 0o777)),
     "a sticky home": ("joe is sticky", lambda home: user_home(home, 0o1755)),
     "an old users/cdb": ("users/cdb is missing, or older", lambda home: write(home, "users/assign", ".\n")),
+    "old aliases": ("aliases.cdb is missing, or older", lambda home: (write(home, "aliases"), write(
+        home, "alias/.qmail-default", f"# |fastforward /x.cdb\n| fastforward -d {home}/aliases.cdb\n"))),
     "a mode": ("queue/todo has mode 777", lambda home: (home / "queue/todo").chmod(0o777)),
     "a missing directory": ("queue/intd is missing", lambda home: (home / "queue/intd").rmdir()),
     "a trigger that is none": ("trigger is no fifo", lambda home: (

@@ -11,7 +11,7 @@ from qmail.formats.shellwords import arguments
 from qmail.formats.tcpoptions import LETTERS
 from qmail.host import locks
 from qmail.rules.finding import Finding
-from qmail.stores import library, queueremedies
+from qmail.stores import forwardfiles, library, queueremedies
 from qmail.stores.installation import owners, pieces
 from qmail.stores.names import Names, Unanswered, Unknown
 from qmail.stores.queue import Queue
@@ -109,6 +109,10 @@ def files(found: Found, home: Home) -> Iterator[Finding]:
     pairs = [(home.file(b"control/morercpthosts"), home.file(b"control/morercpthosts.cdb"), b"qmail-newmrh")]
     pairs += [(home.file(b"users/assign"), home.file(b"users/cdb"), b"qmail-newu")]
     pairs += [(rules.path.removesuffix(b".cdb"), rules.path, b"tcprules") for rules in found.rules]
+    forwarding = [
+        path for text in found.aliases.values() for path in forwardfiles.databases(text) if path.startswith(b"/")
+    ]
+    pairs += [(path[:-4], path, b"newaliases " + path[:-4]) for path in forwarding if path.endswith(b".cdb")]
     for text, made, program in pairs:
         if text != made and os.path.isfile(text) and _changed(text) > _changed(made):
             yield Finding(made + b" is missing, or older than " + text, b"run " + program)

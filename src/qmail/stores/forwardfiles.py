@@ -10,6 +10,8 @@ import os
 import stat
 
 from qmail.formats import cdb, maillist
+from qmail.formats.dotqmail import PROGRAM, instructions
+from qmail.formats.shellwords import arguments
 from qmail.formats.verdict import Permanent, Temporary
 from qmail.host import durable, fds
 from qmail.host.reasons import reason
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 READABLE = 0o004  # by everybody
 HELD = 65536  # bytes of a list that are gathered before they are written
-_ALIASES, _FORWARDING = b".qmail", b"fastforward"
+LARGEST = 64 << 20  # bytes of a .qmail file
 
 
 class Database:
@@ -118,19 +120,21 @@ def _replace(path: bytes, temporary: bytes, parts: Iterable[bytes]) -> None:
         raise Temporary(b"unable to write %b or to move it to %b: %b" % (temporary, path, reason(error))) from error
 
 
+def databases(text: bytes) -> list[bytes]:
+    """The databases that a .qmail file has fastforward read."""
+    programs = (each.value for each in instructions(text, forward_only=False) if each.kind == PROGRAM)
+    return [words[-1] for program in programs for words in arguments(program, b"fastforward") if words]
+
+
 def in_use(directory: bytes) -> bool:
     """Does any .qmail file in this directory run fastforward? Raises Temporary where that cannot be seen."""
     try:
-        names = [name for name in os.listdir(directory) if name.startswith(_ALIASES)]
+        names = [name for name in os.listdir(directory) if name.startswith(b".qmail")]
     except FileNotFoundError:
         return False
     except OSError as error:
         raise unreadable(directory, error) from error
-    for name in names:
-        lines = text(directory + b"/" + name, 1 << 20).split(b"\n")
-        if any(line.startswith(b"|") and _FORWARDING in line for line in lines):
-            return True
-    return False
+    return any(databases(text(directory + b"/" + name, LARGEST)) for name in names)
 
 
 def unreadable(path: bytes, error: OSError) -> Temporary:
