@@ -1,9 +1,10 @@
 # The doors of this project. `make up` runs it, `make test` tests it; both work on a fresh machine.
 QMAIL_HOME ?= /var/qmail
+SOAK_SECONDS ?= 600
 VENV := .venv
 TEST := $(VENV)/bin/python -m
 
-.PHONY: up test prove prove-all fuzz bin tools man setup install check packages deb lint bench clean
+.PHONY: up test prove prove-all soak fuzz bin tools man setup install check packages deb lint bench clean
 .NOTPARALLEL: # `make setup check` is one after the other
 
 up: bin
@@ -43,6 +44,9 @@ prove: tools
 # Nothing is left to chance, and much that is rare is tried: for a night.
 prove-all: tools
 	@PYQMAIL_PROVE=all $(TEST) pytest -m prove -n 2 --dist loadgroup
+
+soak: bin
+	@$(VENV)/bin/python tests/soak/soak.py --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
 
 fuzz: tools
 	@sh setup/environment.sh $(VENV) setup/requirements.txt setup/requirements-test.txt setup/requirements-fuzz.txt

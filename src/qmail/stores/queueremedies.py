@@ -7,12 +7,14 @@ import stat
 from functools import partial
 
 from qmail.formats.queuefile import SPLIT, SPLIT_KINDS
-from qmail.host import clock, locks
+from qmail.host import clock
 from qmail.rules.finding import Finding
 from qmail.rules.queuestates import ASIDE, REMOVE, RENUMBER, SAYS
 from qmail.stores import installation, queuemend, standstill
+from qmail.stores.importjournal import Journal
 from qmail.stores.installation import Piece
 from qmail.stores.queuecheck import Checked
+from qmail.stores.readmission import UNBORN, Readmission
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +27,22 @@ if TYPE_CHECKING:
 
 BAD = b"queue/bad"
 OURS = (BAD, b"queue/spare")  # made when they are needed; C qmail knows neither
+SAYS_BACK = b"take back what does not count yet; start the import again for it"
 SECOND_LOOK = 0.5  # seconds
+
+
+def unfinished(home: Home) -> list[Step]:
+    """What an import that was ended has left; to be asked for only where none runs. Raises OSError."""
+    journal = Journal(home.queue)
+    return [
+        (Finding(b"message %d is left of an import that was ended" % note.number, SAYS_BACK), partial(_settle, home))
+        for note in journal.unfinished()[:1]
+    ]
+
+
+def _settle(home: Home) -> None:
+    for _ in Readmission(home, Journal(home.queue)).settle():
+        pass
 
 
 def stages(home: Home) -> list[list[Step]]:
@@ -38,16 +55,20 @@ def stages(home: Home) -> list[list[Step]]:
         return [frame]
     checked = Checked(home)
     queue = checked.queue
+    # What an import has begun is seen to by `unfinished`, and by the import itself.
+    begun = {note.number for note in Journal(home.queue).unfinished()}
     files: list[Step] = [
         (Finding(file.what, _dressed(file.uid, file.mode)), partial(queuemend.dress, file))
         for file in checked.undressed
     ]
     for misfit in checked.misfits:
+        if begun and misfit.path.endswith(UNBORN):
+            continue
         do = b"move it to " + misfit.target if misfit.target else SAYS[ASIDE]
         files.append((Finding(misfit.what, do), partial(queuemend.place, queue, misfit)))
     for path in checked.stale:
         files.append((Finding(path + b" was left 36 hours ago", SAYS[REMOVE]), partial(queuemend.remove, path)))
-    faults = checked.faults()
+    faults = [fault for fault in checked.faults() if fault.number not in begun]
     torn = [fault for fault in faults if fault.remedy != RENUMBER]
     twice = {fault.number for fault in torn}
     numbers = [fault for fault in faults if fault.remedy == RENUMBER and fault.number not in twice]
@@ -61,7 +82,9 @@ def stages(home: Home) -> list[list[Step]]:
 def findings(home: Home) -> list[Finding]:
     """The same for who only wants to know; beside a qmail-send that runs, what stays wrong. Raises as `stages` does."""
     found = [finding for stage in stages(home) for finding, _ in stage]
-    if found and not _stands_still(home):
+    if standstill.is_there(home):
+        return [finding for finding, _ in unfinished(home)] + found
+    if found:
         clock.sleep(SECOND_LOOK)
         again = {finding.what for stage in stages(home) for finding, _ in stage}
         found = [finding for finding in found if finding.what in again]
@@ -74,14 +97,6 @@ def kept(home: Home) -> int:
         return len(os.listdir(home.file(BAD)))
     except FileNotFoundError:
         return 0  # as C qmail leaves it
-
-
-def _stands_still(home: Home) -> bool:
-    mutex = home.file(standstill.MUTEX)
-    lock = locks.take(mutex) if os.path.isfile(mutex) else None
-    if lock is not None:
-        os.close(lock)
-    return lock is not None
 
 
 # ---- the directories, and the files in lock/

@@ -49,6 +49,15 @@ def hold(home: Home, services: Sequence[bytes] = (), *, queued: bool = False) ->
     return held
 
 
+def is_there(home: Home) -> bool:
+    """Does no qmail-send run, and nobody else who keeps it out? Raises OSError where that cannot be asked."""
+    lock = locks.take(home.file(MUTEX)) if os.path.isfile(home.file(MUTEX)) else None
+    if lock is None:
+        return not os.path.lexists(home.file(MUTEX))
+    os.close(lock)
+    return True
+
+
 def start(services: Sequence[bytes]) -> None:
     """Let these service directories come up again. Raises Temporary."""
     for service in services:

@@ -41,7 +41,7 @@ from qmail.host import program
 from qmail.host.reasons import reason
 from qmail.stores import home as homes
 from qmail.stores import installation, queueremedies, standstill
-from qmail.stores.queueremedies import BAD, stages
+from qmail.stores.queueremedies import BAD, stages, unfinished
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _repair(home: Home) -> int:
     failed: set[bytes] = set()
     for _ in range(MOST_ROUNDS):
         # One stage at a time: what is wrong in a later one may be right then.
-        left = ([step for step in stage if step[0].what not in failed] for stage in stages(home))
+        left = ([step for step in stage if step[0].what not in failed] for stage in (unfinished(home), *stages(home)))
         steps = next((stage for stage in left if stage), None)
         if steps is None:
             break
