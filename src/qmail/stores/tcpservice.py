@@ -11,7 +11,7 @@ import os
 
 from qmail.formats import tcprules
 from qmail.formats.tcpenviron import Connection, environment, summary
-from qmail.host import execute, signals, sockets
+from qmail.host import clock, execute, signals, sockets
 from qmail.host.acceptor import Acceptor
 from qmail.host.logwriter import LogWriter
 from qmail.host.loop import Loop
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 DROPPING = b"tcpserver: warning: dropping connection, "
 FIRST_NUMBER = 1 << 22 | 1  # above every pid of Linux
 BLOCKED = 0.5  # seconds until a log that takes nothing is tried again
+GATHER = 0.01  # seconds that log lines of warm sessions gather in: each write wakes the logger
 DENIED, FAILED = 100 << 8, 111 << 8  # raw wait statuses
 
 
@@ -60,6 +61,7 @@ class Service:
         self.number = FIRST_NUMBER
         self.watched: list[int] = []
         self.log = LogWriter(2)
+        self.log_due = 0.0  # when what has gathered is to be written
         self.ending = False
 
     def run(self, arrivals: int) -> int:
@@ -72,13 +74,24 @@ class Service:
         while not self.ending:
             times = self.acceptor.adjust(), self.callers.tick() if self.callers is not None else None
             longest = min((each for each in times if each is not None), default=None)
-            if not self.log.flush():
-                longest = BLOCKED if longest is None else min(longest, BLOCKED)
-            self.loop.round(longest)
+            wait = self._let_out()
+            self.loop.round(wait if longest is None else longest if wait is None else min(longest, wait))
         if self.warm is not None:
             self.warm.close()
         self.log.flush()
         return 0
+
+    def _let_out(self) -> float | None:
+        """Write log lines. Returns the seconds until there are more to be written, None where nothing waits."""
+        if not self.log.waiting:
+            return None
+        now = clock.monotonic()
+        if self.warm is not None and not self.log_due:
+            self.log_due = now + GATHER
+        if now < self.log_due:
+            return self.log_due - now
+        self.log_due = 0.0 if self.log.flush() else now + BLOCKED
+        return self.log_due - now if self.log_due else None
 
     def _arrived(self, descriptor: int, remote: Address, listener: Listener) -> None:
         self._status()
