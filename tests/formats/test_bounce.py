@@ -69,3 +69,9 @@ def test_a_list_owner_is_told_without_the_mark_for_variable_senders() -> None:
 def test_odd_names_are_quoted_in_the_header() -> None:
     head = Bounce(b"a b@x", b"p").head(b"", b"Mail Daemon", b"h")
     assert b'From: "Mail Daemon"@h\nTo: "a b"@x\n' in head
+
+
+def test_fault_068_a_line_break_in_a_sender_begins_no_field() -> None:
+    bounce = Bounce(b"a\nBcc: c@d\r\n\r\nx@y", b"p")
+    assert b"\nBcc" not in bounce.head(b"", b"m", b"h") + bounce.middle()
+    assert b"\r" not in bounce.head(b"", b"m", b"h") + bounce.middle()

@@ -11,9 +11,10 @@ from qmail.formats.tracelines import delivered_to, in_header, return_path
 LINE = b"Delivered-To: joe@example.org\n"
 
 
-def test_a_newline_in_an_address_cannot_begin_a_line() -> None:
-    assert delivered_to(b"a\nb@h") == b"Delivered-To: a_b@h\n"
-    assert return_path(b"a\nb@h").count(b"\n") == 1
+def test_fault_068_a_line_break_in_an_address_cannot_begin_a_line() -> None:
+    assert delivered_to(b"a\nb\rc@h") == b"Delivered-To: a_b_c@h\n"
+    assert return_path(b"a\r\nb@h").split(b"\n")[1:] == [b""]
+    assert b"\r" not in return_path(b"a\r\nb@h")
     assert return_path(b"") == b"Return-Path: <>\n"
 
 

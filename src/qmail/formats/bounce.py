@@ -58,7 +58,7 @@ class Bounce:
             date,
             address.quote_local(from_local),
             host,
-            address.quote(self.recipient),
+            _shown(self.recipient),
             program,
             host,
             words,
@@ -67,4 +67,9 @@ class Bounce:
     def middle(self) -> bytes:
         """What stands between the paragraphs and the copy of the message."""
         what = b"a copy of the message" if self._about else b"the original bounce"
-        return b"--- Below this line is %b.\n\nReturn-Path: <%b>\n" % (what, address.quote(self._about))
+        return b"--- Below this line is %b.\n\nReturn-Path: <%b>\n" % (what, _shown(self._about))
+
+
+def _shown(mailbox: bytes) -> bytes:
+    """An address in a header, on one line whatever is in it."""
+    return address.quote(mailbox).replace(b"\n", b"_").replace(b"\r", b"_")

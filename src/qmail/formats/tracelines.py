@@ -9,14 +9,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+# A CR too: by SMTP it would leave this host as the end of a line.
+ONE_LINE = bytes.maketrans(b"\r\n", b"__")
+
+
 def delivered_to(recipient: bytes) -> bytes:
     """`Delivered-To: local@host`, one line whatever is in the address."""
-    return b"Delivered-To: %b\n" % recipient.replace(b"\n", b"_")
+    return b"Delivered-To: %b\n" % recipient.translate(ONE_LINE)
 
 
 def return_path(sender: bytes) -> bytes:
     """`Return-Path: <sender>`, one line, quoted where it needs to be."""
-    return b"Return-Path: <%b>\n" % quote(sender).replace(b"\n", b"_")
+    return b"Return-Path: <%b>\n" % quote(sender).translate(ONE_LINE)
 
 
 def in_header(line: bytes, pieces: Iterable[bytes]) -> bool:

@@ -17,7 +17,9 @@ def name(control: Control, environ: Mapping[bytes, bytes], file: bytes) -> bytes
     Raises Temporary where a file cannot be read, also one that the environment overrides.
     """
     value = control.line_or_me(file)
-    return environ.get(b"QMAIL" + file.upper(), file if value is None else value)
+    given = environ.get(b"QMAIL" + file.upper(), file if value is None else value)
+    # A line break would end the field that it stands in.
+    return given.replace(b"\n", b" ").replace(b"\r", b" ")
 
 
 def hosts(control: Control, environ: Mapping[bytes, bytes]) -> Hosts:
