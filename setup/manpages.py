@@ -1,7 +1,7 @@
 """The manual: `manpages.py` writes man/ and the index docs/reference/README.md, from the texts of the programs.
 
 Every program's page is made from the text at its top, which `--help` prints too; the pages of file formats
-are docs/reference/*.md. Section 1 is for what people run, 5 for files, 8 for what runs by itself.
+are docs/reference/*.md. Section 1 is for what people run, 5 for files, 8 for what runs by itself, 7 for the rest.
 """
 
 from __future__ import annotations
@@ -62,7 +62,14 @@ def pages() -> dict[str, bytes]:
 def formats() -> dict[str, str]:
     """The pages of what is no program, by the names of their files."""
     written = {path.name: path.read_text() for path in sorted(REFERENCE.glob("*.md")) if path.name != "README.md"}
-    return dict(sorted((written | {CONTROL: control()}).items()))
+    return dict(sorted((written | generated()).items()))
+
+
+def generated() -> dict[str, str]:
+    """Those that are made from tables."""
+    import limits
+
+    return {CONTROL: control(), LIMITS: limits.page()}
 
 
 def control() -> str:
@@ -90,23 +97,23 @@ def index() -> str:
     from qmail.formats import manpage
     from qmail.services.catalogue import programs
 
-    rows: dict[int, list[str]] = {1: [], 8: []}
+    rows: dict[int, list[str]] = {1: [], 5: [], 7: [], 8: []}
     for name, module in sorted(programs().items()):
         path = source(module)
         link = f"../../{path.relative_to(TOP)}"
         rows[section(name, path)].append(f"| [{name}]({link}) | {_cell(manpage.Manual(text(path)).purpose)} |")
-    files: list[str] = []
     for file, content in formats().items():
         name, at, purpose = manpage.title(content)
-        (files if at == 5 else rows[at]).append(f"| [{name}]({file}) | {_cell(purpose)} |")
+        rows[at].append(f"| [{name}]({file}) | {_cell(purpose)} |")
     parts = ["# All programs and files", INTRODUCTION]
-    named = {"1: what people run": rows[1], "5: files and protocols": files, "8: what runs by itself": rows[8]}
-    for title, lines in named.items():
-        parts.append("\n".join([f"## Section {title}", "", "| name | what it is |", "| --- | --- |", *sorted(lines)]))
+    for at, lines in rows.items():
+        head = [f"## Section {at}: {SECTIONS[at]}", "", "| name | what it is |", "| --- | --- |"]
+        parts.append("\n".join([*head, *sorted(lines)]))
     return "\n\n".join(parts) + "\n"
 
 
-CONTROL = "qmail-control.md"
+SECTIONS = {1: "what people run", 5: "files and protocols", 7: "about all of it", 8: "what runs by itself"}
+CONTROL, LIMITS = "qmail-control.md", "qmail-limits.md"
 CONTROL_INTRODUCTION = """\
 # qmail-control(5): the files that say how this host does mail
 
@@ -139,7 +146,8 @@ def main() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     REFERENCE.mkdir(exist_ok=True)
-    (REFERENCE / CONTROL).write_text(control())
+    for name, made in generated().items():
+        (REFERENCE / name).write_text(made)
     (REFERENCE / "README.md").write_text(index())
     return 0
 

@@ -75,7 +75,8 @@ def recipients_file(data: bytes) -> None:
     lawful = re.match(rb"(?:[TD][^\0]*\0)*", data)[0]
     assert found == [(one.start(), one[0][1:-1]) for one in re.finditer(rb"[TD][^\0]*\0", lawful) if one[0][:1] == b"T"]
     rest = data[len(lawful) :]
-    assert end == ("whole" if not rest else queuefile.Corrupt if b"\0" in rest else "torn")
+    # An empty file is torn, too: none is written without a recipient.
+    assert end == (queuefile.Corrupt if b"\0" in rest else "torn" if rest or not data else "whole")
 
 
 @GROUP.target(b"\0", b"a@b", b"\n\n", b"\n", b"report", b"<x>:\n", b"--- Below", b"\xff", b"-@[]", b"#@[]")

@@ -50,7 +50,7 @@ def qmtp_packages(data: bytes) -> None:
                 source.comma()
                 sender = qmtp.address(source)
                 source.begin()
-                recipients = qmtp.recipients(source)
+                recipients = list(qmtp.texts(source))
                 source.finish()
                 found.append((text, sender, recipients))
                 assert all(each is None or len(each) <= qmtp.LONGEST_ADDRESS for each in (sender, *recipients))
@@ -70,7 +70,7 @@ def qmqp_package(data: bytes) -> None:
             source.begin()
             text = b"".join(source.pieces(source.length()))
             source.comma()
-            sender, recipients = qmtp.address(source), qmtp.recipients(source)
+            sender, recipients = qmtp.address(source), list(qmtp.texts(source))
             source.finish()
             return text, sender, recipients
         except (Broken, Ended, TooLong) as error:

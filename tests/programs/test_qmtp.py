@@ -51,7 +51,7 @@ def serve(home: Path, keeper: Keeper, program: Run) -> Serve:
     def run(name: str, data: bytes, **more: str) -> tuple[int, list[bytes]]:
         env = {"QMAIL_HOME": str(home), "QMAILQUEUE": str(keeper.path), **CALLER, **more}
         done = program(name, stdin=data, env=env)
-        assert done.stderr == b""
+        assert done.stderr == b"" or done.returncode == 111
         return done.returncode, answers(done.stdout)
 
     return run

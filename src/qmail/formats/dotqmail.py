@@ -30,12 +30,15 @@ def instructions(text: bytes, *, forward_only: bool) -> Iterator[Instruction]:
 
     `forward_only`: the file is executable, or a line `+list` makes it so for the lines behind it. A NUL ends its line.
     """
-    for number, line in enumerate(text.removesuffix(b"\n").split(b"\n")):
-        line = line.rstrip(b" \t")
+    at, size = 0, len(text.removesuffix(b"\n"))
+    while at <= size:
+        begin, end = at, text.find(b"\n", at, size)
+        at = (size if end < 0 else end) + 1
+        line = text[begin : at - 1].rstrip(b" \t")
         shown = line.partition(b"\0")[0]
         first = shown[:1]
         if not first:
-            if number == 0:
+            if begin == 0:
                 yield Instruction(REFUSED, BLANK_FIRST)
                 return
         elif first == b"#":

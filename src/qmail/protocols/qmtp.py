@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LONGEST_ADDRESS = 999  # bytes
 MOST_RECIPIENTS = 100_000  # of one package
+LARGEST_RECIPIENTS = 1 << 24  # bytes of all of them
+COST_OF_RECIPIENT = 64  # bytes that the memory of each takes besides its own
 LONGEST_ANSWER = 65_536  # bytes
 _LENGTH = 8  # bytes in which the length of an answer, and its colon, must stand
 
@@ -93,9 +95,11 @@ def address(source: Input) -> bytes | None:
 
 def texts(source: Input) -> Iterator[bytes | None]:
     """The addresses up to the end of the netstring that we are in; None for one that is too long. Raises TooLong."""
-    count = 0
+    count, room = 0, LARGEST_RECIPIENTS
     while source.left:
+        text = source.text(LONGEST_ADDRESS)
         count += 1
-        if count > MOST_RECIPIENTS:
+        room -= COST_OF_RECIPIENT + len(text or b"")
+        if count > MOST_RECIPIENTS or room < 0:
             raise TooLong("too many recipients")
-        yield source.text(LONGEST_ADDRESS)
+        yield text

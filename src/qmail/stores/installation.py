@@ -43,6 +43,7 @@ def pieces() -> Iterator[Piece]:
         b"man",
         b"man/man1",
         b"man/man5",
+        b"man/man7",
         b"man/man8",
         b"users",
     ):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NO_MAILDIR = b"Unable to chdir to maildir. (#4.2.1)"
 FAILED = b"Temporary error on maildir delivery. (#4.3.0)"
 
+MOST = 1_000_000  # messages that a reader is shown; each takes about 300 bytes of its memory
 FEW = 3  # files for which one syncfs is better than their fsyncs
 SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
 PAUSE = 1.0  # seconds without another one after that
@@ -157,10 +158,18 @@ def _failure(directory: bytes) -> Temporary:
 
 
 def waiting(directory: bytes, places: Sequence[bytes] = (b"new/", b"cur/")) -> list[tuple[bytes, float]]:
-    """(path, time of last change) of every message in these places, the oldest first. Raises OSError."""
-    found = []
+    """(path, time of last change) of every message in these places, the oldest first. Raises OSError.
+
+    Where there are more than MOST, so many of them: the others' turn comes when some are gone.
+    """
+    found: list[tuple[bytes, float]] = []
     for place in places:
         for entry in os.scandir(directory + place):
-            if not entry.name.startswith(b".") and entry.is_file():
-                found.append((directory + place + entry.name, entry.stat().st_mtime))
+            if len(found) == MOST:
+                break
+            try:
+                if not entry.name.startswith(b".") and entry.is_file():
+                    found.append((directory + place + entry.name, entry.stat().st_mtime))
+            except FileNotFoundError:
+                pass  # another reader has just moved or removed it
     return sorted(found, key=lambda each: (each[1], os.path.basename(each[0])))

@@ -26,7 +26,9 @@ class Maildrop:
         self._directory = directory
         self.paths: list[bytes] = []
         self.sizes: list[int] = []
-        for path, changed in maildir.waiting(directory + b"/"):
+        found = maildir.waiting(directory + b"/")
+        self.crowded = len(found) == maildir.MOST  # there may be more
+        for path, changed in found:
             if int(changed) < now:
                 try:
                     size = os.stat(path).st_size

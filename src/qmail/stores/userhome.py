@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from itertools import islice
 
 from qmail.formats.dotqmail import Instruction, instructions
 from qmail.formats.verdict import Permanent, Temporary
@@ -14,7 +15,8 @@ from qmail.rules import dotfiles
 
 WRITABLE = 0o002  # by anybody
 STICKY = 0o1000
-LARGEST = 64 * 1024 * 1024  # bytes of a .qmail file
+LARGEST = 16 * 1024 * 1024  # bytes of a .qmail file
+MOST = 100_000  # instructions of one
 
 NO_MAILBOX = b"Sorry, no mailbox here by that name. (#5.1.1)"
 HOME_WRITABLE = b"Uh-oh: home directory is writable. (#4.7.0)"
@@ -61,7 +63,10 @@ def answer(dash: bytes, ext: bytes, instead: bytes) -> Answer:
             text, forward_only = found
             if not text:
                 return Answer(list(instructions(instead, forward_only=False)), default)
-            return Answer(list(instructions(text, forward_only=forward_only)), default)
+            followed = list(islice(instructions(text, forward_only=forward_only), MOST + 1))
+            if len(followed) > MOST:
+                raise _soft(b"Unable to follow %b: more than %d instructions. (#4.3.0)" % (name, MOST))
+            return Answer(followed, default)
     if dash:
         raise Permanent(NO_MAILBOX, plain=True)
     return Answer(list(instructions(instead, forward_only=False)), None)
@@ -98,7 +103,7 @@ def _read(name: bytes) -> tuple[bytes, bool] | None:
     finally:
         os.close(descriptor)
     if text is None:
-        raise _soft(b"Unable to open %b: larger than 64 MiB. (#4.3.0)" % name)
+        raise _soft(b"Unable to open %b: larger than %d bytes. (#4.3.0)" % (name, LARGEST))
     return text, bool(mode & stat.S_IXUSR)
 
 

@@ -138,11 +138,13 @@ class _Inject:
             return frozenset()
         try:
             with open(path, "rb", buffering=0) as file:
-                text = file.read(MOST_LISTS) or b""
+                text = fds.read_all(file.fileno(), MOST_LISTS)
         except FileNotFoundError:
             return frozenset()
         except OSError:
             raise Temporary(b"read error") from None
+        if text is None:
+            raise Temporary(path + b" is larger than %d bytes" % MOST_LISTS)
         stripped = (line.rstrip(b" \t").lower() for line in text.split(b"\n"))
         return frozenset(line for line in stripped if line and not line.startswith(b"#"))
 

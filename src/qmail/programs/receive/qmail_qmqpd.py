@@ -13,8 +13,8 @@ Usage: qmail-qmqpd
 Behaviour:
 Talks QMQP on descriptors 0 and 1: message, sender and recipients in one
 netstring, one answer: K (accepted), Z (try again later) or D (failed for good)
-and words. At most 100,000 recipients. A Received line names the client. The
-client has an hour.
+and words. A Received line names the client. It has an hour, and may name
+100,000 recipients, of 16 MiB together (each counted with 64 bytes more).
 
 Environment: TCPREMOTEIP, TCPREMOTEHOST, TCPREMOTEINFO, TCPLOCALHOST
 (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
@@ -30,7 +30,7 @@ import os
 
 from qmail.formats import received
 from qmail.formats.netstring import Broken, Ended, Input, TooLong, netstring
-from qmail.formats.verdict import PERMANENT, SUCCESS, TEMPORARY
+from qmail.formats.verdict import PERMANENT, SUCCESS, TEMPORARY, Temporary
 from qmail.host import clock, fds, signals
 from qmail.protocols import qmtp
 from qmail.stores import home, submission
@@ -58,7 +58,9 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         return SUCCESS
     except Broken:
         return PERMANENT
-    except (TooLong, OSError):
+    except TooLong as error:
+        raise Temporary(str(error).encode()) from None
+    except OSError:
         return TEMPORARY
     return SUCCESS
 

@@ -12,8 +12,8 @@ Talks QMTP on descriptors 0 and 1 and hands each message to qmail-queue. Each
 recipient gets an answer of its own: K (accepted), Z (try again later) or D
 (failed for good) and words; a packet without recipients gets none. Recipients
 are judged as by qmail-smtpd: without control/rcpthosts no recipient with a host
-is taken, unless RELAYCLIENT is set. At most 100,000 recipients a packet. A
-packet has an hour.
+is taken, unless RELAYCLIENT is set. A packet has an hour, and at most 100,000
+recipients, of 16 MiB together (each counted with 64 bytes more).
 
 Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
 recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
@@ -56,7 +56,9 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         return SUCCESS
     except Broken:
         return PERMANENT
-    except (TooLong, Temporary, Unreadable, OSError):
+    except TooLong as error:
+        raise Temporary(str(error).encode()) from None
+    except (Temporary, Unreadable, OSError):
         return TEMPORARY
 
 

@@ -13,7 +13,8 @@ those that were there at the start, oldest first, and only regular files; UIDL
 gives their file names. At QUIT, and only then, what was deleted goes and what
 was in new/ moves to cur/. Files that deliveries left in tmp/ 36 hours ago are
 removed. Each wait for the client ends after 1,200 seconds; a command of more
-than 8 KiB is none.
+than 8 KiB is none. Of more than a million messages so many are shown, and the
+greeting says so.
 
 Files: MAILDIR/new, MAILDIR/cur, MAILDIR/tmp.
 Runs as: the user.
@@ -35,6 +36,7 @@ PATIENCE = 1200  # seconds
 UNSEEN = pop3.bad(b"unable to open that message")
 NO_MAILDIR = pop3.bad(b"this user has no $HOME/Maildir")
 UNREADABLE = pop3.bad(b"unable to scan $HOME/Maildir")
+CROWDED = pop3.good(b"there are too many messages to show all of them")
 NOT_REMOVED = pop3.bad(b"unable to unlink all deleted messages")
 
 
@@ -73,7 +75,7 @@ class _Session:
     def talk(self) -> None:
         """Raises OSError."""
         client, commands = self._client, pop3.Commands()
-        client.say(pop3.OK)
+        client.say(CROWDED if self._store.crowded else pop3.OK)
         while data := client.hear():
             for verb, argument in commands.feed(data):
                 if verb == b"quit":

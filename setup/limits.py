@@ -1,0 +1,181 @@
+"""The one table of limits: how much a program takes, and what more of it gets. `make man` makes qmail-limits(7) of it.
+
+Tests compare the numbers with the constants that are named, and go beyond each of them with the real program.
+"""
+
+from __future__ import annotations
+
+KIB, MIB = 1024, 1024 * 1024
+
+
+class Limit:
+    """`number` of `what` is the most that is taken; `answer`: what more gets. `constant`: where the code says so."""
+
+    __slots__ = ("answer", "constant", "number", "what")
+
+    def __init__(self, constant: str, number: int, what: str, answer: str) -> None:
+        self.constant, self.number, self.what, self.answer = constant, number, what, answer
+
+
+class Program:
+    """What one program takes. `memory`: MiB that it needs at the very most; `see`: other programs' limits that hold."""
+
+    __slots__ = ("limits", "memory", "name", "see")
+
+    def __init__(self, name: str, memory: int, limits: list[Limit], see: str = "") -> None:
+        self.name, self.memory, self.limits, self.see = name, memory, limits, see
+
+
+TABLE = [
+    Program("qmail-inject", 256, [
+        Limit(
+            "qmail.formats.header_fields:LARGEST", 16 * MIB, "bytes of a header, and so of a line or a field of it",
+            "exit 100, `a header of more than 16777216 bytes`",
+        ),
+        Limit(
+            "qmail.formats.header_tokens:MOST", 500_000, "words in all fields with addresses together",
+            "exit 100, `more than 500000 words in fields with addresses`",
+        ),
+        Limit(
+            "qmail.programs.inject.qmail_inject:MOST_LISTS", MIB, "bytes of the file that QMAILMFTFILE names",
+            "exit 111, `FILE is larger than 1048576 bytes`",
+        ),
+    ], see="Comments may be nested as deeply as a header has room for. For addresses and recipients the limits of "
+    "qmail-queue hold; it says `envelope address too long for qq`, exit 100."),
+    Program("qmail-smtpd", 32, [
+        Limit(
+            "qmail.protocols.smtpserver:LONGEST_LINE", 32 * KIB, "bytes of a command",
+            "`500 line too long (#5.5.2)`; the line is passed over",
+        ),
+        Limit(
+            "qmail.protocols.smtppath:LONGEST", 899, "bytes of an address", "`555 syntax error (#5.5.4)`",
+        ),
+        Limit(
+            "qmail.protocols.smtpserver:LARGEST_RECIPIENTS", 2 * MIB,
+            "bytes of all recipients of a message, each counted with 64 more",
+            "`452 too many recipients (#4.5.3)`; those before it are served",
+        ),
+        Limit(
+            "qmail.protocols.smtpdata:MOST_HOPS", 99, "Received and Delivered-To fields",
+            "`554 too many hops, this message is looping (#5.4.6)`",
+        ),
+    ], see="The bytes of a message are limited by control/databytes alone, `552`; no more than 64 KiB of one are in "
+    "memory. A line of a message, or of its header, may be as long as the message."),
+    Program("qmail-queue", 16, [
+        Limit("qmail.formats.envelope:LONGEST_ADDRESS", 1002, "bytes of an address", "exit 11"),
+        Limit("qmail.formats.envelope:MOST_BYTES", 64 * MIB, "bytes of an envelope", "exit 31"),
+        Limit("qmail.formats.envelope:MOST_RECIPIENTS", 1_000_000, "recipients", "exit 31"),
+    ], see="qmail-queued, which judges them, needs 48 MiB at most for one client at a time, and holds at most 64 KiB "
+    "of a message in memory. How many unfinished messages a user may have is a share of its descriptors; more is "
+    "exit 71."),
+    Program("qmail-qmtpd", 64, [
+        Limit(
+            "qmail.protocols.qmtp:LONGEST_ADDRESS", 999, "bytes of an address",
+            "the recipient: `Dsorry, I can't handle that recipient (#5.1.3)`; the sender: `Dunacceptable sender "
+            "(#5.1.7)`",
+        ),
+        Limit(
+            "qmail.protocols.qmtp:MOST_RECIPIENTS", 100_000, "recipients of a package",
+            "exit 111 without an answer, which the client takes for a lost connection",
+        ),
+        Limit(
+            "qmail.protocols.qmtp:LARGEST_RECIPIENTS", 16 * MIB,
+            "bytes of all recipients of a package, each counted with 64 more", "the same",
+        ),
+        Limit("qmail.formats.netstring:LARGEST", 2_000_000_000, "bytes of a netstring", "the same"),
+    ], see="The bytes of a message are limited by control/databytes alone, `D`; it is not kept in memory."),
+    Program("qmail-qmqpd", 64, [
+        Limit(
+            "qmail.protocols.qmtp:LONGEST_ADDRESS", 999, "bytes of an address",
+            "`Dsorry, I can't accept addresses like that (#5.1.3)`",
+        ),
+        Limit(
+            "qmail.protocols.qmtp:MOST_RECIPIENTS", 100_000, "recipients",
+            "exit 111 without an answer, which the client takes for a lost connection",
+        ),
+        Limit(
+            "qmail.protocols.qmtp:LARGEST_RECIPIENTS", 16 * MIB,
+            "bytes of all recipients, each counted with 64 more", "the same",
+        ),
+        Limit("qmail.formats.netstring:LARGEST", 2_000_000_000, "bytes of a netstring", "the same"),
+    ]),
+    Program("qmail-local", 96, [
+        Limit(
+            "qmail.stores.userhome:LARGEST", 16 * MIB, "bytes of a .qmail file",
+            "exit 111, `Unable to open FILE: larger than 16777216 bytes. (#4.3.0)`",
+        ),
+        Limit(
+            "qmail.stores.userhome:MOST", 100_000, "instructions of a .qmail file",
+            "exit 111, `Unable to follow FILE: more than 100000 instructions. (#4.3.0)`",
+        ),
+    ], see="Comments are no instructions. A message is read in pieces."),
+    Program("dot-forward", 128, [
+        Limit(
+            "qmail.programs.commands.dot_forward:LARGEST", 4 * MIB, "bytes of a .forward file",
+            "exit 111, `FILE is larger than 4 MiB`",
+        ),
+    ]),
+    Program("qmail-remote", 24, [
+        Limit(
+            "qmail.protocols.replyreader:LONGEST", 256 * KIB, "bytes of a server's reply",
+            "`Z`, connected, but connection died (#4.4.2)",
+        ),
+        Limit("qmail.protocols.replyreader:MOST_LINES", 2000, "lines of a reply", "the same"),
+        Limit(
+            "qmail.protocols.replyreader:KEPT", 5000, "bytes of a reply's text in a report", "the text is cut",
+        ),
+    ]),
+    Program("qmail-pop3d", 24, [
+        Limit(
+            "qmail.protocols.pop3:LONGEST_LINE", 8 * KIB, "bytes of a command", "`-ERR unimplemented`",
+        ),
+        Limit(
+            "qmail.stores.maildir:MOST", 1_000_000, "messages",
+            "so many are shown; `+OK there are too many messages to show all of them`",
+        ),
+    ], see="To the memory come 400 bytes for each message that the Maildir has."),
+    Program("qmail-popup", 16, [
+        Limit(
+            "qmail.protocols.pop3:LONGEST_LINE", 8 * KIB, "bytes of a command", "`-ERR authorization first`",
+        ),
+    ]),
+    Program("control files", 32, [
+        Limit(
+            "qmail.stores.control:LIMIT", 64 * MIB, "bytes of a control file",
+            "the program cannot work: `421 unable to read controls (#4.3.0)` of qmail-smtpd, exit 111 of others",
+        ),
+        Limit(
+            "qmail.stores.reception:LARGEST_MORE", 256 * MIB, "bytes of morercpthosts.cdb",
+            "`421 unable to read controls (#4.3.0)` at the first recipient that is looked for there",
+        ),
+    ]),
+]  # fmt: skip
+
+MEMORY = {program.name: program.memory for program in TABLE}
+QUEUED = 48  # MiB of qmail-queued
+
+INTRODUCTION = """\
+# qmail-limits(7): how much the programs take, and what they answer to more
+
+Every program limits itself what others may make it read: nothing rests on softlimit(1). Below each program are its
+limits, the answer to what is beyond them, and the most memory it was ever seen to need, whatever was put into it.
+This page is made from the table in setup/limits.py by `make man`; tests compare each number with the program's own,
+go beyond each limit, and measure the memory. Limits of time are in the manuals of the programs."""
+
+
+def page() -> str:
+    """The page, in Markdown."""
+    parts = [INTRODUCTION]
+    for program in TABLE:
+        lines = [f"- {_number(limit)} {limit.what.removeprefix('bytes ')}: {limit.answer}." for limit in program.limits]
+        memory = f"At most {program.memory} MiB of memory. {program.see}".strip()
+        parts.append("\n\n".join([f"## {program.name}", "\n".join(lines), memory]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _number(limit: Limit) -> str:
+    if not limit.what.startswith("bytes "):
+        return f"{limit.number:,}"
+    if limit.number % MIB == 0:
+        return f"{limit.number // MIB} MiB"
+    return f"{limit.number // KIB} KiB" if limit.number < MIB and limit.number % KIB == 0 else f"{limit.number:,} bytes"
