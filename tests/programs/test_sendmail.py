@@ -151,6 +151,10 @@ def test_smtp_and_the_queue_are_other_programs(home: Path, program: Run, environ
         assert program(*queue, env=environment).stdout.startswith(f"{home}/bin/qmail-qread\n".encode())
     for aliases in (["sendmail", "-bi"], ["sendmail", "-I"]):
         assert program(*aliases, env=environment).stdout.startswith(f"{home}/bin/newaliases\n".encode())
+    for name, other in (("mailq", "qmail-qread"), ("newaliases", "newaliases")):  # as a distribution links them
+        (home / name).symlink_to(BIN / "sendmail")
+        (home / "alias/.qmail-default").write_text("| fastforward -d /etc/aliases.cdb\n")
+        assert program(str(home / name), env=environment).stdout.startswith(f"{home}/bin/{other}\n".encode())
     # One that is not ours is run as a program, and sees no variable that we have made up.
     replaced = program("sendmail", "-t", env=environment).stdout
     assert replaced.startswith(f"{home}/bin/qmail-inject -H --\n".encode())
