@@ -236,7 +236,7 @@ def test_a_reader_finds_the_old_table_or_the_new_one(program: Run, tmp_path: Pat
     over = threading.Event()
 
     def replace() -> None:
-        for turn in range(12):
+        for turn in range(8):
             program("setforward", "t.cdb", "t.tmp", stdin=tables[turn % 2])
         over.set()
 
