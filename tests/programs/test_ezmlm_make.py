@@ -67,11 +67,7 @@ def test_editing_keeps_what_people_wrote_and_what_is_not_said(tmp_path: Path) ->
     (listing.path / "num").write_text("7:9\n")
     before = listing.files()
     assert listing.code("ezmlm-make", "-+r") == 0
-    after = listing.files()
-    assert after["remote"] == b""
-    assert {name: text for name, text in after.items() if name not in ("remote", "flags")} == {
-        name: text for name, text in before.items() if name != "flags"
-    }
+    assert listing.files() == before | {"remote": b""}
     assert listing.code("ezmlm-make", "-e") == 0
     assert not {"remote", "prefix", "digested"} & listing.files().keys()
     assert listing.files()["text/info"] == b"About us.\n"
@@ -91,9 +87,24 @@ def test_editing_keeps_the_owner_s_address_and_an_editor_who_is_a_person(tmp_pat
     assert listing.files()["editor"] == b"# every message goes to joe first\n&joe@a.example\n"
 
 
+def test_adding_an_option_changes_no_other_setting(tmp_path: Path) -> None:
+    """A list as ezmlm-idx leaves it, without a record of its options."""
+    listing = Listing(tmp_path, "-d")
+    (listing.path / "msgsize").write_text("99000:1\n")
+    (listing.path / "prefix").write_text("[our own]\n")
+    (listing.path / "text/trailer").write_text("bye\n")
+    (listing.path / "archived").unlink()
+    before = listing.files()
+    assert listing.code("ezmlm-make", "-+u") == 0
+    after = listing.files()
+    assert after.pop("subpostonly") == b""
+    changed = {name for name in before if before[name] != after.pop(name)}
+    assert changed == {"editor", "manager"} and after == {}
+    assert b"ezmlm-tstdig" in listing.files()["editor"]
+
+
 def test_a_moderated_list_of_another_version_does_not_become_an_open_one(tmp_path: Path) -> None:
     listing = Listing(tmp_path)
-    (listing.path / "flags").write_text("amp\n")
     (listing.path / "modpost").write_text("")
     done = listing.run("ezmlm-make", "-+", str(listing.path))
     assert done.returncode == 100

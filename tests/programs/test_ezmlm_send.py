@@ -38,11 +38,11 @@ def test_a_message_goes_to_all_and_into_the_archive(listing: Listing) -> None:
         "Delivered-To: mailing list sos@x.example\nReceived: (qmail); 1 Jan 2020 00:00:00 -0000\n"
         "From: Joe <joe@a.example>\nSubject: hello\nX-A: 1\n\nwords\n"
     )
-    copy = (listing.path / "archive/0/01").read_text()
-    first, rest = copy.split("\n", 1)
-    assert first == "Return-Path: <joe@a.example>"
-    assert rest.replace("Received: two\n", "") == text
-    assert "Received: two\n" in rest
+    assert (listing.path / "archive/0/01").read_text() == (
+        "Return-Path: <joe@a.example>\nDelivered-To: mailing list sos@x.example\n"
+        "Received: (qmail); 1 Jan 2020 00:00:00 -0000\nFrom: Joe <joe@a.example>\nSubject: hello\n"
+        "Received: two\nX-A: 1\n\nwords\n"
+    )
     assert (listing.path / "archive/0/01").stat().st_mode & 0o777 == 0o744
     assert (listing.path / "num").read_text() == "1:0\n"
     index = (listing.path / "archive/0/index").read_text()
@@ -87,9 +87,7 @@ def test_where_the_queue_refuses_nothing_has_happened(listing: Listing) -> None:
     listing.keeper.path.write_text("#!/bin/sh\ncat >/dev/null; cat <&1 >/dev/null; exit 53\n")
     done = listing.run("ezmlm-send", str(listing.path), text=b"Subject: two\n\n", sender="a@b")
     assert (done.returncode, done.stderr) == (111, b"ezmlm-send: fatal: qq write error or disk full (#4.3.0)\n")
-    after = listing.files()
-    assert after.pop("archive/0/index").startswith(before.pop("archive/0/index"))
-    assert after == before
+    assert listing.files() == before
     listing.keeper.path.write_text("#!/bin/sh\ncat >/dev/null; cat <&1 >/dev/null; exit 31\n")
     assert listing.code("ezmlm-send", text=b"Subject: two\n\n", sender="a@b") == 100
 

@@ -33,7 +33,7 @@ def settings(**more: object) -> Settings:
 def test_own_fields_come_first_and_unwanted_ones_go() -> None:
     made = edited(FIELDS, settings())
     assert made.sent == [b"Mailing-List: l\n", FIELDS[0], b"Subject:  Re: lunch\n", *FIELDS[4:]]
-    assert made.archived == [b"Mailing-List: l\n", *FIELDS[:2], *FIELDS[3:]]
+    assert made.archived == [b"Delivered-To: mailing list l@h\n", *FIELDS[:2], *FIELDS[3:]]
     assert made.received == b"1 Jan 2020 00:00:00 -0000"
     assert made.contents[b"from"] == b" ann@x"
 

@@ -5,6 +5,7 @@ Small letters switch something on, the capital ones off. Digits have an argument
 
 from __future__ import annotations
 
+from qmail.formats.listflags import OTHERS, SWITCHES
 from qmail.formats.listtexts import TEXTS
 
 TYPE_CHECKING = False
@@ -12,13 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 DEFAULTS = b"ap"
-# Files that are there or not; most are empty.
-SWITCHES = {
-    b"archived": b"a", b"indexed": b"a", b"modgetonly": b"b", b"digested": b"d", b"prefix": b"f", b"subgetonly": b"g",
-    b"nosubconfirm": b"h", b"nounsubconfirm": b"j", b"modcanlist": b"l", b"public": b"p", b"remote": b"r",
-    b"modsub": b"s", b"addtrailer": b"t", b"subpostonly": b"u", b"nowarn": b"w",
-    b"mimeremove": b"x", b"msgsize": b"x", b"sublist": b"0", b"digestcode": b"C",
-}  # fmt: skip
 # Options of other versions that need programs which are not here, or mean nothing.
 MISSING = {
     b"c": b"there are no templates", b"C": b"there are no templates", b"i": b"there is no ezmlm-archive",
@@ -26,7 +20,6 @@ MISSING = {
     b"n": b"texts cannot be edited by mail", b"o": b"there is no ezmlm-store", b"y": b"there is no ezmlm-confirm",
     b"6": b"subscribers are in files",
 }  # fmt: skip
-OTHERS = (b"modpost", b"modpostonly", b"confirmpost", b"noreturnposts", b"threaded", b"modcanedit")  # what they left
 ANNOYING = b"""\
 application/excel
 application/ms-tnef
@@ -62,27 +55,30 @@ List-Unsubscribe: <mailto:<#l#>-unsubscribe@<#h#>>
 
 
 class Setup:
-    """A list to be made. `flags`: the letters that hold; `arguments`: those of digits, and of `C` the digest's code."""
+    """A list to be made. `flags`: the letters that hold; `arguments`: those of digits, and of `C` the digest's code.
 
-    __slots__ = ("arguments", "bin", "dot", "flags", "host", "local", "path")
+    `touched`: the letters whose files are to be written or removed; None for all.
+    """
+
+    __slots__ = ("arguments", "bin", "dot", "flags", "host", "local", "path", "touched")
 
     def __init__(self, path: bytes, dot: bytes, local: bytes, host: bytes, programs: bytes) -> None:
         self.path, self.dot, self.local, self.host, self.bin = path, dot, local, host, programs
         self.flags = frozenset[bytes]()
+        self.touched: frozenset[bytes] | None = None
         self.arguments: Mapping[bytes, bytes] = {}
 
     def fixed(self) -> dict[bytes, bytes]:
         """Files that are written each time, by their names."""
-        flags = b"".join(sorted(self.flags)) + b"".join(sorted(self.arguments))
         made = {
             b"outlocal": self.local + b"\n", b"outhost": self.host + b"\n",
             b"inlocal": self.local + b"\n", b"inhost": self.host + b"\n",
-            b"dot": self.dot + b"\n", b"flags": flags + b"\n",
+            b"dot": self.dot + b"\n",
             b"editor": self._editor(), b"owner": self._owner(), b"bouncer": self._bouncer(b"-D"),
             b"manager": self._manager(), b"digest/bouncer": self._bouncer(b"-d"),
         }  # fmt: skip
         for name, flag in SWITCHES.items():
-            if flag in self.flags or flag in self.arguments:
+            if self._on(flag) and self._touches(flag):
                 made[name] = self._setting(name)
         return made
 
@@ -108,9 +104,8 @@ class Setup:
 
     def gone(self) -> list[bytes]:
         """Files that must not be there."""
-        off = list(OTHERS)
-        off += [name for name, flag in SWITCHES.items() if flag not in self.flags and flag not in self.arguments]
-        return off if b"t" in self.flags else [*off, b"text/trailer"]
+        switches = SWITCHES | {b"text/trailer": b"t"} | OTHERS
+        return [name for name, flag in switches.items() if not self._on(flag) and self._touches(flag)]
 
     def links(self) -> dict[bytes, bytes]:
         """The .qmail files, and where they lead."""
@@ -118,6 +113,12 @@ class Setup:
         if b"d" in self.flags:
             made |= {b"-digest-owner": b"owner", b"-digest-return-default": b"digest/bouncer"}
         return {self.dot + end: self.path + b"/" + name for end, name in made.items()}
+
+    def _on(self, flag: bytes) -> bool:
+        return flag in self.flags or flag in self.arguments
+
+    def _touches(self, flag: bytes) -> bool:
+        return self.touched is None or flag in self.touched
 
     def _setting(self, name: bytes) -> bytes:
         told = {

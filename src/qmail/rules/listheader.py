@@ -1,7 +1,7 @@
 """What a mailing list does to the header of a message that it sends on (ezmlm-send(1)).
 
 The list's own fields go in front; fields that it does not want go; the subject may get a prefix. The archive keeps all
-Received fields and the subject as it was.
+Received fields and the subject as it was, and of the list's own fields only the one that says that it was here.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def edited(fields: Sequence[bytes], settings: Settings) -> Edited:
     """Edit the header."""
     made = Edited()
     made.sent += settings.fields
-    made.archived += settings.fields
+    made.archived.append(settings.delivered_to)
     for field in fields:
         written = name(field).lower()
         contents = field.partition(b":")[2].rstrip(b"\n")

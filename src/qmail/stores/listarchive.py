@@ -99,7 +99,7 @@ def tail(mlist: MailingList, name: bytes) -> bytes:
 
 
 class Copy:
-    """A message on its way into the archive: `write`, then `finish` or `abandon`. Raises Temporary."""
+    """A message on its way into the archive: `write`, then `finish`; else `remove` it. Raises Temporary."""
 
     def __init__(self, mlist: MailingList, found: int) -> None:
         self._mlist, self._name = mlist, place(found)
@@ -133,13 +133,17 @@ class Copy:
         except OSError as error:
             raise self._mlist.unwritable(self._name, error) from error
 
-    def abandon(self) -> None:
-        """There is no such message."""
-        try:
-            durable.remove(self._path)
-            durable.sync_directory(os.path.dirname(self._path))
-        except OSError as error:
-            raise self._mlist.unwritable(self._name, error) from error
+
+def remove(mlist: MailingList, found: int) -> None:
+    """Take away the copy of a message that came to nothing, if there is one. Raises Temporary."""
+    path = mlist.file(place(found))
+    try:
+        if durable.remove(path):
+            durable.sync_directory(os.path.dirname(path))
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise mlist.unwritable(place(found), error) from error
 
 
 def index(mlist: MailingList, section: int) -> list[Entry]:
@@ -149,17 +153,31 @@ def index(mlist: MailingList, section: int) -> list[Entry]:
 
 def add_to_index(mlist: MailingList, new: Entry) -> None:
     """Put a message behind the earlier ones; what the index says of it and of later ones goes. Raises Temporary."""
-    section = new.number // 100
+    _write_index(mlist, new.number // 100, _index_before(mlist, new.number) + new.text())
+
+
+def cut_index(mlist: MailingList, found: int) -> None:
+    """There is no such message, nor later ones. Raises Temporary."""
+    text = _index_before(mlist, found)
+    if text != _index_text(mlist, found // 100):
+        _write_index(mlist, found // 100, text)
+
+
+def _index_before(mlist: MailingList, found: int) -> bytes:
     kept: list[bytes] = []
     taken = True
-    for line in _index_text(mlist, section).splitlines(keepends=True):
+    for line in _index_text(mlist, found // 100).splitlines(keepends=True):
         if not line.startswith(b"\t"):
-            taken = (number(line)[0] or new.number) < new.number
+            taken = (number(line)[0] or found) < found
         if taken:
             kept.append(line)
+    return b"".join(kept)
+
+
+def _write_index(mlist: MailingList, section: int, text: bytes) -> None:
     path = mlist.file(_index_name(section))
     try:
-        durable.replace_file(path, path + b"n", b"".join(kept) + new.text(), WHOLE)
+        durable.replace_file(path, path + b"n", text, WHOLE)
     except OSError as error:
         raise mlist.unwritable(_index_name(section), error) from error
 

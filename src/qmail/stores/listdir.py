@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from qmail.formats.listflags import BY_LETTER
 from qmail.formats.listtext import filled
 from qmail.formats.verdict import Permanent, Temporary
 from qmail.host import locks
@@ -102,11 +103,9 @@ class MailingList:
         return key + b"\0" + database
 
     def flags(self) -> bytes:
-        """The options of ezmlm-make that the list was made with, as letters and digits."""
-        found = self.line(b"flags")
-        if found is None:
-            found = next((line[2:] for line in self.lines(b"config") if line.startswith(b"F:")), b"")
-        return found
+        """What the list has, as letters of ezmlm-make; for what it has not the capital ones."""
+        has = {letter: self.has(name) for letter, name in BY_LETTER.items()}
+        return b"".join(letter if there else letter.upper() for letter, there in has.items())
 
     def words(self, name: bytes, tags: dict[bytes, bytes]) -> bytes:
         """One of its texts, DIR/text/NAME or ours, ready to be sent."""
@@ -115,7 +114,7 @@ class MailingList:
             from qmail.formats.listtexts import TEXTS
 
             text = TEXTS.get(name.decode("latin-1"), "").encode()
-        return filled(text, self.tags() | tags, self.flags())
+        return filled(text, self.tags() | tags, self.flags() if b"<=" in text else b"")
 
     def tags(self) -> dict[bytes, bytes]:
         """What the tags of texts and headers stand for, as far as the list says it."""

@@ -56,6 +56,7 @@ import os
 import shutil
 
 import qmail
+from qmail.formats.listflags import BY_LETTER
 from qmail.formats.listsetup import DEFAULTS, MISSING, Setup
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import Ending, Permanent, Temporary, Usage
@@ -149,11 +150,14 @@ def _apply(setup: Setup, said: dict[bytes, bytes], old: MailingList | None) -> N
         elif (owner := _owner(old)) is not None:
             before[b"5"] = owner
         arguments |= before
-        if b"+" in said and (letters := old.flags()):
-            for byte in letters:
-                if b"%c" % byte in MISSING and b"%c" % (byte - 32) not in said:
-                    _refuse(b"%c" % byte)  # a moderated list must not become an open one
-            flags = {b"%c" % byte for byte in letters if byte in FAMILIAR}
+        if b"+" in said:
+            letters = {letter for letter in BY_LETTER if letter in old.flags()}
+            for letter in sorted(letters & MISSING.keys()):
+                if letter.upper() not in said and letter not in b"C":
+                    _refuse(letter)  # a moderated list must not become an open one
+            flags = {letter for letter in letters if letter in FAMILIAR}
+            flags |= {b"t"} if old.has(b"text/trailer") else set()
+            setup.touched = frozenset(letter.lower() for letter in said)
     for letter, value in said.items():
         if letter in SMALL:
             arguments[letter] = value

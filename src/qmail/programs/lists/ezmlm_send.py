@@ -111,34 +111,43 @@ class _Posting:
         before, size = listarchive.last(self.mlist)
         number = listarchive.following(self.mlist, before)
         self._set_up(self._sent_number(number))
-        edited = listheader.edited(self.incoming.fields, self.settings)
-        copy = None
         try:
-            copy = listarchive.Copy(self.mlist, number) if self.archived else None
-            self._write(message, copy, edited)
-            if copy is not None:
-                copy.finish()
-                self._index(number, edited)
+            self._keep(message, number)
             listarchive.write_last(self.mlist, number, size + ((self.size + 128) >> 8))
         except BaseException:
             message.abandon()
-            if copy is not None:
-                copy.abandon()
+            self._undo(number, before, size)
             raise
-        outcome = None
         try:
             envelope = b"%b-return-%d-@%b-@[]" % (self.mlist.local, self.settings.number, self.mlist.host)
             outcome = message.finish(envelope, subscribers.everyone(self.mlist, b""))
-        finally:
-            # Where nobody can say whether it was taken, the number is used up.
-            refused = outcome is None or (outcome.code > 0 and outcome.code not in submission.UNCERTAIN)
-            if refused:
-                if copy is not None:
-                    copy.abandon()
-                listarchive.write_last(self.mlist, before, size)
+        except BaseException:
+            self._undo(number, before, size)
+            raise
         if words := submission.words(outcome):
+            # Where nobody can say whether it was taken, the number is used up.
+            if outcome.code > 0 and outcome.code not in submission.UNCERTAIN:
+                self._undo(number, before, size)
             raise (Permanent if words.startswith(b"D") else Temporary)(words[1:])
         return outcome.qp
+
+    def _keep(self, message: submission.Submission, number: int) -> None:
+        """Hand all of it to the queue, and put it into the archive."""
+        edited = listheader.edited(self.incoming.fields, self.settings)
+        copy = listarchive.Copy(self.mlist, number) if self.archived else None
+        self._write(message, copy, edited)
+        if copy is not None:
+            copy.finish()
+            self._index(number, edited)
+
+    def _undo(self, number: int, before: int, size: int) -> None:
+        """It was not sent: the next message gets this number."""
+        if self.archived:
+            listarchive.remove(self.mlist, number)
+        if listarchive.last(self.mlist)[0] != before:
+            listarchive.write_last(self.mlist, before, size)
+        if self.archived:
+            listarchive.cut_index(self.mlist, number)
 
     def _sent_number(self, number: int) -> int:
         """The number to be shown: a sublist without an archive tells that of its parent."""
