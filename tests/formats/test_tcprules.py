@@ -50,6 +50,13 @@ def test_of_two_lines_for_one_address_the_first_counts() -> None:
     assert not decision(b"10.0.0.5:allow\n10.0.0.1-9:deny", b"10.0.0.5").denied
 
 
+def test_later_lines_for_one_address_stay_in_the_file_but_not_without_end() -> None:
+    lines = [b"1.2.3.4:deny", b'1.2.3.4:allow,N="two"'] + [b"1.2.3.4:allow"] * 1000
+    found = list(tcprules.records(tcprules.rules(lines)))
+    assert found[:3] == [(b"1.2.3.4", b"D\0"), (b"1.2.3.4", b"+N=two\0"), (b"1.2.3.4", b"")]
+    assert len(found) == tcprules.MOST_SAME
+
+
 def test_a_set_but_empty_name_is_not_an_unknown_one() -> None:
     assert decision(b"=:deny", b"1.2.3.4", b"").denied
     assert not decision(b"=:deny", b"1.2.3.4").denied

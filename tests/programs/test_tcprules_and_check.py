@@ -52,6 +52,12 @@ def test_a_line_that_is_overruled_by_a_later_one_is_a_warning(program: Run) -> N
     assert b"allow" in program("tcprulescheck", "r.cdb", env={"TCPREMOTEIP": "1.2.3.4"}).stdout
 
 
+def test_a_client_without_an_address_is_0_0_0_0(program: Run) -> None:
+    program("tcprules", "r.cdb", "r.tmp", stdin=b"0.0.0.0:allow\n0.0.:deny\n:deny\n")
+    assert program("tcprulescheck", "r.cdb", env={}).stdout == b"rule 0.0.0.0:\nallow connection\n"
+    assert program("tcprulescheck", "r.cdb", env={"TCPREMOTEIP": ""}).stdout == b"rule :\ndeny connection\n"
+
+
 def test_a_bad_line_leaves_the_rules_as_they_were(program: Run, tmp_path: Path) -> None:
     program("tcprules", "r.cdb", "r.tmp", stdin=b":deny\n")
     before = (tmp_path / "r.cdb").read_bytes()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LENGTHS = b"[/]"
 DENY = b"D\0"
+MOST_SAME = 100  # records of one key
 
 
 class Malformed(ValueError):
@@ -83,15 +84,19 @@ def rules(lines: Iterable[bytes]) -> Iterator[Rule]:
 
 
 def records(compiled: Iterable[Rule]) -> Iterator[tuple[bytes, bytes]]:
-    """The (key, data) pairs for the cdb, each key once, in the order in which they are to be written."""
+    """The (key, data) pairs for the cdb, in the order in which they are to be written: of one key the first decides.
+
+    No key stands there more than MOST_SAME times: many would be slow to write and to look up.
+    """
     pairs = [(loss, key, rule.data) for rule in compiled for key, loss in rule.keys]
     # Stable: rules of one loss keep the order of their lines.
     pairs.sort(key=lambda pair: pair[0])
-    first: dict[bytes, bytes] = {}
+    count: dict[bytes, int] = {}
     for _, key, data in pairs:
-        first.setdefault(key, data)
-    lengths = sorted({_length(key) for key in first if _is_network(key)}, reverse=True)
-    yield from first.items()
+        count[key] = count.get(key, 0) + 1
+        if count[key] <= MOST_SAME:
+            yield key, data
+    lengths = sorted({_length(key) for key in count if _is_network(key)}, reverse=True)
     if lengths:
         yield LENGTHS, bytes(lengths)
 

@@ -39,9 +39,12 @@ class Link:
 
     def receive(self) -> tuple[bytes, list[int]]:
         """The next packet, and the descriptors (close-on-exec) that came with it; empty when the other end is gone."""
-        size, extra, _flags, _address = self._socket.recvmsg_into(
-            [_room], _socket.CMSG_SPACE(4 * MOST), _socket.MSG_CMSG_CLOEXEC
-        )
+        try:
+            size, extra, _flags, _address = self._socket.recvmsg_into(
+                [_room], _socket.CMSG_SPACE(4 * MOST), _socket.MSG_CMSG_CLOEXEC
+            )
+        except ConnectionResetError:
+            return b"", []  # gone, and it had not read all
         descriptors = array.array("i")
         for level, kind, data in extra:
             if (level, kind) == (_socket.SOL_SOCKET, _socket.SCM_RIGHTS):
@@ -50,7 +53,10 @@ class Link:
 
     def receive_bare(self) -> bytes:
         """The next packet; the kernel throws away what descriptors came with it, as strangers may send them."""
-        return bytes(_room[: self._socket.recv_into(_room)])
+        try:
+            return bytes(_room[: self._socket.recv_into(_room)])
+        except ConnectionResetError:
+            return b""
 
     def close(self) -> None:
         """The other end sees this one gone, when no other process has it."""

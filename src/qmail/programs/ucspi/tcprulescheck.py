@@ -11,7 +11,8 @@ Usage: tcprulescheck [-v] CDB
 
     -v  add a sentence on why it was this rule: what was looked up before in vain
 
-The client is described by TCPREMOTEIP, TCPREMOTEHOST and TCPREMOTEINFO.
+The client is described by TCPREMOTEIP (0.0.0.0 where it is not set), TCPREMOTEHOST
+and TCPREMOTEINFO.
 
 Behaviour:
 Printed are the rule that decides (`default:` where none fits), the variables it
@@ -43,7 +44,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         del words[0]
     if not words:
         raise Usage(USAGE)
-    address = environ.get(b"TCPREMOTEIP", b"")
+    address = environ.get(b"TCPREMOTEIP", b"0.0.0.0")
     host, info = environ.get(b"TCPREMOTEHOST"), environ.get(b"TCPREMOTEINFO")
     rules = RulesFile(words[0])
     try:
