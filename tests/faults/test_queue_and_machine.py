@@ -158,6 +158,24 @@ def test_fault_098_what_is_no_file_at_all_holds_nothing_up(system: Sending, kind
     assert system.orders() == ["good@here.example"]
 
 
+def test_fault_101_a_report_on_a_delivery_that_was_never_ordered_harms_nobody(system: Sending) -> None:
+    system.start()
+    quickly(system, envelope("stray@here.example", "good@here.example"))
+    system.wait("^warning: internal error: delivery report out of range")
+    system.wait("^end msg")
+    assert system.stop() == 0
+    assert system.text().count(": success: ") == 2
+    assert "failure" not in system.text()
+
+
+def test_fault_101_a_spawner_that_talks_nonsense_is_a_lost_one_and_the_mail_stays(system: Sending) -> None:
+    system.start()
+    quickly(system, envelope("garbage@here.example", "good@here.example"))
+    assert system.ended() == 0
+    assert "alert: oh no! lost spawn connection! dying..." in system.text()
+    assert {"todo", "local"} & set(system.kinds())
+
+
 def test_fault_102_a_storm_of_signals_loses_and_doubles_nothing(system: Sending) -> None:
     system.start()
     names = [f"good{number}-{each}@here.example" for number in range(40) for each in range(20)]

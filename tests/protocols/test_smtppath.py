@@ -51,7 +51,7 @@ def test_an_address_is_found_as_qmail_finds_it(argument: bytes, address: bytes, 
     assert parse(argument) == (address, parameters)
 
 
-def test_fault_061_899_bytes_pass_and_900_do_not() -> None:
+def test_fault_061_an_address_of_899_bytes_passes_and_one_of_900_does_not() -> None:
     assert parse(b"TO:<" + b"x" * LONGEST + b">") == (b"x" * LONGEST, [])
     assert parse(b"TO:<" + b"x" * (LONGEST + 1) + b">") is None
     assert parse(b'TO:<"' + b"\\x" * LONGEST + b'">') == (b"x" * LONGEST, [])

@@ -4,6 +4,8 @@
     slow...   K, after 2 seconds      hold...   K, once there is a file hold-<recipient>
     mangled   Q                       die...    exits without a report
     again...  Z the first time, then K
+    stray...  K, behind a report on a delivery that nobody ordered
+    garbage   bytes that are no report
 
 Every order is appended to the file RECORD, one line each: message, sender, recipient. It is started as
 `spawner.py RECORD`, speaks the wide dialect where it is asked to, and says after `DIALECT: narrow` that
@@ -44,7 +46,11 @@ def main() -> None:
                     late.append((time.monotonic() + 2, "", order.number))
                 elif name.startswith(b"hold"):
                     late.append((0, os.path.join(os.path.dirname(record), "hold-" + os.fsdecode(name)), order.number))
+                elif name.startswith(b"garbage"):
+                    os.write(1, b"\xff" * 70_000)
                 else:
+                    if name.startswith(b"stray"):
+                        os.write(1, spawn.report(limit - 1, b"Dnot mine\n", wide))
                     os.write(1, spawn.report(order.number, answer(name, tried), wide))
         for one in list(late):
             when, path, number = one
