@@ -59,7 +59,7 @@ lint: tools
 	@PYTHONPATH=src $(VENV)/bin/lint-imports --no-cache
 
 bench: bin
-	@$(VENV)/bin/python bench/compare.py
+	@$(VENV)/bin/python bench/compare.py --write
 
 clean:
 	rm -rf $(VENV) bin man

@@ -1,10 +1,12 @@
-"""What a server spent: CPU of its control group, and of the machine context switches, forks, memory."""
+"""What a server spent: CPU of its control group, and of the machine context switches, forks, disk flushes, memory."""
 
 from __future__ import annotations
 
 import os
 import time
 from pathlib import Path
+
+from disks import flushes
 
 
 class Group:
@@ -30,7 +32,8 @@ class Group:
 class Counters:
     """The counters at one moment."""
 
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, place: Path) -> None:
+        self.flushes = flushes(place)
         fields = dict(line.split(" ", 1) for line in Path("/proc/stat").read_text().splitlines())
         self.cpu = group.cpu()
         self.switches = int(fields["ctxt"])

@@ -21,17 +21,22 @@ SINK = 2600
 
 
 def account() -> pwd.struct_passwd:
-    """The user who gets the mail."""
+    """The user who gets the mail, with a home where the servers keep theirs."""
+    home = PLACE / "home"
     try:
-        return pwd.getpwnam(USER)
+        if pwd.getpwnam(USER).pw_dir != str(home):
+            subprocess.run(["usermod", "-d", home, USER], check=True)
     except KeyError:
-        subprocess.run(["useradd", "-m", "-s", "/bin/sh", USER], check=True)
-        return pwd.getpwnam(USER)
+        subprocess.run(["useradd", "-M", "-d", home, "-s", "/bin/sh", USER], check=True)
+    user = pwd.getpwnam(USER)
+    home.mkdir(mode=0o755, exist_ok=True)
+    os.chown(home, user.pw_uid, user.pw_gid)
+    return user
 
 
 def maildir() -> Path:
     """The user's Maildir."""
-    return Path(account().pw_dir) / "Maildir"
+    return PLACE / "home/Maildir"
 
 
 def fresh_maildir() -> None:

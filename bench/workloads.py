@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import socket
+import statistics
 import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from machine import Counters, processes_of, proportional_memory
-from servers import DOMAIN, SINK, USER, fresh_maildir, maildir
+from servers import DOMAIN, PLACE, SINK, USER, fresh_maildir, maildir
 
 Server = Any  # Ours or Postfix: the same methods
 Figures = dict[str, float]
@@ -41,12 +44,13 @@ def delivered(count: int, limit: float = 120) -> float:
 def figures(server: Server, before: Counters, end: float, count: int) -> Figures:
     """Rates from `before` to `end`, costs until now."""
     time.sleep(0.5)  # what is still being cleaned up counts as cost
-    after = Counters(server.group)
+    after = Counters(server.group, PLACE)
     return {
         "per_s": count / max(end - before.when, 1e-6),
         "cpu_ms": (after.cpu - before.cpu) * 1000 / count,
         "switches": (after.switches - before.switches) / count,
         "forks": (after.forks - before.forks) / count,
+        "flushes": (after.flushes - before.flushes) / count,
     }
 
 
@@ -56,7 +60,7 @@ def smtp(clients: int, count: int, *, size: int = 4096, reuse: bool = False) -> 
     def run(server: Server) -> Figures:
         fresh_maildir()
         os.sync()
-        before = Counters(server.group)
+        before = Counters(server.group, PLACE)
         source(server, RECIPIENT, count, clients, size, reuse=reuse)
         return figures(server, before, delivered(count), count)
 
@@ -75,7 +79,7 @@ def relay(clients: int, count: int) -> Callable[[Server], Figures]:
             try:
                 time.sleep(0.3)
                 os.sync()
-                before = Counters(server.group)
+                before = Counters(server.group, PLACE)
                 source(server, "user@sink.test", count, clients, 4096)
                 deadline = time.monotonic() + 120
                 while (got := _sunk(counts.fileno())) < count:
@@ -102,7 +106,7 @@ def fanout(count: int) -> Callable[[Server], Figures]:
     def run(server: Server) -> Figures:
         fresh_maildir()
         os.sync()
-        before = Counters(server.group)
+        before = Counters(server.group, PLACE)
         with socket.create_connection(("127.0.0.1", server.port), 60) as connection:
             stream = connection.makefile("rwb")
             talk = [b"", b"EHLO localhost", b"MAIL FROM:<sender@example.test>"]
@@ -130,7 +134,7 @@ def inject(count: int) -> Callable[[Server], Figures]:
         message.write(b"Subject: x\nTo: <%s>\n\n" % RECIPIENT.encode() + b"x" * 79 + b"\n")
         message.flush()
         os.chmod(message.name, 0o644)
-        before = Counters(server.group)
+        before = Counters(server.group, PLACE)
         script = f"i=0; while [ $i -lt {count} ]; do {server.inject} < {message.name} || exit 1; i=$((i+1)); done"
         subprocess.run(["/bin/sh", "-c", script], check=True, user=USER, cwd="/", timeout=300)
         return figures(server, before, delivered(count), count)
@@ -138,20 +142,89 @@ def inject(count: int) -> Callable[[Server], Figures]:
     return run
 
 
-def memory(_server: Server) -> Figures:
+def memory(server: Server) -> Figures:
     """PSS in MiB, idle and with 200 connections."""
     time.sleep(12)  # warm workers that nobody needs have gone by then
-    idle = proportional_memory(processes_of(_server.leaders()))
-    connections = [socket.create_connection(("127.0.0.1", _server.port), 10) for _ in range(200)]
+    idle = proportional_memory(processes_of(server.leaders()))
+    connections = [socket.create_connection(("127.0.0.1", server.port), 10) for _ in range(200)]
     for connection in connections:
         connection.settimeout(20)
         connection.recv(200)
     time.sleep(1)
-    full = proportional_memory(processes_of(_server.leaders()))
+    full = proportional_memory(processes_of(server.leaders()))
     for connection in connections:
         connection.close()
     return {"idle_mib": idle, "with_200_mib": full}
 
+
+def backlog(count: int) -> Callable[[Server], Figures]:
+    """Messages for a host where nobody listens; what they cost, and what a fresh local message takes meanwhile."""
+
+    def run(server: Server) -> Figures:
+        fresh_maildir()
+        empty = _latency(server)
+        begin = time.time()
+        for part in range(0, count, 5000):
+            source(server, "user@dead.test", min(5000, count - part), 20, 1024)
+        accepted = time.time() - begin
+        during = statistics.median(_latency(server) for _ in range(5))
+        memory = proportional_memory([pid for pid in processes_of(server.leaders()) if _name(pid) in QUEUE_MANAGERS])
+        server.stop()
+        begin = time.time()
+        server.start()
+        return {
+            "per_s": count / accepted, "fresh_empty_ms": empty * 1000, "fresh_full_ms": during * 1000,
+            "manager_mib": memory, "restart_s": time.time() - begin, "fresh_restarted_ms": _latency(server) * 1000,
+        }  # fmt: skip
+
+    return run
+
+
+def _latency(server: Server) -> float:
+    # Seconds from a message's first byte to its place in the Maildir.
+    new = maildir() / "new"
+    before, begin = len(os.listdir(new)), time.time()
+    source(server, RECIPIENT, 1, 1, 1024)
+    deadline = begin + 120
+    while len(os.listdir(new)) == before:
+        if time.time() > deadline:
+            raise RuntimeError("a fresh message did not arrive within 120 seconds")
+        time.sleep(0.002)
+    return time.time() - begin
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
+def calls(count: int) -> Callable[[Server], Figures]:
+    """System calls a message of all processes of a server, counted by strace, which slows them down."""
+
+    def run(server: Server) -> Figures:
+        fresh_maildir()
+        source(server, RECIPIENT, 20, 1, 4096)
+        delivered(20)
+        with tempfile.NamedTemporaryFile() as counts:
+            pids = [word for pid in processes_of(server.leaders()) for word in ("-p", str(pid))]
+            strace = subprocess.Popen(["strace", "-f", "-c", "-q", "-o", counts.name, *pids], stderr=subprocess.DEVNULL)
+            try:
+                time.sleep(2)
+                source(server, RECIPIENT, count, 10, 4096)
+                delivered(count + 20)
+                time.sleep(1)
+            finally:
+                strace.send_signal(signal.SIGINT)
+                strace.wait(30)
+            lines = [line.split() for line in Path(counts.name).read_text().splitlines() if line.endswith("total")]
+        return {"calls": int(lines[-1][3 if len(lines[-1]) > 4 else 2]) / count}
+
+    return run
+
+
+QUEUE_MANAGERS = ("qmail-send", "qmgr")
 
 WORKLOADS: dict[str, Callable[[Server], Figures]] = {
     "smtp-1": smtp(1, 1000),
@@ -162,5 +235,10 @@ WORKLOADS: dict[str, Callable[[Server], Figures]] = {
     "fanout": fanout(1000),
     "large-4": smtp(4, 60, size=10 * 2**20),
     "inject": inject(100),
+    "calls": calls(300),
     "memory": memory,
+    "backlog": backlog(20_000),
+    "backlog-100k": backlog(100_000),
 }
+ONCE = ("memory", "backlog", "backlog-100k")  # not to be repeated: they leave the server changed, or take long
+SLOW = ("backlog-100k",)  # only where it is asked for
