@@ -89,7 +89,8 @@ class Ward:
             self._empty |= {os.fsencode(self.host.users[0].home.name) + b"/.qmail-box-" + tag}
 
     def _left(self) -> list[Path]:
-        return [path for place in self._places[: len(system_driver.KINDS)] for path in _files(place)]
+        places = self._places[: len(system_driver.KINDS)]
+        return [path for place in places if place.name != "spare" for path in _files(place)]
 
     def _is_over(self) -> bool:
         return self.host.services["send"].poll() is not None or not self._left()

@@ -51,6 +51,10 @@ class Mail:
             elif mark and re.match(rb"u\d+\0p\d+\0F[^\0]", text):
                 self.todo["message", int(mark[1])] = text
 
+    def add(self, number: int, mess: bytes, todo: bytes) -> None:
+        """One that was not recorded."""
+        self.mess["message", number], self.todo["message", number] = mess, todo
+
     def envelope(self, name: Name) -> queuefile.Envelope:
         """Sender and recipients."""
         kind, number = name
@@ -123,12 +127,15 @@ class State:
         self.copies[text, to] += times
 
     def _box(self, path: bytes, text: bytes) -> None:
+        """What a delivery that was not reported has left in an mbox stays there, behind whole messages or alone."""
         for piece in FROM.split(text):
             _from, _, rest = piece.partition(b"\n")
-            # Cut off just before its last byte a message is whole: the next delivery adds the empty line. What a
-            # delivery that was not reported has left stays in parts: no reader's file is ever cut.
-            whole = next((part for part in (rest.removesuffix(b"\n"), rest) if self._delivery(path, part)), None)
-            self.pieces += whole is None and piece != b""
+            mark = MARK.search(rest)
+            mess = self.mail.mess.get(("message", int(mark[1])), b"") if mark else b""
+            end = rest.find(mess) + len(mess) if mess and mess in rest else 0
+            # Cut off just before its last byte a message is whole: the next delivery adds the empty line.
+            whole = bool(end) and self._delivery(path, rest[:end])
+            self.pieces += piece != b"" and not (whole and rest[end:] in (b"", b"\n"))
 
     def _fresh(self, number: int) -> None:
         text = self.files[b"todo"][number]

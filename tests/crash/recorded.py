@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from crash import recording, system_driver
+from crash import recording, system_driver, work_mailbox
 from crash.disk import Disk, Tree, snapshot
 from crash.exploring import explore
 from crash.judge import Mail, Name, State
@@ -23,6 +23,7 @@ from qmail.formats.bounce import DOUBLE
 ANSWER = re.compile(rb"R\0\0\0.0 (\d+)", re.DOTALL)
 TAKEN = re.compile(rb"250 taken message-(\d+) (.*)\r\n")
 GIVEN_UP = re.compile(rb"given up (\d+)\n")
+REPORTED = re.compile(rb"reported (\d+)\n")
 FAILED = re.compile(rb"/queue/bounce/(\d+)$")
 
 
@@ -63,6 +64,8 @@ class Account:
                     self._acknowledged.add(self._mail.by_qp[int(answer[1])])
                 elif taken := TAKEN.match(data):
                     self._taken.update((("message", int(taken[1])), one) for one in taken[2].split())
+                elif reported := REPORTED.match(data):
+                    self._acknowledged.add(("message", int(reported[1])))
                 elif given_up := GIVEN_UP.match(data):
                     self._acknowledged.discard(("message", int(given_up[1])))
             case Opened(path):
@@ -91,7 +94,9 @@ class Record:
             before = recording.on_small_disk(place / "image", self.top, *driver, "prepare")
         else:
             self.top.mkdir()
-        system_driver.prepare(self.top)
+        host = system_driver.prepare(self.top)
+        if how.before:
+            how.before(host)
         if how.apart:
             before = recording.on_two_disks(self.top / "home/queue" / how.apart)
         places = system_driver.places(self.top)
@@ -107,7 +112,23 @@ class Record:
     @cached_property
     def mail(self) -> Mail:
         """The messages of it."""
-        return Mail(self.events)
+        mail = Mail(self.events)
+        if self.part == "mailbox":
+            for number in work_mailbox.NUMBERS:
+                mail.add(number, work_mailbox.message(number), work_mailbox.envelope(number))
+        return mail
+
+    def with_more(self, moment: Moment) -> Moment:
+        """The same; where deliveries were recorded alone, with messages in the queue that are to be delivered next."""
+        if self.part != "mailbox":
+            return moment
+        tree, names = dict(moment.tree), set(moment.promised.acknowledged)
+        for number in work_mailbox.NEXT:
+            tree[b"home/queue/mess/%d/%d" % (number % 23, number)] = work_mailbox.message(number)
+            for kind in (b"intd", b"todo"):
+                tree[b"home/queue/%b/%d" % (kind, number)] = work_mailbox.envelope(number)
+            names.add(("message", number))
+        return Moment(moment.how, tree, Promised(frozenset(names), moment.promised.taken))
 
     def disk(self, model: Model = STRICT) -> Disk:
         """The disk before anything happened."""

@@ -10,7 +10,7 @@ import ast
 from pathlib import Path
 
 from crash.disk import Disk
-from crash.models import Name
+from crash.models import Name, Size
 from crash.recording import Event, Synced, SyncedAll, SyncedDirectory
 
 # The calls in src/qmail: (module, function) to the purposes of what is synced there.
@@ -71,11 +71,11 @@ MISSED_IN = {
     **{f"finish: name in {kind}": "apart" for kind in NAMES},
     "start: name in todo": "killed",
     **{f"start: name in {kind}": "killed_ending" for kind in NAMES if kind != "info"},
-    "Maildir: message": "at_once",
-    "Maildir: name in new": "at_once",
-    "Maildir: everything": "wide",
-    "mbox: message": "bounces",
-    "mbox: name": "bounces",
+    "Maildir: message": "maildir",
+    "Maildir: name in new": "maildir",
+    "Maildir: everything": "maildir",
+    "mbox: message": "new_box",
+    "mbox: name": "new_box",
 }
 NOT_MISSED = {
     "accept: part of a large message", "marks", "start: name in info", "leftovers: name in info",
@@ -140,7 +140,8 @@ class Purposes:
                     )
                 if kind:
                     return "marks" if data else f"{_stage(disk, path)}: {kind}"
-                return "mbox: message" if b"/Mailbox" in path else "Maildir: message"
+                cut = any(isinstance(one, Size) and one.inode == disk.inode(path) for one in disk.pending)
+                return f"mbox: {'cut back' if cut else 'message'}" if b"/Mailbox" in path else "Maildir: message"
             case SyncedAll(_, by):
                 if by not in (b"qmail-queued", b"qmail-send"):
                     return "Maildir: everything"

@@ -127,6 +127,16 @@ def accept(host: Host, *messages: bytes) -> None:
         talk.close()
 
 
+def say_numbers(numbers: list[str]) -> None:
+    """For whoever wants to know whether a number was used again."""
+    say(f"{len(set(numbers))} numbers for {len(numbers)} messages")
+
+
+def say(line: str) -> None:
+    """One line in the recording, and on standard output."""
+    os.write(1, line.encode() + b"\n")
+
+
 if __name__ == "__main__":
     from crash.workloads import WORKLOADS
 
