@@ -69,7 +69,30 @@ def generated() -> dict[str, str]:
     """Those that are made from tables."""
     import limits
 
-    return {CONTROL: control(), LIMITS: limits.page()}
+    return {CONTROL: control(), LIMITS: limits.page(), OVERVIEW: overview()}
+
+
+def overview() -> str:
+    """The page that names everything, from the folders of the programs and the pages beside it."""
+    from qmail.formats import manpage
+    from qmail.services.catalogue import programs
+
+    folders: dict[str, list[str]] = {}
+    for name, module in sorted(programs().items()):
+        path = source(module)
+        line = f"- `{name}({section(name, path)})`: {manpage.Manual(text(path)).purpose}."
+        folders.setdefault(path.parent.name, []).append(line)
+    parts = [OVERVIEW_INTRODUCTION]
+    for folder in (*FOLDERS, *sorted(folders.keys() - set(FOLDERS))):
+        what = (
+            "One command for people."
+            if folder == "services"
+            else text(TOP / "src/qmail/programs" / folder / "__init__.py")
+        )
+        parts.append("\n".join([f"## {what.rstrip('.')}", "", *folders[folder]]))
+    written = [manpage.title(path.read_text()) for path in sorted(REFERENCE.glob("*.md")) if path.name != "README.md"]
+    pages = [f"- `{name}({at})`: {purpose}." for name, at, purpose in written if (name, at) != ("qmail", 7)]
+    return "\n\n".join([*parts, "\n".join(["## Files, protocols, and the rest", "", *sorted(pages)])]) + "\n"
 
 
 def control() -> str:
@@ -113,7 +136,38 @@ def index() -> str:
 
 
 SECTIONS = {1: "what people run", 5: "files and protocols", 7: "about all of it", 8: "what runs by itself"}
-CONTROL, LIMITS = "qmail-control.md", "qmail-limits.md"
+CONTROL, LIMITS, OVERVIEW = "qmail-control.md", "qmail-limits.md", "qmail.md"
+FOLDERS = (
+    "inject",
+    "receive",
+    "queue",
+    "deliver",
+    "commands",
+    "retrieve",
+    "lists",
+    "administer",
+    "services",
+    "ucspi",
+    "daemontools",
+)
+OVERVIEW_INTRODUCTION = """\
+# qmail(7): the whole system on one page
+
+A mail server made of small programs, each with one task and, where it matters, a user of its own, joined by pipes,
+sockets, environment variables, and a queue on disk. A message that was accepted once is delivered, or its sender told.
+
+    network -> tcpserver -> qmail-smtpd --> qmail-queued -> queue/ -> qmail-send
+     person -> qmail-inject ------------'
+
+    qmail-send -> qmail-lspawn -> qmail-local  -> Maildir, mbox, program, forward
+               -> qmail-rspawn -> qmail-remote -> other hosts
+
+Who wants to control his own mail begins with dot-qmail(5); who runs a host, with qmail-control(5), qmail-setup(8),
+qmail-doctor(8), qmail-qread(8) and the log, qmail-log(5); who writes a program that sends mail, with qmail-inject(1)
+or sendmail(1); who knows qmail, with docs/differences.md. Every program tells its manual when it is given `--help`
+alone.
+
+This page is made by `make man` from the manuals themselves."""
 CONTROL_INTRODUCTION = """\
 # qmail-control(5): the files that say how this host does mail
 

@@ -64,7 +64,8 @@ class Compiled:
 _SEND, _SMTPD, _QMTPD = b"qmail-send", b"qmail-smtpd", b"qmail-qmtpd"
 _INJECT, _REMOTE = b"qmail-inject", b"qmail-remote"
 _SERVERS = (_SMTPD, _QMTPD)
-_COMPLETING = (_INJECT, b"dot-forward")
+_COMPLETING = (_INJECT, b"dot-forward", b"newaliases", b"newinclude")
+_BOUNCING = (_SEND, b"maildirserial")
 
 TABLE: tuple[Line | Lines | Compiled, ...] = (
     Lines(
@@ -72,10 +73,10 @@ TABLE: tuple[Line | Lines | Compiled, ...] = (
         "Envelope senders that are refused: `user@host`, or `@host` for everybody there.",
     ),
     Line(
-        b"bouncefrom", [_SEND], b"MAILER-DAEMON", b"Bounce user name is %b.",
+        b"bouncefrom", _BOUNCING, b"MAILER-DAEMON", b"Bounce user name is %b.",
         "The user that bounces come from, in their From field.",
     ),
-    Line(b"bouncehost", [_SEND], ME, b"Bounce host name is %b.", "The host that bounces come from."),
+    Line(b"bouncehost", _BOUNCING, ME, b"Bounce host name is %b.", "The host that bounces come from."),
     Line(
         b"concurrencylocal", [_SEND], b"10", b"Local concurrency is %b.",
         "How many local deliveries run at once; 0 holds local mail.", number=True,
@@ -97,11 +98,11 @@ TABLE: tuple[Line | Lines | Compiled, ...] = (
         "The host of addresses without one. QMAILDEFAULTHOST overrides it.",
     ),
     Line(
-        b"doublebouncehost", [_SEND], ME, b"2B recipient host: %b.",
+        b"doublebouncehost", _BOUNCING, ME, b"2B recipient host: %b.",
         "The host of the one who gets bounces that bounce.",
     ),
     Line(
-        b"doublebounceto", [_SEND], b"postmaster", b"2B recipient user: %b.",
+        b"doublebounceto", _BOUNCING, b"postmaster", b"2B recipient user: %b.",
         "The user who gets bounces that bounce.",
     ),
     Line(
