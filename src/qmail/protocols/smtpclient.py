@@ -6,7 +6,9 @@ over and its report stands in `report`: qmail-remote(8)'s records, each ended by
     r   recipient accepted      h   refused for good      s   refused for now     (in order, with the reply)
     K   message accepted        D   failed for good       Z   failed for now      (one, the last)
 
-Where the server announces PIPELINING (RFC 2920), MAIL, RCPT and DATA go out in one write.
+Where the server announces PIPELINING (RFC 2920), MAIL, RCPT and DATA go out in one write. Where it offers
+STARTTLS (RFC 3207) and that is wanted, the stage HANDSHAKE comes: whoever drives the conversation puts TLS in front
+of the connection and says `secured`, or `insecure`.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
     from qmail.protocols.replyreader import Reply
 
 # Stages: what is being waited for.
-GREETING, HELLO, ENVELOPE, MESSAGE, VERDICT, OVER = range(6)
+GREETING, HELLO, STARTTLS, HANDSHAKE, ENVELOPE, MESSAGE, VERDICT, OVER = range(8)
 
 # No such command, or none in this form: a server from before EHLO.
 UNKNOWN = (500, 501, 502, 504)
@@ -31,11 +33,14 @@ DOT = b".\r\n"
 class Conversation:
     """One connection, with one transaction after the other.
 
-    `partner`: how reports name the server; `hello`: our own name; `extended`: say EHLO.
+    `partner`: how reports name the server; `hello`: our own name; `extended`: say EHLO. `tls`: take it where it is
+    offered; `must`: send nothing without it.
     """
 
-    def __init__(self, partner: bytes, hello: bytes, *, extended: bool) -> None:
+    def __init__(self, partner: bytes, hello: bytes, *, extended: bool, tls: bool = False, must: bool = False) -> None:
         self.partner, self._hello, self._extended = partner, hello, extended
+        self._tls, self._must = tls, must
+        self.is_secured = False
         self.stage = GREETING
         self.report = b""
         self.extensions: frozenset[bytes] = frozenset()
@@ -77,6 +82,24 @@ class Conversation:
                 self._output = (b"EHLO " if self._extended else b"HELO ") + self._hello + b"\r\n"
         elif self.stage == HELLO:
             self._heard_hello(reply)
+        elif self.stage == STARTTLS:
+            if reply.code == 220:
+                self.stage = HANDSHAKE
+            elif self._must:
+                self._fail(b"ZConnected to ", b" but it refused to begin TLS", reply)
+            else:
+                self._envelope()
+
+    def secured(self) -> None:
+        """TLS stands in front of the connection; what the server said before it counts no more."""
+        self.is_secured, self.extensions = True, frozenset()
+        self.stage = HELLO
+        self._output = b"EHLO " + self._hello + b"\r\n"
+
+    def insecure(self) -> None:
+        """TLS could not be had. Without it this connection is of no use; another one may go without, unless it must."""
+        self.again = not self._must
+        self._end(b"ZConnected to " + self.partner + b" but TLS could not be agreed on. (#4.7.5)\n")
 
     def sending_last(self) -> None:
         """The last bytes of the message, with the final dot, are about to be written: the server may take it now."""
@@ -102,7 +125,14 @@ class Conversation:
         else:
             if self._extended:
                 self.extensions = extensions(reply.text)
-            self._envelope()
+            if self.is_secured or not self._tls:
+                self._envelope()
+            elif b"STARTTLS" in self.extensions:
+                self.stage, self._output = STARTTLS, b"STARTTLS\r\n"
+            elif self._must:
+                self._fail(b"ZConnected to ", b" but it does not offer TLS, which mail to it must have", reply)
+            else:
+                self._envelope()
 
     def _envelope(self) -> None:
         self.stage = ENVELOPE

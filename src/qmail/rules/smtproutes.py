@@ -12,6 +12,9 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import TypeVar
+
+    T = TypeVar("T")
 
 SMTP = 25
 
@@ -37,14 +40,20 @@ def table(lines: Iterable[bytes]) -> dict[bytes, bytes]:
 
 def route(routes: Mapping[bytes, bytes], host: bytes) -> Route:
     """Where to send what is for `host`."""
-    if not routes:
-        return Route(host)
+    found = longest(routes, host)
+    return _relay(found) if found else Route(host)
+
+
+def longest(values: Mapping[bytes, T], host: bytes) -> T | None:
+    """What stands beside the longest name that fits: `host`, its ends that begin with a dot, the empty name."""
+    if not values:
+        return None
     name = host.lower()
     at = 0
-    while (found := routes.get(name[at:])) is None and at < len(name):
+    while (found := values.get(name[at:])) is None and at < len(name):
         dot = name.find(b".", at + 1)
         at = len(name) if dot < 0 else dot
-    return _relay(found) if found else Route(host)
+    return found
 
 
 def _relay(text: bytes) -> Route:

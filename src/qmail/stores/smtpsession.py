@@ -6,12 +6,14 @@ import os
 import time
 
 from qmail.protocols import replyreader, smtpclient
+from qmail.rules import tlspolicy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from qmail.host.connect import Connection
+    from qmail.host.tlsclient import Secured
 
 CHUNK = 65536
 PARTIAL_LINE = b"DSMTP cannot transfer messages with partial final lines. (#5.6.2)\n"
@@ -21,12 +23,28 @@ UNREADABLE = b"ZUnable to read message. (#4.3.0)\n"
 class Session:
     """What follows a connection: transactions, then `close`.
 
-    `seconds`: within which each reply must be whole.
+    `seconds`: within which each reply must be whole. `policy`: of TLS (rules.tlspolicy); `name`: the server's;
+    `trusted`: a file of certificates that sign others, beside those of the system.
     """
 
-    def __init__(self, connection: Connection, partner: bytes, hello: bytes, seconds: int, *, extended: bool) -> None:
-        self._connection, self._seconds = connection, max(seconds, 1)
-        self._conversation = smtpclient.Conversation(partner, hello, extended=extended)
+    def __init__(
+        self,
+        connection: Connection,
+        partner: bytes,
+        hello: bytes,
+        seconds: int,
+        *,
+        extended: bool,
+        policy: int = tlspolicy.NONE,
+        name: bytes = b"",
+        trusted: bytes = b"",
+    ) -> None:
+        self._connection: Connection | Secured = connection
+        self._plain, self._seconds = connection, max(seconds, 1)
+        self._policy, self._name, self._trusted = policy, name, trusted
+        self._conversation = smtpclient.Conversation(
+            partner, hello, extended=extended, tls=policy > tlspolicy.NONE, must=policy >= tlspolicy.ENCRYPT
+        )
         self._replies = replyreader.Reader()
 
     def fileno(self) -> int:
@@ -52,17 +70,26 @@ class Session:
         """Must the last transaction be tried anew, on a fresh connection, since this one was worn out?"""
         return self._conversation.again
 
+    def satisfies(self, policy: int) -> bool:
+        """May mail under this policy go by this session?"""
+        secured = self._conversation.is_secured
+        if policy == tlspolicy.NONE:
+            return not secured
+        return policy == tlspolicy.MAY or (secured and self._policy >= policy)
+
     def transact(self, sender: bytes, recipients: Sequence[bytes], message: int, size: int | None) -> None:
         """Carry one transaction to its end. The message is a file of `size` bytes, or (None) whatever can be read."""
-        talk, connection = self._conversation, self._connection
+        talk = self._conversation
         talk.begin(sender, recipients)
         try:
             while talk.stage != smtpclient.OVER:
                 if output := talk.take():
-                    connection.send(output)
+                    self._connection.send(output)
                 talk.heard(self._reply())
                 if talk.stage == smtpclient.MESSAGE:
                     self._send(message, size)
+                elif talk.stage == smtpclient.HANDSHAKE:
+                    self._secure()
         except (OSError, replyreader.Broken):
             if talk.stage != smtpclient.OVER:
                 talk.dropped()
@@ -75,6 +102,23 @@ class Session:
         except OSError:
             pass
         self._connection.close()
+
+    def _secure(self) -> None:
+        """Put TLS in front of the connection."""
+        if not self._replies.idle:
+            # Said before the keys were agreed on, and to be taken for what was said behind them: by nobody knows whom.
+            raise replyreader.Broken("words behind the answer to STARTTLS")
+        from qmail.host.tlsclient import Secured
+
+        try:
+            trusted = self._trusted if self._policy == tlspolicy.VERIFY else None
+            secured = Secured(self._plain, self._name, trusted)
+            secured.shake_hands(self._seconds)
+        except OSError:
+            self._conversation.insecure()
+            return
+        self._connection = secured
+        self._conversation.secured()
 
     def _reply(self) -> replyreader.Reply:
         reply = self._replies.next()

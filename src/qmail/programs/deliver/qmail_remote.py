@@ -24,9 +24,13 @@ says so. A reply may have 256 KiB, and timeoutremote seconds for all of it.
 After a connection that is lost behind the final dot, the message may arrive
 twice, and the report says so.
 
+A warm process greets with EHLO, pipelines, and takes TLS where it is offered;
+control/tlspolicy says to whom mail must not go without it. Run as a program,
+qmail-remote says HELO, as it always has.
+
 Environment: DNSCACHEIP names servers to ask instead of qmail-dns.
-Files: control/: me, helohost, smtproutes, timeoutconnect, timeoutremote;
-queue/lock/tcpto.
+Files: control/: me, helohost, smtproutes, timeoutconnect, timeoutremote,
+tlspolicy, tlstrust.pem; queue/lock/tcpto.
 Runs as: qmailr.
 Faces: the servers of other hosts.
 Exit codes: 0 always.
@@ -39,7 +43,7 @@ import os
 from qmail.formats import address
 from qmail.formats.verdict import Ending
 from qmail.host import connect, fds, interfaces
-from qmail.rules import mx, smtproutes
+from qmail.rules import mx, smtproutes, tlspolicy
 from qmail.stores import home, names
 from qmail.stores.control import Control
 from qmail.stores.smtpsession import Session
@@ -98,7 +102,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
 class Settings:
     """What the control files say. Raises Failure."""
 
-    FILES = (b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote")
+    FILES = (b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote", b"tlspolicy")
 
     def __init__(self, where: Home) -> None:
         if not os.path.isdir(where.path):
@@ -109,6 +113,7 @@ class Settings:
             self.timeout_connect = min(control.number(b"timeoutconnect", 60), LONGEST_TIMEOUT)
             hello = control.line_or_me(b"helohost")
             self.routes = smtproutes.table(control.lines(b"smtproutes") or ())
+            self.policies = tlspolicy.table(control.lines(b"tlspolicy") or ())
         except Ending:
             raise Failure(NO_CONTROL) from None
         if hello is None:
@@ -163,7 +168,8 @@ class Remote:
                     raise Failure(BROKEN_ADDRESS)
             sender, recipients = _written(sender), [_written(each) for each in recipients]
             route = self._settings.route(host)
-            session = self._kept_for(route)
+            policy = tlspolicy.policy(self._settings.policies, host) if self._extended else tlspolicy.NONE
+            session = self._kept_for(route, policy)
             if slow and (session is None or (size or 0) > LARGE):
                 slow()
             if session is not None:
@@ -172,7 +178,12 @@ class Remote:
                 session.transact(sender, recipients, message, size)
             if session is None or session.again:
                 self.leave()
-                session = self._connected(self._settings, route)
+                session = self._connected(self._settings, route, policy)
+                session.transact(sender, recipients, message, size)
+            if session.again:
+                # TLS was offered, and could not be had.
+                session.close()
+                session = self._connected(self._settings, route, tlspolicy.NONE)
                 session.transact(sender, recipients, message, size)
         except Failure as failure:
             return failure.record + b"\0"
@@ -204,13 +215,13 @@ class Remote:
             self._stamps, self._settings = stamps, None
             self.leave()
 
-    def _kept_for(self, route: smtproutes.Route) -> Session | None:
+    def _kept_for(self, route: smtproutes.Route, policy: int) -> Session | None:
         if self._kept is None:
             return None
         before, session = self._kept
-        return session if session.reusable and before.key == route.key else None
+        return session if session.reusable and before.key == route.key and session.satisfies(policy) else None
 
-    def _connected(self, settings: Settings, route: smtproutes.Route) -> Session:
+    def _connected(self, settings: Settings, route: smtproutes.Route, policy: int) -> Session:
         """A session with the best server that answers. Raises Failure or OSError."""
         for exchanger in self._exchangers(route):
             addresses = [each for each in exchanger.addresses if not self._timeouts.is_shunned(each)]
@@ -221,7 +232,11 @@ class Remote:
             if attempt.connection is not None:
                 self._timeouts.connected(attempt.address)
                 partner = connect.text(attempt.address)
-                return Session(attempt.connection, partner, settings.hello, settings.timeout, extended=self._extended)
+                return Session(
+                    attempt.connection, partner, settings.hello, settings.timeout,
+                    extended=self._extended, policy=policy, name=exchanger.name.strip(b"[]").rstrip(b"."),
+                    trusted=self._home.file(b"control/tlstrust.pem"),
+                )  # fmt: skip
         raise Failure(NO_CONNECTION)
 
     def _exchangers(self, route: smtproutes.Route) -> list[Exchanger]:

@@ -1,0 +1,207 @@
+"""qmail-remote's warm process and TLS: real servers with OpenSSL, honest and hostile ones, on loopback."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripted import Peer
+from sender import Sender
+
+LIMIT = 20  # seconds for anything
+EHLO = b"250-mx\r\n250-PIPELINING\r\n250 STARTTLS\r\n"
+INNER = b"250-mx\r\n250 PIPELINING\r\n"
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate for mx.example and 127.0.0.1 that nobody has signed but itself, with its key."""
+    place = tmp_path_factory.mktemp("tls")
+    names = "subjectAltName=DNS:mx.example,IP:127.0.0.1"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mx.example",
+         "-addext", names, "-keyout", place / "key", "-out", place / "certificate"],
+        check=True, capture_output=True, timeout=LIMIT,
+    )  # fmt: skip
+    (place / "both").write_bytes((place / "certificate").read_bytes() + (place / "key").read_bytes())
+    return place / "both"
+
+
+class Server:
+    """An SMTP server with STARTTLS, one connection after the other. `got`: what each said, in TLS or before it.
+
+    `behind`: what it adds to its answer to STARTTLS. `breaks`: it hangs up instead of shaking hands.
+    """
+
+    def __init__(self, certificate: Path, *, behind: bytes = b"", breaks: bool = False, version: str = "") -> None:
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate)
+        if version:
+            self.context.maximum_version = self.context.minimum_version = ssl.TLSVersion[version]
+        self.behind, self.breaks = behind, breaks
+        self.got: list[tuple[str, bytes]] = []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                peer, _ = self.listener.accept()
+            except OSError:
+                return
+            peer.settimeout(LIMIT)
+            try:
+                self._talk(peer)
+            except (OSError, ValueError):
+                pass
+            finally:
+                peer.close()
+
+    def _talk(self, peer: socket.socket) -> None:
+        peer.sendall(b"220 mx\r\n")
+        how, offered = "plain", EHLO
+        lines = peer.makefile("rb")
+        while line := lines.readline():
+            word = line[:4].upper()
+            self.got.append((how, line))
+            if word == b"STAR":
+                peer.sendall(b"220 go ahead\r\n" + self.behind)
+                if self.breaks:
+                    return
+                peer = self.context.wrap_socket(peer, server_side=True)
+                lines, offered = peer.makefile("rb"), INNER
+                how = str(peer.version())
+            elif word == b"EHLO":
+                peer.sendall(offered)
+            elif word == b"DATA":
+                peer.sendall(b"354 go\r\n")
+                while lines.readline() != b".\r\n":
+                    pass
+                peer.sendall(b"250 queued\r\n")
+            elif word == b"QUIT":
+                return
+            else:
+                peer.sendall(b"250 ok\r\n")
+
+    def close(self) -> list[tuple[str, bytes]]:
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self.thread.join(LIMIT)
+        return self.got
+
+
+@pytest.fixture
+def sender(home: Path, certificate: Path) -> Iterator[Sender]:
+    (home / "control/me").write_text("client.example\n")
+    (home / "control/timeoutremote").write_text("10\n")
+    (home / "control/tlstrust.pem").write_bytes(certificate.read_bytes().partition(b"-----BEGIN PRIVATE")[0])
+    sender = Sender(home)
+    yield sender
+    if sender.process.poll() is None:
+        assert sender.end() == 0
+
+
+def deliver(sender: Sender, port: int, policy: str = "may", host: str = "far.example") -> bytes:
+    wanted = {"smtproutes": f":[127.0.0.1]:{port}\n", "tlspolicy": f"{host}:{policy}\n"}
+    files = {sender.home / "control" / name: text for name, text in wanted.items()}
+    changed = {path: text for path, text in files.items() if not path.exists() or path.read_text() != text}
+    if changed and any(path.exists() for path in files):
+        time.sleep(1.1)  # a warm process looks at its files once a second
+    for path, text in changed.items():
+        path.write_text(text)
+    sender.order((1, sender.message(1), b"s@a", b"r@" + host.encode()))
+    return sender.reports(1)[1]
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+def test_tls_is_taken_where_it_is_offered_whoever_signed_it(sender: Sender, certificate: Path, version: str) -> None:
+    server = Server(certificate, version=version)
+    assert deliver(sender, server.port).startswith(b"K127.0.0.1 accepted message.\n")
+    assert sender.end() == 0
+    got = server.close()
+    assert [line for how, line in got if how == "plain"] == [b"EHLO client.example\r\n", b"STARTTLS\r\n"]
+    assert {how for how, line in got if line.startswith((b"MAIL", b"RCPT", b"DATA"))} == {version.replace("_", ".")}
+
+
+def test_a_connection_in_tls_takes_more_than_one_message(sender: Sender, certificate: Path) -> None:
+    server = Server(certificate)
+    assert [deliver(sender, server.port)[:1] for _ in range(3)] == [b"K"] * 3
+    assert sender.end() == 0
+    got = server.close()
+    assert [line for _, line in got].count(b"STARTTLS\r\n") == 1
+    assert sum(line.startswith(b"MAIL") for _, line in got) == 3
+
+
+def test_where_the_handshake_fails_mail_goes_without_tls(sender: Sender, certificate: Path) -> None:
+    server = Server(certificate, breaks=True)
+    server.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    assert deliver(sender, server.port).startswith(b"K")
+    assert sender.end() == 0
+    assert {how for how, line in server.close() if line.startswith(b"MAIL")} == {"plain"}
+
+
+@pytest.mark.parametrize("policy", ["encrypt", "verify", "a-mistake"])
+def test_fault_041_mail_that_must_have_tls_waits_where_it_cannot(
+    sender: Sender, certificate: Path, policy: str
+) -> None:
+    server = Server(certificate, breaks=True)
+    assert deliver(sender, server.port, policy) == b"ZConnected to 127.0.0.1 but TLS could not be agreed on. (#4.7.5)\n"
+    assert not any(line.startswith(b"MAIL") for _, line in server.close())
+    with Peer([b"220 mx\r\n", "line", INNER, "line"]) as peer:
+        assert deliver(sender, peer.port, policy).startswith(b"ZConnected to 127.0.0.1 but it does not offer TLS")
+        assert sender.end() == 0
+    assert b"MAIL" not in peer.got[0]
+
+
+def test_a_certificate_for_the_servers_name_is_demanded_where_the_policy_says_so(
+    sender: Sender, certificate: Path, tmp_path: Path
+) -> None:
+    server = Server(certificate)
+    assert deliver(sender, server.port, "verify").startswith(b"K"), "127.0.0.1 is in the certificate"
+    other = tmp_path / "other"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+         "-keyout", other, "-out", tmp_path / "certificate"],
+        check=True, capture_output=True, timeout=LIMIT,
+    )  # fmt: skip
+    other.write_bytes(other.read_bytes() + (tmp_path / "certificate").read_bytes())
+    stranger = Server(other)
+    assert deliver(sender, stranger.port, "verify").startswith(b"ZConnected to 127.0.0.1 but TLS could not")
+    assert deliver(sender, stranger.port, "encrypt").startswith(b"K")
+    assert sender.end() == 0
+    server.close()
+    stranger.close()
+
+
+def test_mail_goes_without_tls_where_the_policy_says_so(sender: Sender, certificate: Path) -> None:
+    server = Server(certificate)
+    assert deliver(sender, server.port, "none").startswith(b"K")
+    assert deliver(sender, server.port, "encrypt").startswith(b"K"), "the plain connection that is kept is not used"
+    assert sender.end() == 0
+    assert [how == "plain" for how, line in server.close() if line.startswith(b"MAIL")] == [True, False]
+
+
+def test_fault_040_words_before_the_handshake_are_not_taken_for_words_behind_it(
+    sender: Sender, certificate: Path
+) -> None:
+    server = Server(certificate, behind=b"250-mx\r\n250 AUTH PLAIN\r\n")
+    assert deliver(sender, server.port).startswith(b"ZConnected to 127.0.0.1 but connection died.")
+    assert sender.end() == 0
+    assert [line for _, line in server.close()] == [b"EHLO client.example\r\n", b"STARTTLS\r\n"]
+
+
+def test_fault_044_a_handshake_that_stalls_ends(sender: Sender) -> None:
+    (sender.home / "control/timeoutremote").write_text("1\n")
+    with Peer([b"220 mx\r\n", "line", EHLO, "line", b"220 go\r\n"], [b"220 mx\r\n", "line", b"550 no\r\n"]) as peer:
+        assert deliver(sender, peer.port).startswith(b"ZConnected to 127.0.0.1 but my name was rejected.")
+        assert sender.end() == 0
+    assert len(peer.got) == 2
