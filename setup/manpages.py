@@ -108,7 +108,7 @@ def control() -> str:
             lines.append(f"One line. Default: {said}.")
         elif isinstance(file, controlfile.Lines):
             lines.append("Any number of lines.")
-        else:
+        elif isinstance(file, controlfile.Compiled):
             lines.append(f"Compiled from {file.source.decode()}.")
         lines.append("Read by " + ", ".join(each.decode() for each in file.used_by) + ".")
         parts.append("\n\n".join([lines[0], "\n".join(lines[1:])]))

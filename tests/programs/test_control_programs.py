@@ -73,10 +73,11 @@ def shown(home: Path, program: Run) -> dict[str, str]:
     return dict(part.rstrip("\n").split(": ", 1) for part in parts[1:])
 
 
-def test_showctl_tells_of_every_control_file(home: Path, program: Run) -> None:
+def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run) -> None:
     (home / "control/me").write_text("x.example\n")
     said = shown(home, program)
-    assert list(said) == [entry.name.decode() for entry in TABLE]
+    new = {"tlspolicy", "tlstrust.pem"}
+    assert list(said) == [entry.name.decode() for entry in TABLE if entry.name.decode() not in new]
     assert said["helohost"] == "(Default.) SMTP client HELO host name is x.example."
     assert said["concurrencylocal"] == "(Default.) Local concurrency is 10."
 
@@ -140,6 +141,15 @@ def test_showctl_compares_the_database_with_its_source(
             (home / "control" / name).write_text("")
             os.utime(home / "control" / name, (when, when))
     assert shown(home, program)["morercpthosts.cdb"].startswith(words)
+
+
+def test_showctl_speaks_of_files_that_c_qmail_lacks_where_they_are(home: Path, program: Run) -> None:
+    assert not {"tlspolicy", "tlstrust.pem"} & set(shown(home, program))
+    (home / "control/tlspolicy").write_text("example.com:verify\n")
+    (home / "control/tlstrust.pem").write_text("-----BEGIN")
+    found = shown(home, program)
+    assert found["tlspolicy"].strip() == "TLS policy: example.com:verify"
+    assert found["tlstrust.pem"].strip() == "These certificates are trusted, too."
 
 
 def test_the_table_names_every_control_file_that_is_read() -> None:

@@ -199,7 +199,7 @@ def test_fault_040_words_before_the_handshake_are_not_taken_for_words_behind_it(
     assert [line for _, line in server.close()] == [b"EHLO client.example\r\n", b"STARTTLS\r\n"]
 
 
-def test_fault_044_a_handshake_that_stalls_ends(sender: Sender) -> None:
+def test_a_handshake_that_stalls_ends(sender: Sender) -> None:
     (sender.home / "control/timeoutremote").write_text("1\n")
     with Peer([b"220 mx\r\n", "line", EHLO, "line", b"220 go\r\n"], [b"220 mx\r\n", "line", b"550 no\r\n"]) as peer:
         assert deliver(sender, peer.port).startswith(b"ZConnected to 127.0.0.1 but my name was rejected.")

@@ -40,16 +40,24 @@ class Lines:
     """A file of which each line counts, but empty ones and comments.
 
     `says`: a sentence for each line. `unset`: the sentence where there is no file. `told`: the same for a person,
-    where programs of old look for `unset`.
+    where programs of old look for `unset`. `new`: C qmail has no such file, and nothing is said where there is none.
     """
 
-    __slots__ = ("about", "name", "says", "told", "unset", "used_by")
+    __slots__ = ("about", "name", "new", "says", "told", "unset", "used_by")
 
     def __init__(
-        self, name: bytes, used_by: Iterable[bytes], says: bytes, unset: bytes, about: str, *, told: bytes = b""
+        self,
+        name: bytes,
+        used_by: Iterable[bytes],
+        says: bytes,
+        unset: bytes,
+        about: str,
+        *,
+        told: bytes = b"",
+        new: bool = False,
     ) -> None:
         self.name, self.used_by, self.says, self.unset, self.about = name, tuple(used_by), says, unset, about
-        self.told = told or unset
+        self.told, self.new = told or unset, new
 
 
 class Compiled:
@@ -61,13 +69,22 @@ class Compiled:
         self.name, self.used_by, self.source, self.about = name, tuple(used_by), source, about
 
 
+class Whole:
+    """A file that is no text of lines. `says`: what is said where there is one; C qmail has no such file."""
+
+    __slots__ = ("about", "name", "says", "used_by")
+
+    def __init__(self, name: bytes, used_by: Iterable[bytes], says: bytes, about: str) -> None:
+        self.name, self.used_by, self.says, self.about = name, tuple(used_by), says, about
+
+
 _SEND, _SMTPD, _QMTPD = b"qmail-send", b"qmail-smtpd", b"qmail-qmtpd"
 _INJECT, _REMOTE = b"qmail-inject", b"qmail-remote"
 _SERVERS = (_SMTPD, _QMTPD)
 _COMPLETING = (_INJECT, b"dot-forward", b"newaliases", b"newinclude")
 _BOUNCING = (_SEND, b"maildirserial")
 
-TABLE: tuple[Line | Lines | Compiled, ...] = (
+TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     Lines(
         b"badmailfrom", [_SMTPD], b"%b not accepted in MAIL FROM.", b"Any MAIL FROM is allowed.",
         "Envelope senders that are refused: `user@host`, or `@host` for everybody there.",
@@ -185,6 +202,17 @@ TABLE: tuple[Line | Lines | Compiled, ...] = (
     Line(
         b"timeoutsmtpd", [_SMTPD], b"1200", b"SMTP server data timeout is %b seconds.",
         "Seconds to wait for each new piece of data from a client.", number=True,
+    ),
+    Lines(
+        b"tlspolicy", [_REMOTE], b"TLS policy: %b", b"TLS is used where it is offered.",
+        "`domain:policy`: whether mail to a domain must go by TLS. `may`: where it is offered, which holds without a "
+        "line; `encrypt`: by TLS or not at all; `verify`: with a certificate for the exchanger's name, signed by one "
+        "that this system trusts or that stands in tlstrust.pem; `none`: without TLS. Names fit as in smtproutes.",
+        new=True,
+    ),
+    Whole(
+        b"tlstrust.pem", [_REMOTE], b"These certificates are trusted, too.",
+        "Certificates (PEM) that may have signed those of servers, beside the ones that the system trusts.",
     ),
     Lines(
         b"virtualdomains", [_SEND], b"Virtual domain: %b", b"No virtual domains.",

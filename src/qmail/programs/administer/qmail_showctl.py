@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats.controlfile import ME, TABLE, Compiled, Line, Lines
+from qmail.formats.controlfile import ME, TABLE, Compiled, Line, Lines, Whole
 from qmail.formats.queuefile import SPLIT
 from qmail.formats.verdict import TEMPORARY, Temporary
 from qmail.host import program
@@ -53,7 +53,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     except Temporary:
         program.say(1, b"Oops! Trouble reading control/me.")
         return TEMPORARY
-    shown = [_one(entry, control, me) for entry in TABLE]
+    shown = [_one(entry, control, me) for entry in TABLE if entry.name in names or not _is_new(entry)]
     known = {entry.name for entry in TABLE}
     shown += [(name, UNKNOWN) for name in names if name not in known]
     program.say(1, b"".join([b"\n%b: %b\n" % (_plain(name), text) for name, text in shown]))
@@ -95,8 +95,15 @@ def _groups(place: home.Home) -> list[int]:
     return [place.account(b"qmaill")[1], place.account(b"qmailq")[1]]
 
 
-def _one(entry: Line | Lines | Compiled, control: Control, me: bytes | None) -> tuple[bytes, bytes]:
+def _is_new(entry: Line | Lines | Compiled | Whole) -> bool:
+    # Who reads our words by program expects the files of C qmail, and these alone.
+    return isinstance(entry, Whole) or (isinstance(entry, Lines) and entry.new)
+
+
+def _one(entry: Line | Lines | Compiled | Whole, control: Control, me: bytes | None) -> tuple[bytes, bytes]:
     try:
+        if isinstance(entry, Whole):
+            return entry.name, entry.says
         if isinstance(entry, Line):
             return entry.name, _line(entry, control, me)
         if isinstance(entry, Lines):
