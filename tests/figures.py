@@ -43,6 +43,7 @@ PROOFS = {
     "faults": "every call of a program fails once, or is its last one",
     "power cuts": "a real file system is shut down under load",
     "fuzzing": "parsers get what nobody foresaw",
+    "import": "every state of the disk while a queue is imported",
     "soak": "a loaded system whose processes are killed",
 }
 Value = str | int | float | Mapping[str, int] | None

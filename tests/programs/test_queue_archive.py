@@ -96,7 +96,9 @@ def taken(program: Run, queue: cqmail.Queue, archive: bytes, *words: str) -> sub
 
 
 def in_order(program: Run, queue: cqmail.Queue) -> bool:
-    return program("qmail-queue-check", env=env(queue.root.parent)).returncode == 0
+    done = program("qmail-queue-check", env=env(queue.root.parent))
+    assert done.returncode == 0, done.stdout
+    return True
 
 
 def test_a_whole_queue_moves(old: cqmail.Queue, new: cqmail.Queue, program: Run) -> None:
@@ -235,12 +237,12 @@ def test_what_is_no_archive_is_refused(new: cqmail.Queue, program: Run) -> None:
 # ---- an end in the middle
 
 
-CALLS = ("link,linkat", "rename", "syncfs,fsync", "unlink,unlinkat", "fchown", "write")
+CALLS = ("link,linkat", "rename", "syncfs,fsync", "unlink,unlinkat", "write")
 
 
 @pytest.mark.parametrize(
     ("calls", "first", "step"),
-    [(("link,linkat",), 6, 9), (("rename",), 2, 9), pytest.param(CALLS, 1, 2, marks=pytest.mark.prove)],
+    [(("link,linkat",), 6, 9), (("rename",), 2, 9), pytest.param(CALLS, 1, 3, marks=pytest.mark.prove)],
 )
 def test_an_import_that_was_killed_is_started_again_and_takes_nothing_in_twice(
     old: cqmail.Queue, tmp_path: Path, program: Run, calls: tuple[str, ...], first: int, step: int
@@ -256,7 +258,7 @@ def test_an_import_that_was_killed_is_started_again_and_takes_nothing_in_twice(
             )  # fmt: skip
             was_killed = killed.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
             assert was_killed or when > first, f"there is no {call}"
-            if when % 4 == 1:
+            if when % 2:
                 # Whoever looks at the queue first sees what happened, and can take it back.
                 program("qmail-queue-repair", env=env(queue.root.parent))
                 assert in_order(program, queue)

@@ -28,6 +28,7 @@ def queue(tmp_path: Path) -> cqmail.Queue:
     """The queue of a home of C qmail, with a message in each lawful state."""
     queue = cqmail.Queue(cqmail.make(tmp_path / "qmail"))
     queue.arriving(TEXT)
+    os.link(queue.path("mess", queue.arriving(TEXT)), queue.root / "pid/1.2.3")
     queue.intended(TEXT, b"a@b", [b"never@here.example"])
     queue.waiting(TEXT, b"a@b", [b"good1@here.example", b"good2@far.example"])
     queue.queued(TEXT, b"a@b", [b"Tgood3@here.example", b"Dgood@here.example"], [b"Tgood4@far.example"])
@@ -81,6 +82,10 @@ def regular(queue: cqmail.Queue, _number: int) -> None:
     (queue.root / "lock/trigger").write_text("")
 
 
+def doubled(queue: cqmail.Queue, number: int) -> None:
+    os.link(queue.path("mess", number), queue.path("mess", number + 23))
+
+
 def huge(queue: cqmail.Queue, number: int) -> None:
     queue.file("todo", number, b"u0\0p1\0Fa\0T")
     os.truncate(queue.path("todo", number), 1 << 30)
@@ -115,6 +120,7 @@ BROKEN: dict[str, tuple[Prepare, str, str]] = {
     "an odd letter": (waiting(lambda queue, n: queue.file("todo", n, b"Fa\0Xb\0")), "makes no", "intd mess todo"),
     "a huge address": (waiting(huge), "makes no sense", "intd mess todo"),
     "an empty info": (lambda queue, n: queue.file("info", n, b""), "names no sender", "info local mess remote"),
+    "a second name": (doubled, "is a second name", ""),
     "a lonely bounce": (lambda queue, n: queue.file("bounce", 99, b"<x@y>:\nno\n\n"), "nobody knows", "bounce"),
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ from soak.letters import LEFT, Book, Texts, Verdict, judge  # noqa: E402
 from soak.mailboxes import Mailboxes  # noqa: E402
 from soak.remains import age, orphans, waiting  # noqa: E402
 from soak.sink import Sink  # noqa: E402
-from soak.system import Process, System  # noqa: E402
+from soak.system import Process, System, send  # noqa: E402
 
 SECONDS = 600
 CLIENTS = 20
@@ -87,6 +87,7 @@ class Soak:
         self.warm: dict[int, Memory] = {}
         self.lived: list[tuple[Memory, Memory]] = []
         self.shown, self.queued = 0.0, 0
+        self.senders: set[int] = set()  # those that were there a while ago
 
     def run(self, logs: str | None) -> int:
         """Returns the exit code."""
@@ -136,6 +137,7 @@ class Soak:
         stop, crowded = threading.Event(), threading.Event()
         clients = [Client(number, self.system, self.book, self.texts, stop, crowded) for number in range(CLIENTS)]
         begin = now = time.monotonic()
+        self.shown = 0.0
         kill, full, free, hurry = begin + self.seconds * WARM, begin + FULL_EVERY / 2, 0.0, begin + 2
         quiet, warm = begin + self.seconds * (WARM + STORM), begin + self.seconds * (WARM + STORM + 0.1)
         while now < begin + self.seconds:
@@ -183,9 +185,11 @@ class Soak:
             disk.free()
 
     def _hurry(self) -> None:
-        """What svc -a does: what was put off is tried again."""
-        for process in self.system.by_name().get("qmail-send", []):
-            os.kill(process.pid, signal.SIGALRM)
+        """What svc -a does: what was put off is tried again. One that has just begun does not know the signal yet."""
+        senders = {process.pid: process for process in self.system.by_name().get("qmail-send", [])}
+        for pid in senders.keys() & self.senders:
+            send(senders[pid], signal.SIGALRM)
+        self.senders = set(senders)
 
     def _memory(self) -> dict[int, Memory]:
         return {process.pid: Memory(process) for process in self.system.processes()}

@@ -57,8 +57,18 @@ class Checked:
         for kind in KINDS:
             for directory in self._directories(kind):
                 self._look(kind, directory)
+        self._count_names()
         self.stale = [self.queue.root + b"/pid/" + name for name in os.listdir(self.queue.root + b"/pid")]
         self.stale = [path for path in self.stale if self._old(os.lstat(path))]
+
+    def _count_names(self) -> None:
+        """A message that has only begun to come in is called something in pid/ as well: that is no second name."""
+        messages = [files[b"mess"] for files in self.messages.values() if b"mess" in files]
+        names: dict[int, int] = {}
+        for message in messages:
+            names[message.inode] = names.get(message.inode, 0) + 1
+        for message in messages:
+            message.links = names[message.inode]
 
     def faults(self) -> list[Fault]:
         """What is wrong with messages, by number."""

@@ -125,8 +125,9 @@ class Readmission:
         directories = set()
         for one in batch:
             for kind, path, text, when in self._files(one):
-                directories.add(os.path.dirname(path))
                 self._write(kind, path, text, when, at_once)
+                if kind in STATE:  # the others get another name, and that is synced
+                    directories.add(os.path.dirname(path))
         self._sync(directories, at_once)
 
     def _files(self, one: Newcomer) -> list[tuple[bytes, bytes, bytes, int]]:
