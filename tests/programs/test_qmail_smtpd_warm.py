@@ -137,6 +137,7 @@ def test_what_the_server_itself_was_given_changes_nothing(place: Path, queued: o
     with Client(server) as client:
         client.say(b"MAIL FROM:<a@b>\r\nRCPT TO:<c@d.example>\r\nQUIT\r\n")
         client.hear(220, 250, 250, 221)
+    server.until(r"end \d+ status 0")
     assert numbers(server)[0] > PID_LIMIT
 
 
@@ -157,6 +158,7 @@ def test_a_replaced_program_is_run(place: Path, queued: object, start: Start) ->
         (place / "bin" / name).chmod(0o755)
     server = serve(start, place)
     whole(server)
+    server.until(r"end \d+ status 0")
     assert numbers(server)[-1] > PID_LIMIT
     queue = place / "bin/qmail-queue"
     os.rename(queue, place / "bin/real")

@@ -24,12 +24,12 @@ def kill(pid: int, number: int = signals.KILL) -> None:
         pass
 
 
-def reaped() -> list[int]:
-    """The pids of all children that have ended since the last call."""
-    pids = []
+def reaped() -> list[tuple[int, int]]:
+    """Pid and raw wait status of each child that has ended since the last call."""
+    ended = []
     try:
-        while pid := os.waitpid(-1, os.WNOHANG)[0]:
-            pids.append(pid)
+        while (child := os.waitpid(-1, os.WNOHANG))[0]:
+            ended.append(child)
     except ChildProcessError:
         pass
-    return pids
+    return ended

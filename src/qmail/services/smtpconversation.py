@@ -18,7 +18,29 @@ from qmail.stores import submission
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmail.services.smtpworker import Worker
+    from collections import deque
+    from typing import Protocol
+
+    from qmail.host.loop import Loop
+
+    class Surroundings(Protocol):
+        """What a conversation needs of the process that holds it."""
+
+        @property
+        def loop(self) -> Loop:
+            """Where its descriptor is watched."""
+
+        @property
+        def links(self) -> queuelinks.Links:
+            """The connections to qmail-queued."""
+
+        @property
+        def later(self) -> deque[Conversation]:
+            """Those who have sent more, for their next turns."""
+
+        def ended(self, conversation: Conversation, status: int) -> None:
+            """It is over; `status` is a raw wait status."""
+
 
 BLOCK = 65536  # bytes of one client a turn
 LONGEST = 86_400.0  # seconds for a message to come, as qmail-queue has it
@@ -34,12 +56,12 @@ class Conversation:
     """
 
     __slots__ = (
-        "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_message", "_muted", "_out", "_over",
-        "_session", "_timeout", "_turns", "_worker", "number",
+        "_around", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_message", "_muted",
+        "_out", "_over", "_session", "_timeout", "_turns", "number",
     )  # fmt: skip
 
-    def __init__(self, worker: Worker, descriptor: int, number: int, session: Session, timeout: int) -> None:
-        self._worker, self._descriptor, self.number, self._session = worker, descriptor, number, session
+    def __init__(self, around: Surroundings, descriptor: int, number: int, session: Session, timeout: int) -> None:
+        self._around, self._descriptor, self.number, self._session = around, descriptor, number, session
         self._timeout, self._turns, self._out = timeout, 0, b""
         self._busy = self._committed = self._muted = self._over = False
         self._message: queuelinks.Message | None = None
@@ -49,7 +71,7 @@ class Conversation:
 
     def greet(self) -> None:
         """Begin."""
-        self._worker.loop.watch(self._descriptor, self.ready)
+        self._around.loop.watch(self._descriptor, self.ready)
         self._write(self._session.greeting)
 
     def ready(self, events: int) -> None:
@@ -91,11 +113,11 @@ class Conversation:
     def close(self, status: int) -> None:
         """The session is over."""
         if self._descriptor >= 0:
-            self._worker.loop.forget(self._descriptor)
+            self._around.loop.forget(self._descriptor)
             os.close(self._descriptor)
             self._descriptor = -1
             self._give_up_message()
-            self._worker.ended(self, status)
+            self._around.ended(self, status)
 
     def _expire(self) -> None:
         if self._committed:
@@ -127,7 +149,7 @@ class Conversation:
         session = self._session
         if event == BEGIN:
             self._latest = clock.monotonic() + LONGEST
-            self._message = queuelinks.Message(self._worker.links, self._answered, self._room)
+            self._message = queuelinks.Message(self._around.links, self._answered, self._room)
             session.begin(int(clock.now()))
             self._message.write(session.content)
         elif event == CONTENT and self._message is not None:
@@ -153,7 +175,7 @@ class Conversation:
             self._write(self._session.replies())
         if not self._out and self._descriptor >= 0:
             self._busy = True
-            self._worker.later.append(self)
+            self._around.later.append(self)
 
     def _write(self, text: bytes) -> None:
         # What the client does not take now waits, and the client is not read from meanwhile.
@@ -169,14 +191,14 @@ class Conversation:
                 return
         if self._out:
             if not waited:
-                self._worker.loop.watch(self._descriptor, self.ready, WRITE)
+                self._around.loop.watch(self._descriptor, self.ready, WRITE)
             return
         if self._over:
             self.close(self._session.code << 8)
             return
         if waited:
             self._heard = True
-            self._worker.loop.watch(self._descriptor, self.ready)
+            self._around.loop.watch(self._descriptor, self.ready)
             if self._session.more:
                 self._take_turns()
 
@@ -205,15 +227,15 @@ class Conversation:
         # Level-triggered events of a client that is not to be read from would wake us again and again.
         self._muted = True
         if events & GONE:
-            self._worker.loop.forget(self._descriptor)
+            self._around.loop.forget(self._descriptor)
         else:
-            self._worker.loop.watch(self._descriptor, self.ready, 0)
+            self._around.loop.watch(self._descriptor, self.ready, 0)
 
     def _wake(self) -> None:
         self._busy = False
         if self._muted:
             self._muted = False
-            self._worker.loop.watch(self._descriptor, self.ready)
+            self._around.loop.watch(self._descriptor, self.ready)
 
     def _give_up_message(self) -> None:
         message, self._message = self._message, None

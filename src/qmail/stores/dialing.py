@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import _socket
 
-from qmail.formats.carriage import Removed
+from qmail.formats.carriage import Removed, visible
 from qmail.formats.tcpenviron import Connection
 from qmail.formats.tcpoptions import number
-from qmail.formats.verdict import Temporary
+from qmail.formats.verdict import SUCCESS, Temporary
 from qmail.host import clock, fds, sockets
 from qmail.host.program import line, say
 from qmail.host.reasons import reason
@@ -120,6 +120,14 @@ def fetch(
     except OSError:
         pass  # it hung up on us
     yield change.end()
+
+
+def show(host: bytes, port: bytes, argv0: bytes, environ: Mapping[bytes, bytes], question: bytes = b"") -> int:
+    """Print what a server says to a question, as a person can read it. The exit code: 0 whatever comes of it."""
+    fds.standard_open()
+    for piece in fetch(host, port, argv0, environ, question):
+        say(1, visible(piece))
+    return SUCCESS
 
 
 def patience(text: bytes) -> tuple[int, int]:

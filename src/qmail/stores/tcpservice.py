@@ -11,7 +11,7 @@ import os
 
 from qmail.formats import tcprules
 from qmail.formats.tcpenviron import Connection, environment, summary
-from qmail.host import clock, execute, signals, sockets
+from qmail.host import clock, execute, processes, signals, sockets
 from qmail.host.acceptor import Acceptor
 from qmail.host.logwriter import LogWriter
 from qmail.host.loop import Loop
@@ -201,13 +201,7 @@ class Service:
         self.ending = self.ending or signals.TERM in came
         if signals.CHLD not in came:
             return
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+        for pid, status in processes.reaped():
             told = self.warm.reaped(pid, status) if self.warm is not None else None
             if told is None:
                 self._ended(pid, status)

@@ -241,7 +241,7 @@ class _Scan:
 
     def reap(self) -> None:
         """Note which supervises have ended."""
-        for pid in processes.reaped():
+        for pid, _ in processes.reaped():
             for service in self.services.values():
                 for supervise in (service.main, service.log):
                     if supervise is not None and supervise.pid == pid:

@@ -34,7 +34,7 @@ import os
 
 from qmail.formats import report
 from qmail.formats.verdict import PERMANENT, Temporary
-from qmail.host import fds, signals
+from qmail.host import fds, processes, signals
 from qmail.host.clock import monotonic
 from qmail.host.loop import Loop
 from qmail.host.reasons import reason
@@ -232,11 +232,5 @@ class Spawner:
     def _signalled(self, _events: int) -> None:
         if signals.HUP in signals.arrived(self._signals):
             self._agents.dismiss()
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+        for pid, status in processes.reaped():
             self._agents.ended(pid, status)

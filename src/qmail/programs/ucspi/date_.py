@@ -20,16 +20,9 @@ Exit codes: 0 also where no connection was to be had; that is said on descriptor
 
 from __future__ import annotations
 
-from qmail.formats.carriage import visible
-from qmail.host import fds
-from qmail.host.program import say
 from qmail.stores import dialing
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
-    fds.standard_open()
-    host = argv[1] if len(argv) > 1 else b"0"
-    for piece in dialing.fetch(host, b"13", argv[0], environ):
-        say(1, visible(piece))
-    return 0
+    return dialing.show(argv[1] if len(argv) > 1 else b"0", b"13", argv[0], environ)

@@ -20,17 +20,11 @@ Exit codes: 0 also where no connection was to be had; that is said on descriptor
 
 from __future__ import annotations
 
-from qmail.formats.carriage import visible
-from qmail.host import fds
-from qmail.host.program import say
 from qmail.stores import dialing
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
-    fds.standard_open()
-    host = argv[1] if len(argv) > 1 else b"0"
-    user = argv[2] if len(argv) > 2 else b""
-    for piece in dialing.fetch(host, b"79", argv[0], environ, user + b"\n"):
-        say(1, visible(piece))
-    return 0
+    return dialing.show(
+        argv[1] if len(argv) > 1 else b"0", b"79", argv[0], environ, (argv[2] if len(argv) > 2 else b"") + b"\n"
+    )
