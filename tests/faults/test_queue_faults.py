@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, needs_root, wait_until
+from conftest import BIN, needs_root, start_queued, wait_until
 from faults.disks import free, read_only, small_disk
 from faults.refusing import refusing
 from journeys.conftest import Host, User, eventually
@@ -281,7 +281,8 @@ for _ in range(20):
 """
 
 
-def test_q07_a_hoard_a_flood_and_a_deaf_reader_keep_nobody_else_from_sending(home: Path, queued: Queued) -> None:
+def test_q07_a_hoard_a_flood_and_a_deaf_reader_keep_nobody_else_from_sending(home: Path) -> None:
+    queued = start_queued(home, "prlimit", "--nofile=1000")
     paths = [home / "qq/socket", *(home.parent / name for name in ("begun", "whole", "mine"))]
     for path, data in zip(
         paths[1:], (frame(b"B") + 2 * frame(b"M", b"x" * 40_000), message(b"flood\n"), message(b"mine\n")), strict=True
@@ -304,6 +305,8 @@ def test_q07_a_hoard_a_flood_and_a_deaf_reader_keep_nobody_else_from_sending(hom
     finally:
         for hoarder in hoarders:
             hoarder.communicate(b"\n", timeout=30)
+        queued.terminate()
+        queued.wait(30)
     texts = [text.partition(b"\n")[2] for name, text in files(home).items() if name.startswith("mess/")]
     assert texts.count(b"mine\n") == 20
 
