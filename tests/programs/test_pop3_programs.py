@@ -76,6 +76,7 @@ def served(*command: str | Path, cwd: Path, drop: bool = False) -> Iterator[int]
     try:
         yield listener.getsockname()[1]
     finally:
+        listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(20)
 
