@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -165,6 +166,65 @@ def test_deliver_of_dovecot_files_mail(host: Host, tmp_path: Path, name: str) ->
     send(host, "three", to="joe-broken@here.example")
     host.wait_for_log("send", "deferral: ")
     assert not ann.mail()
+
+
+LMTP = """
+protocols = lmtp
+base_dir = {place}/run
+state_dir = {place}/state
+log_path = {place}/log
+mail_location = maildir:~/Maildir
+default_login_user = nobody
+default_internal_user = nobody
+default_internal_group = nogroup
+ssl = no
+auth_mechanisms = plain
+recipient_delimiter = -
+passdb {{
+  driver = passwd-file
+  args = {place}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = {place}/users
+}}
+service lmtp {{
+  unix_listener {place}/lmtp {{
+    mode = 0666
+  }}
+}}
+service stats {{
+  unix_listener stats-writer {{
+    mode = 0666
+  }}
+}}
+"""
+
+
+@needs_root
+@needs("lmtp")
+def test_dovecot_takes_mail_by_lmtp(host: Host, tmp_path: Path) -> None:
+    joe, ann = host.user("joe"), host.user("ann")
+    place = Path(tempfile.mkdtemp(dir="/var/tmp"))  # a socket's path may have 107 bytes
+    place.chmod(0o755)
+    (place / "dovecot.conf").write_text(LMTP.format(place=place))
+    (place / "users").write_text(f"joe::{joe.uid}:{joe.gid}::{joe.home}::\n")
+    joe.file(".qmail", f"|lmtp {place}/lmtp joe\n")
+    joe.file(".qmail-gone", f"|lmtp {place}/lmtp nobody-here\n")
+    server = subprocess.Popen(["dovecot", "-F", "-c", place / "dovecot.conf"], stdin=subprocess.DEVNULL)
+    try:
+        eventually("dovecot's socket", (place / "lmtp").is_socket)
+        host.start()
+        send(host, "by lmtp")
+        (message,) = joe.wait_for_mail()
+        assert b"\nSubject: by lmtp\n" in message and b"Return-Path: <ann@here.example>\n" in message
+        send(host, "to nobody", to="joe-gone@here.example")
+        (bounce,) = ann.wait_for_mail()
+        assert b"550 5.1.1" in bounce
+    finally:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(place)
 
 
 # All of its own rules take it ten seconds to read.

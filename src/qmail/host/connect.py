@@ -40,7 +40,8 @@ class Connection:
         self._slow: Callable[[], None] | None = None
         socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_RCVTIMEO, self._limit)
         socket.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, self._limit)
-        socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
+        if socket.family != _socket.AF_UNIX:
+            socket.setsockopt(_socket.IPPROTO_TCP, _socket.TCP_NODELAY, 1)
 
     def tell_when_slow(self, slow: Callable[[], None]) -> None:
         """Call `slow` once, when something has not come within a moment."""
@@ -119,6 +120,18 @@ def connect(addresses: Iterable[bytes], port: int, seconds: int, patience: int) 
             attempt.connection = Connection(connected, patience)
             break
     return attempt
+
+
+def local(path: bytes, seconds: int) -> Connection:
+    """Connect to the stream socket at `path`; `seconds`: the time limit of this and each later call. Raises OSError."""
+    socket = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC)
+    try:
+        connection = Connection(socket, seconds)
+        socket.connect(path)
+    except OSError:
+        socket.close()
+        raise
+    return connection
 
 
 def _start(

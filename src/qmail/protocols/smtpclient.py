@@ -34,12 +34,21 @@ class Conversation:
     """One connection, with one transaction after the other.
 
     `partner`: how reports name the server; `hello`: our own name; `extended`: say EHLO. `tls`: take it where it is
-    offered; `must`: send nothing without it.
+    offered; `must`: send nothing without it. `local`: it is LMTP (RFC 2033), and for one recipient.
     """
 
-    def __init__(self, partner: bytes, hello: bytes, *, extended: bool, tls: bool = False, must: bool = False) -> None:
+    def __init__(
+        self,
+        partner: bytes,
+        hello: bytes,
+        *,
+        extended: bool,
+        tls: bool = False,
+        must: bool = False,
+        local: bool = False,
+    ) -> None:
         self.partner, self._hello, self._extended = partner, hello, extended
-        self._tls, self._must = tls, must
+        self._tls, self._must, self._local = tls, must, local
         self.is_secured = False
         self.stage = GREETING
         self.report = b""
@@ -79,7 +88,7 @@ class Conversation:
                 self._fail(b"ZConnected to ", b" but greeting failed", reply)
             else:
                 self.stage = HELLO
-                self._output = (b"EHLO " if self._extended else b"HELO ") + self._hello + b"\r\n"
+                self._output = self._verb() + self._hello + b"\r\n"
         elif self.stage == HELLO:
             self._heard_hello(reply)
         elif self.stage == STARTTLS:
@@ -94,7 +103,7 @@ class Conversation:
         """TLS stands in front of the connection; what the server said before it counts no more."""
         self.is_secured, self.extensions = True, frozenset()
         self.stage = HELLO
-        self._output = b"EHLO " + self._hello + b"\r\n"
+        self._output = self._verb() + self._hello + b"\r\n"
 
     def insecure(self) -> None:
         """TLS could not be had. Without it this connection is of no use; another one may go without, unless it must."""
@@ -116,8 +125,11 @@ class Conversation:
         """The message cannot be sent to its end; `text` is the final record. The server must not get a dot now."""
         self._end(text)
 
+    def _verb(self) -> bytes:
+        return b"LHLO " if self._local else b"EHLO " if self._extended else b"HELO "
+
     def _heard_hello(self, reply: Reply) -> None:
-        if self._extended and reply.code in UNKNOWN:
+        if self._extended and not self._local and reply.code in UNKNOWN:
             self._extended = False
             self._output = b"HELO " + self._hello + b"\r\n"
         elif reply.code != 250:

@@ -24,7 +24,8 @@ class Session:
     """What follows a connection: transactions, then `close`.
 
     `seconds`: within which each reply must be whole. `policy`: of TLS (rules.tlspolicy); `name`: the server's;
-    `trusted`: a file of certificates that sign others, beside those of the system.
+    `trusted`: a file of certificates that sign others, beside those of the system. `local`: it is LMTP, and a last line
+    without an end gets one.
     """
 
     def __init__(
@@ -38,14 +39,21 @@ class Session:
         policy: int = tlspolicy.NONE,
         name: bytes = b"",
         trusted: bytes = b"",
+        local: bool = False,
     ) -> None:
         self._connection: Connection | Secured = connection
         self._plain, self._seconds = connection, max(seconds, 1)
         self._policy, self._name, self._trusted = policy, name, trusted
         self._conversation = smtpclient.Conversation(
-            partner, hello, extended=extended, tls=policy > tlspolicy.NONE, must=policy >= tlspolicy.ENCRYPT
+            partner,
+            hello,
+            extended=extended,
+            tls=policy > tlspolicy.NONE,
+            must=policy >= tlspolicy.ENCRYPT,
+            local=local,
         )
         self._replies = replyreader.Reader()
+        self._local = local
 
     def fileno(self) -> int:
         """The connection's descriptor, for polling."""
@@ -148,6 +156,8 @@ class Session:
         except _Unreadable:
             talk.abandoned(UNREADABLE)
             return
+        if self._local and block and not block.endswith((b"\n", b"\r")):
+            block += b"\n"
         if block and not block.endswith((b"\n", b"\r")):
             talk.abandoned(PARTIAL_LINE)
             return
