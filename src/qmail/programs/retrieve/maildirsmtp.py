@@ -37,13 +37,10 @@ Exit codes: 0 nothing is left; 100 usage; 111 something is left, or HOST cannot
 
 from __future__ import annotations
 
-from qmail.formats.verdict import Temporary, Usage
-from qmail.host import execute
-from qmail.host.reasons import reason
-from qmail.stores import home as homes
+from qmail.formats.verdict import Usage
+from qmail.stores import sendingon
 
 USAGE = b"maildirsmtp: usage: maildirsmtp dir prefix host helohost"
-LIFETIME = b"1209600"  # seconds
 PORT = b"25"
 
 
@@ -51,12 +48,5 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     if len(argv) < 5:
         raise Usage(USAGE)
-    home = homes.find(argv[0], environ)
-    path = environ.get(b"PATH", execute.DEFAULT_PATH) + b":" + home.file(b"bin")
-    sender = [home.program(b"maildirserial"), b"-b", b"-t", LIFETIME, b"--", argv[1], argv[2]]
-    connection = [b"tcpclient", b"-RHl0", b"--", argv[3], PORT]
-    client = [home.program(b"serialsmtp"), argv[2], argv[4]]
-    try:
-        execute.replace([*sender, *connection, *client], {**environ, b"PATH": path})
-    except OSError as error:
-        raise Temporary(b"unable to run " + sender[0] + b": " + reason(error)) from error
+    client = [b"serialsmtp", argv[2], argv[4]]
+    sendingon.become(argv[0], environ, (argv[1], argv[2]), (argv[3], PORT), client)
