@@ -1,10 +1,12 @@
 # The doors of this project. `make up` runs it, `make test` tests it; both work on a fresh machine.
 QMAIL_HOME ?= /var/qmail
 SOAK_SECONDS ?= 600
+# What proofs count, for `make promise`.
+PYQMAIL_FIGURES ?= $(CURDIR)/build/figures
 VENV := .venv
 TEST := $(VENV)/bin/python -m
 
-.PHONY: up test prove prove-all soak fuzz bin tools man setup install check packages deb lint bench clean
+.PHONY: up test prove prove-all soak promise fuzz bin tools man setup install check packages deb lint bench clean
 .NOTPARALLEL: # `make setup check` is one after the other
 
 up: bin
@@ -38,6 +40,8 @@ tools: bin
 test: tools
 	@$(TEST) pytest -m "not prove" -n 2
 
+prove prove-all soak: export PYQMAIL_FIGURES := $(PYQMAIL_FIGURES)
+
 prove: tools
 	@$(TEST) pytest -m prove -n 2 --dist loadgroup
 
@@ -47,6 +51,9 @@ prove-all: tools
 
 soak: bin
 	@$(VENV)/bin/python tests/soak/soak.py --seconds $(SOAK_SECONDS) $(if $(SOAK_SEED),--seed $(SOAK_SEED))
+
+promise: bin
+	@$(VENV)/bin/python setup/promise.py $(PYQMAIL_FIGURES)
 
 fuzz: tools
 	@sh setup/environment.sh $(VENV) setup/requirements.txt setup/requirements-test.txt setup/requirements-fuzz.txt
@@ -62,4 +69,4 @@ bench: bin
 	@$(VENV)/bin/python bench/compare.py --write
 
 clean:
-	rm -rf $(VENV) bin man
+	rm -rf $(VENV) bin man build/figures

@@ -56,6 +56,7 @@ def record(proof: str, **numbers: Value) -> None:
     if not path:
         return
     line = json.dumps({"proof": proof, **numbers}, default=dict) + "\n"
+    os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     # One write: lines of processes that append at the same time stand one after the other.
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     try:

@@ -55,7 +55,7 @@ class Imported:
     def __init__(self, top: Path, archive: bytes, output: Path, way: str) -> None:
         from qmail.stores.installation import create
 
-        self.top, self.archive = top, archive
+        self.top, self.archive, self.way = top, archive, way
         create(os.fsencode(top / "home"))
         self.queue = top / "home/queue"
         self.before = snapshot(top, self.queue)
@@ -127,9 +127,16 @@ def test_every_message_counts_whole_or_not_at_all(imported: Imported, tell: Call
     tell(f"import: {len(imported.events)} steps, {count['made']} states, {count['different']} of them different")
     assert count["different"] > 100
     figures.record(
-        "import", total=count["made"], run=count["different"], restarted=STARTED_AGAIN, lost=0, damaged=0,
+        "import",
+        model="strict",
+        workload=imported.way,
+        total=count["made"],
+        run=count["different"],
+        restarted=STARTED_AGAIN,
+        lost=0,
+        damaged=0,
         seconds=round(time.monotonic() - begin, 1),
-    )  # fmt: skip
+    )
 
 
 def test_without_any_one_sync_a_message_counts_in_part_or_is_lost_or_comes_twice(
