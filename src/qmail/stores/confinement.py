@@ -52,6 +52,11 @@ def acceptance(home: Home) -> Domain:
     )
 
 
+def logins(home: Home) -> Domain:
+    """qmail-authd: the file of passwords, and what hashes them."""
+    return Domain(reads=[home.file(b"users"), *_library(), *_SHARED], families=())
+
+
 def cleaning(home: Home) -> Domain:
     """qmail-clean: two pipes and the queue."""
     return Domain(reads=_library(), changes=_parts(home, b"pid", b"mess", b"intd", b"todo", b"spare"))

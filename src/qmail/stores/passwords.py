@@ -42,6 +42,7 @@ class PasswordFile:
 
     def __init__(self, home: Home) -> None:
         self.path = home.file(NAME)
+        self._home = home
         self._mark: tuple[int, ...] | None = None
         self._logins: dict[bytes, Login] = {}
         self._examples: list[Login] = []
@@ -130,6 +131,12 @@ class PasswordFile:
             raise Trouble(f"{os.fsdecode(self.path)} is larger than 64 MiB")
         return text
 
+    def _first_owner(self) -> tuple[int, int]:
+        # qmail-authd reads it, as qmailp; checkpwfile runs as root.
+        if os.geteuid() or self._home.single:
+            return os.geteuid(), os.getegid()
+        return self._home.account(b"qmailp")
+
     def _change(self, change: Callable[[bytes], bytes]) -> None:
         """Replace the file, which keeps its owner, while nobody else does."""
         try:
@@ -143,8 +150,9 @@ class PasswordFile:
                     owner, text = None, passwordfile.first(os.urandom(SEED))
 
                 def write(descriptor: int) -> None:
-                    if owner is not None and owner.st_uid != os.geteuid():
-                        os.fchown(descriptor, owner.st_uid, owner.st_gid)
+                    uid, gid = (owner.st_uid, owner.st_gid) if owner is not None else self._first_owner()
+                    if uid != os.geteuid():
+                        os.fchown(descriptor, uid, gid)
                     fds.write_all(descriptor, change(text))
 
                 durable.replace_with(self.path, self.path + b".tmp", write, 0o600)

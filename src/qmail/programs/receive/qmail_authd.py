@@ -1,0 +1,228 @@
+"""qmail-authd: says whether somebody who logs in is who it says.
+
+The server that talks to a client sees no file of passwords, and this program sees
+no mail.
+
+Usage: qmail-authd
+
+    exec setuidgid qmailp qmail-authd        # a run script
+
+Behaviour:
+Listens at qp/login, where qmail-smtpd asks. Clients log in by SCRAM-SHA-256,
+PLAIN or LOGIN with a name and a password of users/passwords (qmail password NAME
+sets one), which must belong to qmailp; it is read again when it has changed.
+
+A name that is unknown is answered as one with a wrong password is, after the same
+work. From the third failure on, the next attempts from that address wait, at most
+30 seconds; so do those for that account from addresses where it has not logged in
+before. Nobody is locked out. Of more than 20 that wait for one address, the rest
+is told to try again later. A second qmail-authd for the same home exits 111.
+
+Files: qp/login, qp/login.lock; users/passwords.
+Runs as: qmailp.
+Faces: what strangers say to log in; only root, qmaild and qmailp may ask.
+Exit codes: 100 usage; 111 another one runs, or the socket cannot be made.
+"""
+
+from __future__ import annotations
+
+import base64
+import gc
+import heapq
+import os
+import pwd
+import resource
+from functools import partial
+
+from qmail.formats.verdict import Temporary, Usage
+from qmail.host import fds, locks, program, sandbox, title
+from qmail.host.clock import monotonic
+from qmail.host.localsocket import PACKETS, Listener
+from qmail.host.loop import Loop
+from qmail.host.reasons import reason
+from qmail.protocols import login, sasl
+from qmail.rules.loginpace import Pace
+from qmail.stores import confinement, home
+from qmail.stores.passwords import PasswordFile, Trouble
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+USAGE = b"qmail-authd: usage: qmail-authd"
+SOCKET, LOCK = b"qp/login", b"qp/login.lock"
+MOST_CLIENTS = 1000
+MOST_WAITING = 20  # logins from one address that wait
+PATIENCE = 300.0  # seconds for a login
+NONCE = 18  # bytes of chance in a SCRAM exchange
+_OURS = ("root", "qmaild")
+
+
+def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
+    """Run as described above."""
+    if len(argv) > 1:
+        raise Usage(USAGE)
+    where = home.find(argv[0], environ)
+    try:
+        # Held until the end of the process.
+        if locks.take(where.file(LOCK)) is None:
+            raise Temporary(b"qmail-authd is already running")
+        listener = Listener(where.file(SOCKET), 0o666, PACKETS)
+    except OSError as error:
+        raise Temporary(b"unable to listen at " + where.file(SOCKET) + b": " + reason(error)) from error
+    title.show(b"qmail-authd")
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    service = Service(where, listener)
+    gc.freeze()
+    sandbox.enter(confinement.logins(where))
+    service.run()
+
+
+class Attempt:
+    """One client that logs in."""
+
+    __slots__ = ("address", "descriptor", "due", "exchange", "question")
+
+    def __init__(self, descriptor: int, due: float) -> None:
+        self.descriptor, self.due = descriptor, due
+        self.address = b""
+        self.exchange: sasl.Exchange | None = None
+        self.question: sasl.Step | None = None  # what waits until it may be looked at
+
+
+class Service:
+    """The loop: packets in, steps of the exchanges, and what has to wait."""
+
+    def __init__(self, where: home.Home, listener: Listener) -> None:
+        self._loop, self._listener = Loop(), listener
+        self._passwords, self._pace = PasswordFile(where), Pace()
+        self._may_ask = _may_ask(where)
+        self._attempts: dict[int, Attempt] = {}
+        self._waiting: list[tuple[float, int, Attempt]] = []  # when, and the order of coming
+        self._by_address: dict[bytes, int] = {}  # how many of these wait
+        self._count = 0
+        self._loop.watch(listener.fileno(), self._accept)
+
+    def run(self) -> NoReturn:
+        """For ever."""
+        while True:
+            now = monotonic()
+            while self._waiting and self._waiting[0][0] <= now:
+                _, _, attempt = heapq.heappop(self._waiting)
+                self._release(attempt)
+                if attempt.question is not None:
+                    self._look(attempt, attempt.question)
+            for attempt in [each for each in self._attempts.values() if each.due <= now]:
+                self._hang_up(attempt)
+            self._loop.round(min(max(self._waiting[0][0] - monotonic(), 0.0), 1.0) if self._waiting else 1.0)
+
+    def _accept(self, _events: int) -> None:
+        try:
+            peer = self._listener.accept()
+        except OSError:
+            return
+        if peer is None:
+            return
+        if peer.uid not in self._may_ask or len(self._attempts) >= MOST_CLIENTS:
+            fds.write_if_ready(peer.descriptor, login.TROUBLE)
+            os.close(peer.descriptor)
+            return
+        attempt = self._attempts[peer.descriptor] = Attempt(peer.descriptor, monotonic() + PATIENCE)
+        self._loop.watch(peer.descriptor, partial(self._read, attempt))
+
+    def _read(self, attempt: Attempt, _events: int) -> None:
+        try:
+            packet = os.read(attempt.descriptor, login.LONGEST + 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            packet = b""
+        if not packet or len(packet) > login.LONGEST or attempt.question is not None:
+            self._hang_up(attempt)
+            return
+        try:
+            self._step(attempt, self._heard(attempt, packet))
+        except login.Broken:
+            self._hang_up(attempt)
+
+    def _heard(self, attempt: Attempt, packet: bytes) -> sasl.Step:
+        if attempt.exchange is None:
+            attempt.address, mechanism, initial = login.parse_begin(packet)
+            attempt.exchange = sasl.Exchange(mechanism, base64.b64encode(os.urandom(NONCE)))
+            return attempt.exchange.begin(initial)
+        if packet[:1] != login.RESPONSE:
+            raise login.Broken("this answers nothing")
+        return attempt.exchange.heard(packet[1:])
+
+    def _step(self, attempt: Attempt, step: sasl.Step) -> None:
+        now = monotonic()
+        if isinstance(step, sasl.Challenge):
+            self._tell(attempt, login.CHALLENGE + step.text)
+        elif isinstance(step, sasl.Done):
+            self._pace.succeeded(step.name, attempt.address)
+            self._end(attempt, login.DONE + step.name)
+        elif isinstance(step, sasl.Failed):
+            if attempt.exchange is not None and attempt.exchange.name:
+                self._pace.failed(attempt.exchange.name, attempt.address, now)
+            self._end(attempt, login.MALFORMED if step.malformed else login.REFUSED)
+        elif wait := self._pace.wait(step.name, attempt.address, now):
+            self._put_off(attempt, step, now + wait)
+        else:
+            self._look(attempt, step)
+
+    def _put_off(self, attempt: Attempt, step: sasl.Step, when: float) -> None:
+        held = self._by_address.get(attempt.address, 0)
+        if held >= MOST_WAITING:
+            self._end(attempt, login.TROUBLE)
+            return
+        self._by_address[attempt.address] = held + 1
+        self._count += 1
+        attempt.question = step
+        heapq.heappush(self._waiting, (when, self._count, attempt))
+
+    def _release(self, attempt: Attempt) -> None:
+        held = self._by_address.pop(attempt.address) - 1
+        if held:
+            self._by_address[attempt.address] = held
+
+    def _look(self, attempt: Attempt, step: sasl.Step) -> None:
+        """Answer what the exchange asks."""
+        attempt.question, exchange = None, attempt.exchange
+        if exchange is None or attempt.descriptor < 0:
+            return
+        try:
+            if isinstance(step, sasl.Password):
+                step = exchange.decided(self._passwords.check(step.name, step.password) is not None)
+            elif isinstance(step, sasl.Wanted):
+                step = exchange.keyed(self._passwords.keys(step.name))
+        except Trouble as trouble:
+            fds.write_if_ready(2, program.line(b"qmail-authd: alert: " + str(trouble).encode()))
+            self._end(attempt, login.TROUBLE)
+            return
+        self._step(attempt, step)
+
+    def _end(self, attempt: Attempt, verdict: bytes) -> None:
+        self._tell(attempt, verdict)
+        self._hang_up(attempt)
+
+    def _tell(self, attempt: Attempt, packet: bytes) -> None:
+        if attempt.descriptor >= 0:
+            fds.write_if_ready(attempt.descriptor, packet)
+
+    def _hang_up(self, attempt: Attempt) -> None:
+        if attempt.descriptor >= 0:
+            self._loop.forget(attempt.descriptor)
+            os.close(attempt.descriptor)
+            del self._attempts[attempt.descriptor]
+            attempt.descriptor, attempt.question = -1, None
+
+
+def _may_ask(where: home.Home) -> frozenset[int]:
+    found = {where.account(b"qmailp")[0], os.geteuid()}
+    for name in _OURS:
+        try:
+            found.add(pwd.getpwnam(name).pw_uid)
+        except KeyError:
+            pass  # single-user mode
+    return frozenset(found)
