@@ -23,7 +23,8 @@ Line = Mapping[str, Value]
 ABOUT = ("proof", "model", "workload", "program", "error")  # what a line is about; all else was counted
 COLUMNS = {
     "model": "disk", "workload": "what happens", "program": "whose calls", "error": "what they return",
-    "total": "there are", "run": "different ones, looked at", "restarted": "started again", "accepted": "messages accepted",
+    "total": "there are", "run": "different ones, looked at", "restarted": "started again",
+    "accepted": "messages accepted",
     "kills": "processes killed", "full": "times a disk was full", "bad": "bad talks", "lost": "lost",
     "damaged": "damaged", "orphans": "orphans", "wrong": "to the wrong people", "duplicates": "twice", "left": "queued",
     "warm": "KiB when warm", "end": "KiB at the end", "seconds": "seconds",
