@@ -309,6 +309,30 @@ def test_imported_mail_is_delivered_once_and_its_failures_are_told(
         sending.close()
 
 
+def test_a_queue_of_ours_is_in_order_and_moves_with_its_failures_and_what_is_done(
+    new: cqmail.Queue, tmp_path: Path, program: Run
+) -> None:
+    first = Sending(fresh(tmp_path / "first").root.parent, control={"locals": "here.example\n"})
+    try:
+        first.start()
+        first.submit("good-told@here.example", ["perm@here.example", "good1@here.example", "temp1@here.example"])
+        first.submit("a@b", [f"temp{number}@far.example" for number in range(2, 5)])
+        first.wait("deferral: ", 4)
+        first.until("files", lambda: first.kinds().count("info") == 2)
+        assert first.stop() == 0
+        first.submit("a@b", ["good2@here.example"])
+    finally:
+        first.close()
+    queue = cqmail.Queue(first.home)
+    assert in_order(program, queue)
+    before = cqmail.picture(queue.root)
+    archive = export(program, queue)
+    assert cqmail.picture(queue.root) == before
+    assert taken(program, new, archive).returncode == 0
+    assert mail(new) == mail(queue)
+    assert {kind for known in mail(new).values() for kind, *_ in known} == {"info", "local", "remote", "bounce", "todo"}
+
+
 def test_a_message_is_shown(old: cqmail.Queue, program: Run) -> None:
     for path in [path for kind in ("todo", "info") for path in (old.root / kind).rglob("*") if path.is_file()]:
         number = path.name

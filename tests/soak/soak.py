@@ -37,7 +37,7 @@ WARM, STORM = 0.1, 0.6  # parts of the time: nothing is killed in the first, and
 KILL_EVERY = 1.0  # seconds, on average
 FULL_EVERY, FULL_FOR = 15.0, 2.5  # seconds
 CROWD = 2000  # messages in the queue, with which clients wait until there are fewer
-CALM = 60.0  # seconds for what is left after the last client
+CALM = 120.0  # seconds for what is left after the last client
 GROWN = 1024  # KiB that a process may have more at the end than when it was warm
 
 
@@ -101,7 +101,7 @@ class Soak:
         stopped = self.system.stop()
         age(self.system)
         self._start()
-        self._until(lambda: not orphans(self.system), 20, "going through the queue")
+        self._until(lambda: not orphans(self.system), 60, "going through the queue")
         stopped += self.system.stop()
         mailboxes.stop()
         verdict = judge(self.book, waiting(self.system), cast.FATES)

@@ -139,7 +139,7 @@ class System:
         with self.spawning:
             return pid in self.ours or (self._boot is not None and pid == self._boot.pid)
 
-    def stop(self, patience: float = 60.0) -> list[Process]:
+    def stop(self, patience: float = 100.0) -> list[Process]:
         """Everything, in order; what had to be killed is returned."""
         boot, self._boot = self._boot, None
         if boot is not None:
