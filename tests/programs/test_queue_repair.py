@@ -88,7 +88,7 @@ def doubled(queue: cqmail.Queue, number: int) -> None:
 
 def huge(queue: cqmail.Queue, number: int) -> None:
     queue.file("todo", number, b"u0\0p1\0Fa\0T")
-    os.truncate(queue.path("todo", number), 1 << 30)
+    os.truncate(queue.path("todo", number), (128 << 20) + 1)
 
 
 # What is done to a queued message (local T and D, remote T), what is said, and what is in bad/ afterwards.
