@@ -164,6 +164,7 @@ def people(run: Path, user: str) -> None:
 
 SERVICES = {
     "queued": "exec qmail-queued",
+    "rcptd": "exec qmail-rcptd",
     "send": "exec qmail-start ./Maildir/",
     "smtpd": "exec tcpserver -v -R -H -l {host} -x tcp.cdb -c 200 {address} {port} {run}/bin/qmail-smtpd",
 }

@@ -42,6 +42,7 @@ qmail-newu
 [ -f "$home/tcp.smtp" ] || echo :allow >"$home/tcp.smtp"
 tcprules "$home/tcp.smtp.cdb" "$home/tcp.smtp.tmp" <"$home/tcp.smtp"
 service queued qmail-queued
+service rcptd qmail-rcptd
 service send 'qmail-start ./Maildir/'
 service smtpd "tcpserver -vRH -l 0 -c 200 -x $home/tcp.smtp.cdb 0 $port $home/bin/qmail-smtpd"
 exec svscan --stop "$home/service"

@@ -78,10 +78,12 @@ def test_what_is_missing_alone_is_made(owner: Machine) -> None:
 def test_the_services_bring_mail_to_people(owner: Machine) -> None:
     owner.types_in_background("$(sed -n 's/^SV:123456:respawn://p' /etc/inittab) &")
     owner.listens()
-    for name in ("queued", "send", "smtpd"):
+    for name in ("queued", "send", "rcptd", "smtpd"):
         owner.waits_for(f"/var/qmail/bin/svstat /service/qmail-{name} | grep ' up '")
-    owner.waits_for("test -S /var/qmail/qq/socket")
+    owner.waits_for("test -S /var/qmail/qq/socket && test -S /var/qmail/qp/rcpt")
     assert owner.types("qmail doctor") == "nothing is wrong in /var/qmail\n"
+    words = "swaks --server 127.0.0.1 --from x@example.net --to nobody-here@mail.example.com"
+    assert "550 5.1.1 " in owner.types(words, code=24)
     for to in ("mary", "postmaster", "abuse"):
         owner.types(
             f"swaks --server 127.0.0.1 --from x@example.net --to {to}@mail.example.com --header 'Subject: to {to}'"
@@ -117,7 +119,7 @@ def test_unsetup_removes_what_setup_made_and_names_what_stays(owner: Machine, be
         "left: /var/qmail/alias/.qmail-mailer-daemon has been changed since",
         "left: /var/qmail/alias holds something else",
         "left: /var/qmail holds something else",
-        *(f"left: /var/log/qmail{name} holds something else" for name in ("", "/queued", "/send", "/smtpd")),
+        *(f"left: /var/log/qmail{name} holds something else" for name in ("", "/queued", "/send", "/rcptd", "/smtpd")),
     }
     owner.types("rm -rf /var/qmail /var/log/qmail /home/steve/Maildir /home/mary/Maildir")
     assert owner.types(LOOK, code=None) == before

@@ -9,12 +9,15 @@ from qmail.formats.address import quote
 from qmail.formats.received import Origin
 from qmail.protocols import replyreader, smtpclient, smtpdata, smtppath
 from qmail.protocols import smtpserver as smtp
+from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN, UNTOLD
+from qmail.protocols.smtpsite import Client, Site
 from qmail.rules.relay import Door
 
 GROUP = Group()
 ORIGIN = Origin(b"client.example.net", b"192.0.2.7", None, b"mx.example.org")
 TRACE = b"Received: from client.example.net"
 REPLY = re.compile(rb"(?:\d{3}-[ -~]*\r\n)*\d{3} [ -~]*\r\n")
+VERDICTS = (TAKEN, UNKNOWN, TROUBLE, UNTOLD)
 MOST_SAID = 6000  # bytes of a record of qmail-remote's
 
 
@@ -23,7 +26,7 @@ class Talk:
 
     def __init__(self, limit: int, relay: bytes | None) -> None:
         door = Door([b"example.org", b".example.net"], [b"bad@evil.example", b"@worse.example"])
-        self.session = smtp.Session(smtp.Site(b"mx.example.org", door, limit), smtp.Client(ORIGIN, relay))
+        self.session = smtp.Session(Site(b"mx.example.org", door, limit), Client(ORIGIN, relay))
         self.limit, self.relay = limit, relay
         self.fed = b""
         self.replies = [self.session.greeting]
@@ -58,6 +61,8 @@ class Talk:
             session.begin(0)
             self._message, self._begun = session.content, len(self.fed)
             assert session.recipients
+        elif event == smtp.ASK:
+            session.answered(VERDICTS[sum(session.asked) % len(VERDICTS)])
         elif event == smtp.ABANDON:
             self.abandoned += 1
         elif event in (smtp.CONTENT, smtp.COMMIT):

@@ -133,6 +133,13 @@ class Host:
         self.wait_for_log("send", "status: local")
         return self
 
+    def start_rcptd(self) -> None:
+        """qmail-rcptd, when it can be asked."""
+        who = ["setuidgid", "qmailp"] if os.geteuid() == 0 else ["env"]
+        self.run("rcptd", *who, f"{self.home}/bin/qmail-rcptd")
+        eventually("the socket of qmail-rcptd", lambda: _listens(self.home / "qp/rcpt"))
+        eventually("the socket of qmail-lspawn", lambda: _listens(self.home / "ql/homes"))
+
     def start_smtpd(self) -> None:
         """tcpserver and qmail-smtpd."""
         who = ["-u", str(pwd.getpwnam("qmaild").pw_uid), "-g", str(pwd.getpwnam("qmaild").pw_gid)]
@@ -147,7 +154,7 @@ class Host:
         """Start one service; its output is its log."""
         with open(self.home / f"{service}.log", "ab") as log:
             self.services[service] = subprocess.Popen(
-                [*self.around, f"{self.home}/bin/{program}", *arguments], env=self.environment | (environment or {}),
+                [*self.around, program if program == "env" else f"{self.home}/bin/{program}", *arguments], env=self.environment | (environment or {}),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
             )  # fmt: skip
 
@@ -189,9 +196,14 @@ class Host:
 
     def stop(self) -> None:
         """Everything, in the order of the path."""
-        for service in ("smtpd", "send", "queued"):
+        for service in ("smtpd", "rcptd", "send", "queued"):
             if service in self.services:
                 self.stop_service(service)
+
+
+def _listens(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        return probe.connect_ex(str(path)) == 0
 
 
 @pytest.fixture

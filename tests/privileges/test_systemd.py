@@ -20,7 +20,9 @@ from submitting import files
 
 UNITS = sorted((TOP / "setup/systemd").iterdir())
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
-USERS = {"qmail-queued": "qmailq", "qmail-send": None, "qmail-smtpd": "qmaild"}  # None: root, for qmail-lspawn
+USERS = {  # None: root, for qmail-lspawn
+    "qmail-queued": "qmailq", "qmail-send": None, "qmail-rcptd": "qmailp", "qmail-smtpd": "qmaild",
+}  # fmt: skip
 
 
 def read(path: Path) -> RawConfigParser:
@@ -45,7 +47,7 @@ def test_a_service_runs_our_program_as_the_right_user(path: Path) -> None:
         if word.startswith("/var/qmail/bin/"):
             assert word.removeprefix("/var/qmail/bin/") in programs()
     assert service.get("User") == USERS[path.stem]
-    if path.stem != "qmail-queued":
+    if path.stem in ("qmail-send", "qmail-smtpd"):
         assert "NoNewPrivileges" not in service, "a user's program may be setuid"
 
 

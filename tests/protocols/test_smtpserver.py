@@ -10,13 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmail.formats.received import Origin
+from qmail.protocols import recipients
 from qmail.protocols import smtpserver as smtp
 from qmail.protocols.smtpreply import reply_to
+from qmail.protocols.smtpsite import Client, Site, Unreadable
 from qmail.rules.relay import Door
 
 ORIGIN = Origin(b"client.example.net", b"192.0.2.7", None, b"mx.example.org")
 RECEIVED = b"Received: from client.example.net (192.0.2.7)\n  by mx.example.org with SMTP; 1 Jan 1970 00:00:00 -0000\n"
 MESSAGE = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@example.org>\r\nDATA\r\nSubject: x\r\n\r\nhello\r\n.\r\n"
+VERDICTS = {b"nobody": recipients.UNKNOWN, b"broken": recipients.TROUBLE, b"hidden": recipients.UNTOLD}
 
 
 class Seen:
@@ -44,7 +47,7 @@ def session(
     *, door: Door | None = None, limit: int = 0, relay: bytes | None = None, client_limit: int | None = None
 ) -> smtp.Session:
     door = door or Door([b"example.org"], [b"bad@evil.example"])
-    return smtp.Session(smtp.Site(b"mx.example.org", door, limit), smtp.Client(ORIGIN, relay, client_limit))
+    return smtp.Session(Site(b"mx.example.org", door, limit), Client(ORIGIN, relay, client_limit))
 
 
 def play(pieces: list[bytes], complaint: bytes = b"", **site: Any) -> Seen:
@@ -70,6 +73,8 @@ def play(pieces: list[bytes], complaint: bytes = b"", **site: Any) -> Seen:
                     seen.messages.append((message, one.sender, one.recipients))
                     one.accepted(7, 1000)
                 message = None
+        elif event == smtp.ASK:
+            one.answered(VERDICTS.get(one.asked.partition(b"@")[0], recipients.TAKEN))
         elif event == smtp.ABANDON:
             assert message is not None
             message = None
@@ -222,15 +227,16 @@ def test_the_queue_may_refuse_and_the_session_goes_on(complaint: bytes, reply: b
 def test_without_a_queue_there_is_no_data() -> None:
     one = session()
     one.receive(MESSAGE.partition(b"Subject")[0])
-    events = [one.turn() for _ in range(3)]
-    assert events == [smtp.TURN, smtp.TURN, smtp.BEGIN]
+    assert [one.turn(), one.turn()] == [smtp.TURN, smtp.ASK]
+    one.answered(recipients.TAKEN)
+    assert one.turn() == smtp.BEGIN
     one.refuse(b"451 no\r\n")
     assert one.turn() == smtp.WAIT and one.replies() == b"250 ok\r\n250 ok\r\n451 no\r\n"
 
 
 def test_an_unreadable_control_file_ends_the_session() -> None:
     def more(_name: bytes) -> bool:
-        raise smtp.Unreadable
+        raise Unreadable
 
     seen = talk(MESSAGE.replace(b"example.org", b"other.example") + b"QUIT\r\n", door=Door([b"x"], more=more))
     assert seen.replies.endswith(b"421 unable to read controls (#4.3.0)\r\n") and seen.code == 1
@@ -265,7 +271,9 @@ def test_fault_025_an_endless_command_takes_no_memory_and_gets_one_reply() -> No
 def test_fault_027_recipients_are_bounded() -> None:
     one, answers = session(), set()
     one.receive(b"MAIL FROM:<a@b>\r\n" + b"RCPT TO:<c@example.org>\r\n" * 100_000 + b"DATA\r\n")
-    while one.turn() == smtp.TURN:
+    while (event := one.turn()) in (smtp.TURN, smtp.ASK):
+        if event == smtp.ASK:
+            one.answered(recipients.TAKEN)
         answers.add(one.replies())
     assert answers == {b"250 ok\r\n", b"452 too many recipients (#4.5.3)\r\n"}
     assert 10_000 < len(one.recipients) < 100_000

@@ -9,7 +9,7 @@ import pytest
 
 from qmail.formats import cdb
 from qmail.formats.verdict import Temporary
-from qmail.protocols.smtpserver import Unreadable
+from qmail.protocols.smtpsite import Unreadable
 from qmail.stores import reception
 from qmail.stores.control import Control
 

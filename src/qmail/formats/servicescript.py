@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-NAMES = (b"queued", b"send", b"smtpd")
+NAMES = (b"queued", b"send", b"rcptd", b"smtpd")
 RULES = b"""# Who may connect, and send to other hosts. After a change, as root:
 #   tcprules /etc/tcp.smtp.cdb /etc/tcp.smtp.tmp < /etc/tcp.smtp
 127.:allow,RELAYCLIENT=""
@@ -12,6 +12,7 @@ RULES = b"""# Who may connect, and send to other hosts. After a change, as root:
 COMMANDS = {
     b"queued": b"# Takes messages into the queue, as qmailq.\nexec qmail-queued\n",
     b"send": b"# Delivers what is in the queue. A user without a .qmail has a Maildir.\nexec qmail-start ./Maildir/\n",
+    b"rcptd": b"# Says whether there is a recipient, before mail for him is taken.\nexec setuidgid qmailp qmail-rcptd\n",
     b"smtpd": b"""# SMTP from the network, as qmaild.
 LOCAL=`head -n 1 %b/control/me`
 exec tcpserver -v -R -H -l "$LOCAL" -x /etc/tcp.smtp.cdb -c 200 \\

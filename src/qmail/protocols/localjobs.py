@@ -4,6 +4,7 @@
         together:  B, jobs       plain deliveries to files; what is none comes back
         alone:     A, one job    with one more descriptor: where output goes
         job:       delivery number (2), size of the message in bytes (8), local, dash, ext, host, sender
+        look:      L, job        is there such an address? one job without a descriptor, a size and a sender
     worker to lspawn:    reports: delivery number (2), exit code of qmail-local (1; 255: give it to me alone), text
     lspawn to the zygote, with the worker's end of a pair:   serial (4), uid (4), gid (4), user, home
     zygote to lspawn, with a pidfd:                          serial (4)
@@ -23,7 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-TOGETHER, ALONE = b"B", b"A"
+TOGETHER, ALONE, LOOK = b"B", b"A", b"L"
 GIVE_BACK = 255
 
 _JOB = Struct(">HQ")

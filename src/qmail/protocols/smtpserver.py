@@ -4,6 +4,7 @@ Whoever drives a session writes `greeting`, then calls `turn` again and again an
 
     WAIT      write `replies()`, then `receive` what the client sends (b"" at its end)
     TURN      a command was answered, or a block of a message read; there may be more
+    ASK       is `asked` a recipient that there is? Say `answered`. What the client sent meanwhile waits.
     BEGIN     a message comes: answer with `begin`, or with `refuse`
     CONTENT   `content` holds a piece of the message
     COMMIT    `content` holds the last piece; put `sender` and `recipients` into the queue, then say `accepted`
@@ -18,52 +19,25 @@ received block, one command line and the recipients.
 from __future__ import annotations
 
 from qmail.formats import received
-from qmail.protocols import smtpdata, smtppath
+from qmail.protocols import recipients, smtpdata, smtppath
 from qmail.protocols import smtpreply as reply
+from qmail.protocols.smtpsite import Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from qmail.rules.relay import Door
+    from qmail.protocols.smtpsite import Client, Site
 
-WAIT, TURN, BEGIN, CONTENT, COMMIT, ABANDON, OVER = range(7)
+WAIT, TURN, ASK, BEGIN, CONTENT, COMMIT, ABANDON, OVER = range(8)
 
 LONGEST_LINE = 32768  # bytes of a command
 LARGEST_RECIPIENTS = 1 << 21  # bytes of all recipients of a message
 COST_OF_RECIPIENT = 64  # bytes that the memory of each takes besides its own
+MOST_UNKNOWN = 20  # recipients that a client may name in a session and that are unknown
 
 _HTTP = (b"get", b"post", b"put", b"head", b"options", b"connect", b"delete")
-
-
-class Unreadable(Exception):
-    """What is needed to decide cannot be read now; a Site's door may raise it."""
-
-
-class Site:
-    """What the control files say: the same for every session until they change.
-
-    `limit`: bytes of a message, 0 for no limit. `timeout`: seconds a client may keep us waiting.
-    """
-
-    __slots__ = ("door", "greeting", "limit", "timeout")
-
-    def __init__(self, greeting: bytes, door: Door, limit: int = 0, timeout: int = 1200) -> None:
-        self.greeting, self.door, self.limit, self.timeout = greeting, door, limit, timeout
-
-
-class Client:
-    """Who is at the other end, and what it may do: the variables that tcpserver has set (tcp-environ(5)).
-
-    `relay`: appended to each recipient, which then may be anywhere; None where rcpthosts counts.
-    `limit`: as that of a Site, which it replaces where it is not None.
-    """
-
-    __slots__ = ("limit", "origin", "relay")
-
-    def __init__(self, origin: received.Origin, relay: bytes | None = None, limit: int | None = None) -> None:
-        self.origin, self.relay, self.limit = origin, relay, limit
 
 
 class Session:
@@ -71,8 +45,8 @@ class Session:
 
     __slots__ = (
         "_at", "_barred", "_buffer", "_client", "_content", "_door", "_dropped", "_ended", "_greeted", "_limit",
-        "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "code", "content", "more", "recipients",
-        "sender",
+        "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "_strangers", "asked", "code", "content",
+        "more", "recipients", "sender",
     )  # fmt: skip
 
     def __init__(self, site: Site, client: Client) -> None:
@@ -84,7 +58,8 @@ class Session:
         self._seen_mail = self._barred = self._dropped = False
         self._content: smtpdata.Content | None = None
         self._stage, self.more = TURN, False
-        self.sender, self.content, self.code = b"", b"", 1
+        self._strangers = 0
+        self.sender, self.asked, self.content, self.code = b"", b"", b"", 1
         self.recipients: list[bytes] = []
         self._room = LARGEST_RECIPIENTS
 
@@ -152,6 +127,18 @@ class Session:
         self._say(text)
         self._stage = TURN
 
+    def answered(self, verdict: bytes) -> None:
+        """After ASK: one of protocols.recipients."""
+        self._stage = TURN
+        if verdict == recipients.UNKNOWN:
+            self._strangers += 1
+            self._say(reply.NO_MAILBOX)
+        elif verdict == recipients.TROUBLE:
+            self._say(reply.NO_LOOKUP)
+        else:
+            self.recipients.append(self.asked)
+            self._say(reply.OK)
+
     def _say(self, text: bytes) -> int:
         self._replies.append(text)
         return TURN
@@ -210,11 +197,14 @@ class Session:
             return self._say(reply.NO_GATEWAY)
         if path[1]:
             return self._say(reply.PARAMETER)
+        if self._strangers >= MOST_UNKNOWN and self._client.relay is None:
+            # A harvester learns no more. A message that has recipients may come: its sender repeats the others.
+            return self._say(reply.TOO_MANY_UNKNOWN) if self.recipients else self._end(reply.HARVESTING)
         self._room -= len(recipient) + COST_OF_RECIPIENT
         if self._room < 0:
             return self._say(reply.TOO_MANY)
-        self.recipients.append(recipient)
-        return self._say(reply.OK)
+        self.asked, self._stage = recipient, ASK
+        return ASK
 
     def _data(self, _argument: bytes, _verb: bytes) -> int:
         if not self._seen_mail:

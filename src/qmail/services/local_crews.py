@@ -67,7 +67,7 @@ class Crew:
 
 
 class Crews:
-    """Delivers for a spawner."""
+    """Delivers for a spawner. `births`: whoever makes workers, for others too."""
 
     def __init__(self, spawner: Spawner, programs: Programs) -> None:
         self._spawner, self._programs = spawner, programs
@@ -75,7 +75,7 @@ class Crews:
         self._crews: dict[tuple[int, int, bytes, bytes], Crew] = {}
         self._pending: set[Crew] = set()  # those for whom something waits
         self._workers: dict[int, Worker] = {}  # by serial
-        self._births = Births(spawner, self._started)
+        self.births = Births(spawner, self._started)
         self._looked = 0.0  # when it was last seen who waits for too long
 
     def deliver(self, delivery: Delivery) -> None:
@@ -84,7 +84,7 @@ class Crews:
         size = len(delivery.local) + len(delivery.host) + len(delivery.sender)
         if (
             who is None
-            or not self._births.possible
+            or not self.births.possible
             or size + 2 * len(delivery.local) > LONGEST
             or not self._launcher.is_own()
         ):
@@ -130,7 +130,7 @@ class Crews:
                     return
                 hired = self._hire(crew)
                 if hired is None:
-                    if self._births.possible and now - since < PATIENCE:
+                    if self.births.possible and now - since < PATIENCE:
                         return
                     if crew.waiting:
                         self._programs.deliver(crew.waiting.popleft()[1])
@@ -155,7 +155,7 @@ class Crews:
         # A new worker, or None where there can be none now.
         if len(self._workers) >= MOST_WORKERS and not self._make_room():
             return None
-        born = self._births.make(crew.who)
+        born = self.births.make(crew.who)
         if born is None:
             return None
         serial, link = born

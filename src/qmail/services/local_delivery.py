@@ -1,11 +1,14 @@
-"""qmail-lspawn with its company: workers that deliver, and a process that looks accounts up."""
+"""qmail-lspawn with its company: workers that deliver or look, and a process that looks accounts up."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from qmail.host import fds, title
 from qmail.programs.deliver import qmail_lspawn
 from qmail.services.local_crews import Crews
-from qmail.services.local_lookups import Lookups
+from qmail.services.local_homes import Homes
+from qmail.services.local_lookups import Lookup, Lookups
 from qmail.services.local_programs import Programs
 
 TYPE_CHECKING = False
@@ -25,14 +28,18 @@ class Company:
     """Whoever looks up and delivers for a spawner."""
 
     def __init__(self, spawner: Spawner) -> None:
+        self._spawner = spawner
         self._programs = Programs(spawner)
-        self._lookups = Lookups(spawner, self._programs)
+        self._lookups = Lookups(spawner)
         self._crews = Crews(spawner, self._programs)
+        self._homes = Homes(spawner, self._lookups, self._crews.births)
         title.show(b"qmail-lspawn", spawner.default)
 
     def look_up(self, delivery: Delivery) -> None:
         """Ask who answers for the delivery's local part."""
-        self._lookups.look_up(delivery)
+        found, failed = partial(self._spawner.found, delivery), partial(self._spawner.report, delivery)
+        alone = partial(self._programs.look_up, delivery)
+        self._lookups.look_up(Lookup(delivery.local, found, failed, alone))
 
     def deliver(self, delivery: Delivery) -> None:
         """Deliver as the user who answers."""
@@ -46,8 +53,10 @@ class Company:
         """Let waiting processes go."""
         self._lookups.forget()
         self._crews.dismiss()
+        self._homes.dismiss()
 
     def round(self) -> float | None:
         """Hand out what came in."""
         self._lookups.round()
-        return self._crews.round()
+        rests = [rest for rest in (self._crews.round(), self._homes.round()) if rest is not None]
+        return min(rests, default=None)

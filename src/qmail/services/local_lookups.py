@@ -17,9 +17,10 @@ from qmail.stores import home as homes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qmail.host.passing import Link
-    from qmail.programs.deliver.qmail_lspawn import Delivery, Spawner
-    from qmail.services.local_programs import Programs
+    from qmail.programs.deliver.qmail_lspawn import Spawner
 
 KNOWN_FOR = 1.0  # seconds that an answer is good for
 MOST_KNOWN = 1024
@@ -27,28 +28,46 @@ LONGEST = 16384  # bytes of a local part; a longer one goes to a program
 MOST_ASKED = 65536  # bytes of a packet of questions
 
 
+class Lookup:
+    """A local part, and who wants to know whose it is.
+
+    One of these is called: `found` with the account, `failed` with a report, `alone` where a program must be asked.
+    """
+
+    __slots__ = ("alone", "failed", "found", "local")
+
+    def __init__(
+        self,
+        local: bytes,
+        found: Callable[[Account], None],
+        failed: Callable[[bytes], None],
+        alone: Callable[[], None],
+    ) -> None:
+        self.local, self.found, self.failed, self.alone = local, found, failed, alone
+
+
 class Lookups:
     """Finds out who answers for a local part that users/cdb does not know."""
 
-    def __init__(self, spawner: Spawner, programs: Programs) -> None:
-        self._spawner, self._programs = spawner, programs
+    def __init__(self, spawner: Spawner) -> None:
+        self._spawner = spawner
         self._launcher = homes.Launcher(spawner.home, b"qmail-getpw")
         self._known: dict[bytes, tuple[float, Account]] = {}
-        self._waiting: deque[Delivery] = deque()
-        self._asked: dict[int, Delivery] = {}
+        self._waiting: deque[Lookup] = deque()
+        self._asked: list[Lookup] = []
         home = spawner.home
         self._link: Link | None = local_zygote.start(lambda link: local_zygote.looker(link, home))
         spawner.loop.watch(self._link.fileno(), self._answered)
 
-    def look_up(self, delivery: Delivery) -> None:
-        """Ask, and tell `Spawner.found`."""
-        until, account = self._known.get(delivery.local, (0.0, None))
+    def look_up(self, lookup: Lookup) -> None:
+        """Ask, now or in the next round."""
+        until, account = self._known.get(lookup.local, (0.0, None))
         if account is not None and until > monotonic():
-            self._spawner.found(delivery, account)
-        elif self._link is None or len(delivery.local) > LONGEST or not self._launcher.is_own():
-            self._programs.look_up(delivery)
+            lookup.found(account)
+        elif self._link is None or len(lookup.local) > LONGEST or not self._launcher.is_own():
+            lookup.alone()
         else:
-            self._waiting.append(delivery)
+            self._waiting.append(lookup)
 
     def forget(self) -> None:
         """What was known counts no more."""
@@ -60,9 +79,9 @@ class Lookups:
             return
         questions, size = [], 0
         while self._waiting and size < MOST_ASKED:
-            delivery = self._waiting.popleft()
-            self._asked[delivery.number] = delivery
-            questions.append(localjobs.question(delivery.number, delivery.local))
+            lookup = self._waiting.popleft()
+            questions.append(localjobs.question(len(self._asked), lookup.local))
+            self._asked.append(lookup)
             size += len(questions[-1])
         try:
             self._link.send(b"".join(questions), wait=False)
@@ -75,28 +94,24 @@ class Lookups:
             return
         try:
             answers = localjobs.parse_reports(link.receive_bare())
-            if (
-                not answers
-                or len(answers) != len(self._asked)
-                or {number for number, _, _ in answers} != self._asked.keys()
-            ):
+            if not answers or [number for number, _, _ in answers] != list(range(len(self._asked))):
                 raise localjobs.Broken("answers to other questions")
         except (OSError, localjobs.Broken):
             self._lost(link)
             return
-        for number, code, text in answers:
-            delivery = self._asked.pop(number)
+        asked, self._asked = self._asked, []
+        for lookup, (_, code, text) in zip(asked, answers, strict=True):
             if code:
-                self._spawner.report(delivery, report.local(code, b""))
+                lookup.failed(report.local(code, b""))
                 continue
             try:
                 found = account(text)
             except Bad:
-                self._spawner.report(delivery, report.BUG)
+                lookup.failed(report.BUG)
                 continue
             if found.user != b"alias":  # who is new must be seen at once, who is there may be remembered
-                self._remember(delivery.local, found)
-            self._spawner.found(delivery, found)
+                self._remember(lookup.local, found)
+            lookup.found(found)
 
     def _remember(self, local: bytes, found: Account) -> None:
         if len(self._known) >= MOST_KNOWN:
@@ -108,8 +123,8 @@ class Lookups:
         self._spawner.loop.forget(link.fileno())
         link.close()
         self._link = None
-        deliveries = [*self._asked.values(), *self._waiting]
+        lookups = [*self._asked, *self._waiting]
         self._asked.clear()
         self._waiting.clear()
-        for delivery in deliveries:
-            self._programs.look_up(delivery)
+        for lookup in lookups:
+            lookup.alone()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats.dotqmail import Instruction
-from qmail.formats.verdict import Ending, Temporary
+from qmail.formats.verdict import PERMANENT, TEMPORARY, Ending, Permanent, Temporary
 from qmail.host import passing, program, title
 from qmail.programs.deliver import qmail_local
 from qmail.programs.deliver.qmail_local import Address, Letter
@@ -57,6 +57,9 @@ class Worker:
             if not packet:
                 return 0
             jobs = localjobs.parse_jobs(packet)
+            if packet[:1] == localjobs.LOOK:
+                self._look(jobs[0])
+                continue
             self._open.update(job.number for job in jobs)
             self._show(jobs[0])
             if packet[:1] == localjobs.ALONE:
@@ -66,6 +69,18 @@ class Worker:
                 passing.close_all(descriptors)
             os.chdir("/")
             title.show(NAME, self._who.user, self._who.home)
+
+    def _look(self, job: localjobs.Job) -> None:
+        try:
+            userhome.enter(self._who.home)
+            userhome.answer(job.dash, job.ext, self._default)
+            code = 0
+        except Permanent:
+            code = PERMANENT
+        except Exception:
+            code = TEMPORARY
+        os.chdir("/")
+        self._link.send(localjobs.report(job.number, code, b""))
 
     def _alone(self, job: localjobs.Job, message: int, output: int) -> None:
         for source, target in ((message, 0), (output, 1), (output, 2)):

@@ -12,7 +12,7 @@ import os
 from qmail.host import clock, fds, program
 from qmail.host.loop import GONE, WRITE
 from qmail.protocols import smtpreply as reply
-from qmail.protocols.smtpserver import ABANDON, BEGIN, COMMIT, CONTENT, OVER, TURN, WAIT, Session
+from qmail.protocols.smtpserver import ABANDON, ASK, BEGIN, COMMIT, CONTENT, OVER, TURN, WAIT, Session
 from qmail.services import queuelinks
 from qmail.stores import submission
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from qmail.host.loop import Loop
+    from qmail.stores.asking import Asker
 
     class Surroundings(Protocol):
         """What a conversation needs of the process that holds it."""
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
         @property
         def links(self) -> queuelinks.Links:
             """The connections to qmail-queued."""
+
+        @property
+        def asker(self) -> Asker:
+            """Who knows which recipients there are."""
 
         @property
         def later(self) -> deque[Conversation]:
@@ -51,19 +56,20 @@ FAILED = 1 << 8  # raw wait status
 class Conversation:
     """One client: its descriptor, its session, and the message it is sending.
 
-    `_busy`: it is not to be read from, since a turn of it or an answer of the queue is to come.
+    `_busy`: it is not to be read from, since a turn of it, or an answer of the queue or on a recipient, is to come.
+    `_asking`: the answer on a recipient is to come.
     `_out`: what it has not taken of our replies. `_heard`: it has done something since the last look at it.
     """
 
     __slots__ = (
-        "_around", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_message", "_muted",
-        "_out", "_over", "_session", "_timeout", "_turns", "number",
+        "_around", "_asking", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_message",
+        "_muted", "_out", "_over", "_session", "_timeout", "_turns", "number",
     )  # fmt: skip
 
     def __init__(self, around: Surroundings, descriptor: int, number: int, session: Session, timeout: int) -> None:
         self._around, self._descriptor, self.number, self._session = around, descriptor, number, session
         self._timeout, self._turns, self._out = timeout, 0, b""
-        self._busy = self._committed = self._muted = self._over = False
+        self._asking = self._busy = self._committed = self._muted = self._over = False
         self._message: queuelinks.Message | None = None
         self._latest = math.inf  # when a message must have come
         self._deadline = clock.monotonic() + timeout
@@ -107,7 +113,7 @@ class Conversation:
         """To be called every second: end what has kept us waiting for too long, the client or the queue."""
         if self._heard:
             self._heard, self._deadline = False, min(now + self._timeout, self._latest)
-        elif now >= self._deadline:
+        elif now >= self._deadline and not self._asking:
             self._expire()
 
     def close(self, status: int) -> None:
@@ -147,7 +153,11 @@ class Conversation:
     def _event(self, event: int) -> bool:
         # What a command or a block leads to. False: the session does not go on now.
         session = self._session
-        if event == BEGIN:
+        if event == ASK:
+            self._asking = True
+            self._around.asker.ask(session.asked, self._told)
+            self._busy = self._asking
+        elif event == BEGIN:
             self._latest = clock.monotonic() + LONGEST
             self._message = queuelinks.Message(self._around.links, self._answered, self._room)
             session.begin(int(clock.now()))
@@ -222,6 +232,20 @@ class Conversation:
             self._take_turns()
         else:
             self._write(self._session.replies())
+
+    def _told(self, verdict: bytes) -> None:
+        # The answer on a recipient.
+        self._asking = False
+        if self._descriptor < 0:
+            return
+        self._session.answered(verdict)
+        if self._busy:  # it was not told at once
+            self._heard = True
+            self._wake()
+            if self._session.more:
+                self._take_turns()
+            else:
+                self._write(self._session.replies())
 
     def _mute(self, events: int) -> None:
         # Level-triggered events of a client that is not to be read from would wake us again and again.

@@ -23,13 +23,13 @@ from qmail.protocols import smtpreply as reply
 from qmail.protocols.smtpserver import Session
 from qmail.services import queuelinks
 from qmail.services.smtpconversation import FAILED, Conversation, complain
-from qmail.stores import reception
+from qmail.stores import asking, reception
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from qmail.protocols.smtpserver import Site
+    from qmail.protocols.smtpsite import Site
     from qmail.stores.control import Control
     from qmail.stores.home import Home
 
@@ -56,6 +56,7 @@ class Worker:
     def __init__(self, control: _socket.socket, home: Home, settings: Control) -> None:
         self.loop = Loop()
         self.links = queuelinks.Links(self.loop, home)
+        self.asker = asking.Asker(self.loop, home.file(asking.RECIPIENTS))
         self.later: deque[Conversation] = deque()
         self._control = control
         self._watched = reception.Watched(settings)
@@ -74,6 +75,7 @@ class Worker:
             for _ in range(TURNS):
                 for _ in range(len(self.later)):
                     self.later.popleft().turn()
+            self.asker.tick()
             now = clock.monotonic()
             if now >= sweep:
                 self._sweep(now)
@@ -93,7 +95,10 @@ class Worker:
             return 0
         if self.links.waiting or self._ended:
             return queuelinks.RETRY
-        return max(0, sweep - clock.monotonic()) if self._conversations else None
+        if not self._conversations:
+            return None
+        left, rest = max(0, sweep - clock.monotonic()), self.asker.rest()
+        return left if rest is None else min(left, rest)
 
     def _orders(self, _events: int) -> None:
         try:

@@ -164,9 +164,15 @@ def running(home: Home, found: Found) -> Iterator[Finding]:
         yield Finding(b"qmail-send does not run, for all of " + wanted[0].path, b"see its log, and svstat")
     if sends and _free(home.file(b"qq/lock")):
         yield Finding(b"qmail-queued does not run: no mail is accepted", b"start its service, or qmail-start again")
+    serves = False
     for run in found.running(b"qmail-smtpd"):
         for host, port in _ports(run) if _up(run) else ():
-            yield from _greets(run, host, port)
+            trouble = list(_greets(run, host, port))
+            serves = serves or not trouble
+            yield from trouble
+    if serves and _free(home.file(b"qp/lock")):
+        what = b"qmail-rcptd does not run: mail for unknown recipients is taken, and returned to who may not have sent it"
+        yield Finding(what, b"make it a service: exec setuidgid qmailp qmail-rcptd")
 
 
 def _up(run: Run) -> bool:

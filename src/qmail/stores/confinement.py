@@ -42,6 +42,11 @@ def names() -> Domain:
     )
 
 
+def recipients() -> Domain:
+    """qmail-rcptd: accounts, wherever a name service has them, and what can be seen of homes."""
+    return Domain(families=(*LOCAL, *INTERFACES, *INTERNET), connects=True)
+
+
 def acceptance(home: Home) -> Domain:
     """qmail-queued. It may start itself anew (HUP), from whatever is installed then."""
     return Domain(

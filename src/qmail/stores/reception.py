@@ -13,7 +13,7 @@ from qmail.formats import cdb, received
 from qmail.formats.verdict import Temporary
 from qmail.host import clock
 from qmail.host.interfaces import Own
-from qmail.protocols.smtpserver import Client, Site, Unreadable
+from qmail.protocols.smtpsite import Client, Site, Unreadable
 from qmail.rules.relay import Door
 from qmail.stores.control import Control, leading_digits, unreadable
 

@@ -7,6 +7,7 @@ from qmail.rules.routing import Routes
 from qmail.stores import bouncers
 from qmail.stores.control import Control
 
+FILES = (b"me", b"locals", b"percenthack", b"virtualdomains", b"envnoathost")  # those that decide on routes
 LIFETIME = 604_800  # seconds
 CONCURRENCY = (10, 20)  # local, remote
 

@@ -13,6 +13,10 @@ from qmail.host import fds
 from qmail.host.reasons import reason
 from qmail.rules import dotfiles
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 WRITABLE = 0o002  # by anybody
 STICKY = 0o1000
 LARGEST = 16 * 1024 * 1024  # bytes of a .qmail file
@@ -24,7 +28,7 @@ FILE_WRITABLE = b"Uh-oh: .qmail file is writable. (#4.7.0)"
 HOME_STICKY = b"Home directory is sticky: user is editing his .qmail file. (#4.2.1)"
 WARNING = b"Warning: home directory is sticky.\n"
 # A name that cannot be opened for one of these reasons is not there; any other reason is trouble.
-_ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENXIO))
+ABSENT = frozenset((errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ENXIO))
 
 
 class Answer:
@@ -72,12 +76,20 @@ def answer(dash: bytes, ext: bytes, instead: bytes) -> Answer:
     return Answer(list(instructions(instead, forward_only=False)), None)
 
 
+def takes(dash: bytes, ext: bytes, is_there: Callable[[bytes], bool]) -> bool:
+    """Does a file answer for an address, or is there none needed? `is_there`: is this name, in the home, a file?
+
+    What `answer` would find, without reading it; Permanent is False.
+    """
+    return not dash or any(is_there(name) for name, _ in dotfiles.candidates(dash, ext))
+
+
 def exists(name: bytes) -> bool:
     """Is there a file of this name? Raises Temporary where that cannot be seen now."""
     try:
         os.stat(name)
     except OSError as error:
-        if error.errno in _ABSENT or error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP):
+        if error.errno in ABSENT or error.errno in (errno.EACCES, errno.EPERM, errno.ELOOP):
             return False
         raise _unreadable(name, error) from error
     return True
@@ -88,7 +100,7 @@ def _read(name: bytes) -> tuple[bytes, bool] | None:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
-        if error.errno in _ABSENT:
+        if error.errno in ABSENT:
             return None
         raise _unreadable(name, error) from error
     try:

@@ -34,7 +34,7 @@ from qmail.formats.netstring import Broken, Ended, Input, TooLong, netstring
 from qmail.formats.verdict import PERMANENT, SUCCESS, TEMPORARY, Temporary
 from qmail.host import clock, fds, signals
 from qmail.protocols import qmtp
-from qmail.protocols.smtpserver import Unreadable
+from qmail.protocols.smtpsite import Unreadable
 from qmail.stores import home, reception, submission
 from qmail.stores.control import Control, leading_digits
 

@@ -14,7 +14,12 @@ Talks SMTP (RFC 5321) with PIPELINING, 8BITMIME, and SIZE where databytes sets a
 limit, on descriptors 0 and 1. Each message goes to qmail-queue; it is
 acknowledged when it is in the queue for good. A recipient is taken where
 rcpthosts or morercpthosts.cdb names the host, or it has none; without rcpthosts
-no recipient with a host is taken. A sender in badmailfrom is refused at RCPT. A
+no recipient with a host is taken. Where qmail-rcptd runs, it is asked about each
+of them: an unknown one is 550, and 451 where that cannot be found out now; who
+does not answer within 2 seconds is not asked for the next 10. After 20 unknown
+recipients in a session, more are 452 where the message has others, else 421 ends
+it; with RELAYCLIENT there is no such limit. A sender in badmailfrom is refused
+at RCPT. A
 line that ends in a bare LF is a command like any other, but in a message it is
 451 and the end. A message that has been through 100 hosts is looping, and
 refused. A command may have 32 KiB, all recipients together 2 MiB, and each wait
@@ -33,7 +38,7 @@ recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
 TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
 SMTPDCLIENTS=1 in tcpserver's environment keeps clients in processes of their
 own.
-Files: control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
+Files: qp/rcpt; control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
 databytes, localiphost, timeoutsmtpd. One that cannot be read ends the session
 with 421.
 Runs as: qmaild.
@@ -50,7 +55,7 @@ from qmail.formats.verdict import Temporary
 from qmail.host import clock, program
 from qmail.protocols import smtpreply as reply
 from qmail.protocols import smtpserver
-from qmail.stores import home, reception, submission
+from qmail.stores import asking, home, reception, submission
 from qmail.stores.control import Control
 
 BLOCK = 65536  # bytes read at once
@@ -78,6 +83,7 @@ class _Talk:
         self, session: smtpserver.Session, timeout: int, place: home.Home, environ: dict[bytes, bytes]
     ) -> None:
         self._session, self._timeout, self._home, self._environ = session, timeout, place, environ
+        self._asker = asking.Patient(place)
         self._message: submission.Submission | None = None
         self._latest: float | None = None  # when the message that is coming must have come
         self._deadline = 0.0  # for what the client is to send next
@@ -106,6 +112,8 @@ class _Talk:
             elif event == smtpserver.OVER:
                 self._write(session.replies())
                 return session.code
+            elif event == smtpserver.ASK:
+                session.answered(self._asker.verdict(session.asked))
             elif event != smtpserver.TURN:
                 self._message_event(event)
             elif turns % PATIENCE == 0:

@@ -1,0 +1,37 @@
+"""What an SMTP session is held for: a site, as its control files say, and a client, as tcpserver says."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmail.formats import received
+    from qmail.rules.relay import Door
+
+
+class Unreadable(Exception):
+    """What is needed to decide cannot be read now; a Site's door may raise it."""
+
+
+class Site:
+    """What the control files say: the same for every session until they change.
+
+    `limit`: bytes of a message, 0 for no limit. `timeout`: seconds a client may keep us waiting.
+    """
+
+    __slots__ = ("door", "greeting", "limit", "timeout")
+
+    def __init__(self, greeting: bytes, door: Door, limit: int = 0, timeout: int = 1200) -> None:
+        self.greeting, self.door, self.limit, self.timeout = greeting, door, limit, timeout
+
+
+class Client:
+    """Who is at the other end, and what it may do: the variables that tcpserver has set (tcp-environ(5)).
+
+    `relay`: appended to each recipient, which then may be anywhere; None where rcpthosts counts.
+    `limit`: as that of a Site, which it replaces where it is not None.
+    """
+
+    __slots__ = ("limit", "origin", "relay")
+
+    def __init__(self, origin: received.Origin, relay: bytes | None = None, limit: int | None = None) -> None:
+        self.origin, self.relay, self.limit = origin, relay, limit
