@@ -205,7 +205,8 @@ def test_accounts_of_the_system_are_found_as_a_delivery_finds_them(host: Host, t
     (ann / ".qmail-lost").symlink_to("nowhere")
     host.alias("root", "&joe\n")
     lines = (tmp_path / "passwd").read_text()
-    (tmp_path / "passwd").write_text(re.sub("^(alias:.*):[^:]*:([^:]*)$", rf"\1:{host.home}/alias:\2", lines, flags=re.M))
+    lines = re.sub("^(alias:.*):[^:]*:([^:]*)$", rf"\1:{host.home}/alias:\2", lines, flags=re.M)
+    (tmp_path / "passwd").write_text(lines)
     host.around = accounts.command
     host.assign = lambda: None  # type: ignore[method-assign]
     host.start()

@@ -54,6 +54,7 @@ class Running:
         commands = {
             "queued": "qmail-queued",
             "dns": "setuidgid qmailr qmail-dns",
+            "rcptd": "setuidgid qmailp qmail-rcptd",
             "send": "qmail-start ./Maildir/",
             "smtpd": f"tcpserver -v -R -H -l 0 -c 50 -u {daemon.pw_uid} -g {daemon.pw_gid} 127.0.0.1 {host.port}"
             f" {host.home}/bin/qmail-smtpd",
@@ -73,6 +74,7 @@ class Running:
         wait_until(lambda: "status: local" in self.log("send"))
         # Where qmail-start was first, its stand-in goes when the service comes.
         wait_until(lambda: is_served(host.home))
+        wait_until((host.home / "qp/rcpt").exists)
 
     def log(self, service: str) -> str:
         """What a service has said."""

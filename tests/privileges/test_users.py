@@ -35,6 +35,7 @@ WHO = {
     "qmail-remote": ("qmailr", "qmail"),
     "qmail-dns": ("qmailr", "qmail"),
     "qmail-getpw": ("qmailp", "nofiles"),
+    "qmail-rcptd": ("qmailp", "nofiles"),
     "multilog": ("qmaill", "nofiles"),
 }
 ROOT = {"svscan", "supervise", "qmail-lspawn"}
@@ -104,7 +105,7 @@ def test_nobody_is_running_whom_the_table_does_not_know(running: Running) -> Non
     assert {process.name for process in running.processes()} - recipients == set(WHO)
 
 
-CONFINED = {"qmail-smtpd", "qmail-remote", "qmail-dns", "qmail-queued", "qmail-clean", "qmail-send"}
+CONFINED = {"qmail-smtpd", "qmail-remote", "qmail-dns", "qmail-rcptd", "qmail-queued", "qmail-clean", "qmail-send"}
 
 
 def test_who_need_no_more_is_confined_and_whoever_runs_programs_of_users_is_not(running: Running) -> None:
