@@ -152,9 +152,11 @@ class Host:
 
     def run(self, service: str, program: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
         """Start one service; its output is its log."""
+        if program != "env":
+            program = f"{self.home}/bin/{program}"
         with open(self.home / f"{service}.log", "ab") as log:
             self.services[service] = subprocess.Popen(
-                [*self.around, program if program == "env" else f"{self.home}/bin/{program}", *arguments], env=self.environment | (environment or {}),
+                [*self.around, program, *arguments], env=self.environment | (environment or {}),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/", start_new_session=True,
             )  # fmt: skip
 

@@ -109,7 +109,7 @@ def test_whoever_is_there_gets_mail_and_nobody_else_is_taken_for(checked: Host) 
 
 def test_mail_for_the_known_of_many_recipients_arrives(checked: Host) -> None:
     with talking(checked) as talk:
-        wanted = ["joe-nothing@here.example", "joe@here.example", *["joe-list-%d@here.example" % i for i in range(98)]]
+        wanted = ["joe-nothing@here.example", "joe@here.example", *[f"joe-list-{i}@here.example" for i in range(98)]]
         assert talk.rcpt(*wanted) == [UNKNOWN, *[OK] * 99]
         assert talk.say("DATA", "Subject: x\r\n\r\nx\r\n.")[1].startswith("250")
     checked.users[0].wait_for_mail(99)

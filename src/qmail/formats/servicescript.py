@@ -12,7 +12,7 @@ RULES = b"""# Who may connect, and send to other hosts. After a change, as root:
 COMMANDS = {
     b"queued": b"# Takes messages into the queue, as qmailq.\nexec qmail-queued\n",
     b"send": b"# Delivers what is in the queue. A user without a .qmail has a Maildir.\nexec qmail-start ./Maildir/\n",
-    b"rcptd": b"# Says whether there is a recipient, before mail for him is taken.\nexec setuidgid qmailp qmail-rcptd\n",
+    b"rcptd": b"# Knows which recipients there are, for smtpd.\nexec setuidgid qmailp qmail-rcptd\n",
     b"smtpd": b"""# SMTP from the network, as qmaild.
 LOCAL=`head -n 1 %b/control/me`
 exec tcpserver -v -R -H -l "$LOCAL" -x /etc/tcp.smtp.cdb -c 200 \\

@@ -171,9 +171,7 @@ def running(home: Home, found: Found) -> Iterator[Finding]:
             serves = serves or not trouble
             yield from trouble
     if serves and _free(home.file(b"qp/lock")):
-        what = (
-            b"qmail-rcptd does not run: mail for unknown recipients is taken, and returned to who may not have sent it"
-        )
+        what = b"qmail-rcptd does not run: mail for unknown recipients is taken, and bounces go to strangers"
         yield Finding(what, b"make it a service: exec setuidgid qmailp qmail-rcptd")
 
 
