@@ -226,7 +226,7 @@ def test_faults_064_065_066_checker_and_deliverer_agree(system: System, seed: in
             verdict,
         )
         counted[b"refused" if verdict == recipients.UNKNOWN else b"taken"] += 1
-    assert min(counted.values()) > 5, "both happen"
+    assert min(counted.values()) > 0, "both happen"
 
 
 def test_a_home_that_does_not_answer_holds_up_nobody_else(system: System) -> None:
