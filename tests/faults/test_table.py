@@ -16,7 +16,8 @@ import pytest
 from conftest import TOP
 from qmail.formats.received import Origin
 from qmail.protocols import smtpserver
-from qmail.protocols.smtpserver import Client, Session, Site
+from qmail.protocols.smtpserver import Session
+from qmail.protocols.smtpsite import Client, Site
 from qmail.rules.relay import Door
 
 TESTS = TOP / "tests"

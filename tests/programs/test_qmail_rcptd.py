@@ -197,7 +197,7 @@ def furnish(system: System, random: random.Random) -> Routes:
 
 
 @pytest.mark.parametrize("seed", [*range(4), *(pytest.param(i, marks=pytest.mark.prove) for i in range(4, 40))])
-def test_faults_064_065_066_checker_and_deliverer_agree(system: System, seed: int) -> None:
+def test_fault_064_065_066_checker_and_deliverer_agree(system: System, seed: int) -> None:
     chance = random.Random(seed)
     routes = furnish(system, chance)
     system.start()

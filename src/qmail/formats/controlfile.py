@@ -79,7 +79,7 @@ class Whole:
 
 
 _SEND, _SMTPD, _QMTPD = b"qmail-send", b"qmail-smtpd", b"qmail-qmtpd"
-_INJECT, _REMOTE = b"qmail-inject", b"qmail-remote"
+_INJECT, _REMOTE, _RCPTD = b"qmail-inject", b"qmail-remote", b"qmail-rcptd"
 _SERVERS = (_SMTPD, _QMTPD)
 _COMPLETING = (_INJECT, b"dot-forward", b"newaliases", b"newinclude")
 _BOUNCING = (_SEND, b"maildirserial")
@@ -123,7 +123,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "The user who gets bounces that bounce.",
     ),
     Line(
-        b"envnoathost", [_SEND], ME, b"Presumed domain name is %b.",
+        b"envnoathost", [_SEND, _RCPTD], ME, b"Presumed domain name is %b.",
         "The host of envelope recipients without an @.",
     ),
     Line(
@@ -139,7 +139,8 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "What takes the place of one of this host's addresses in brackets, in envelope recipients.",
     ),
     Lines(
-        b"locals", [_SEND], b"Messages for %b are delivered locally.", b"Messages for me are delivered locally.",
+        b"locals", [_SEND, _RCPTD],
+        b"Messages for %b are delivered locally.", b"Messages for me are delivered locally.",
         "Hosts whose mail is delivered here, each exactly as written; without the file, me. "
         "qmail-send reads it again on HUP.",
     ),
@@ -149,7 +150,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         unset=b"My name is undefined! Uh-oh.",
     ),
     Lines(
-        b"percenthack", [_SEND], b"The percent hack is allowed for user%%host@%b.",
+        b"percenthack", [_SEND, _RCPTD], b"The percent hack is allowed for user%%host@%b.",
         b"The percent hack is not allowed.",
         "Hosts at which `user%host@here` means `user@host`.",
     ),
@@ -215,7 +216,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "Certificates (PEM) that may have signed those of servers, beside the ones that the system trusts.",
     ),
     Lines(
-        b"virtualdomains", [_SEND], b"Virtual domain: %b", b"No virtual domains.",
+        b"virtualdomains", [_SEND, _RCPTD], b"Virtual domain: %b", b"No virtual domains.",
         "`domain:prefix`, `.suffix:prefix`, `user@domain:prefix`, or `:prefix` for the rest: such mail is local, "
         "and goes to `prefix-box`. An empty prefix makes an exception. qmail-send reads it again on HUP.",
     ),
