@@ -12,6 +12,7 @@ from qmail.formats.envelope import LONGEST_ADDRESS, MALFORMED, TOO_LONG, Check, 
 from qmail.formats.usersassign import Account
 from qmail.protocols import handover, localjobs, spawn, submit
 from qmail.protocols.submit import Stage
+from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import Dispatch
 from qmail.stores.deliverystate import Recipients
 
@@ -186,7 +187,7 @@ def delivery_reports(data: bytes) -> None:
 
     found = agreed(read, data)
     lines: list[bytes] = []
-    dispatch, job = Dispatch((3, 3), lines.append), Counted()
+    dispatch, job = Dispatch((3, 3), Destinations(3), lines.append), Counted()
     slots = [dispatch.start(0, job, key, b"c@d")[0] for key in range(3)]
     for number, text in found[0] if isinstance(found, tuple) else []:
         dispatch.report(0, number, text)

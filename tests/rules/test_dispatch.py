@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import DEFERRED, DONE, FAILED, MOST, Dispatch
 from qmail.rules.routing import LOCAL, REMOTE
 
@@ -43,7 +44,7 @@ class Job:
 )
 def test_a_report_is_logged_and_told_to_the_job(report: bytes, last_try: bool, line: bytes, outcome: int) -> None:
     lines: list[bytes] = []
-    dispatch = Dispatch((2, 3), lines.append)
+    dispatch = Dispatch((2, 3), Destinations(3), lines.append)
     job = Job(last_try=last_try)
     slot, sender = dispatch.start(LOCAL, job, 5, b"joe@x")
     assert (slot, sender) == (0, b"s@x")
@@ -59,7 +60,7 @@ def test_a_report_is_logged_and_told_to_the_job(report: bytes, last_try: bool, l
 
 def test_fault_101_a_report_of_nothing_that_runs_is_out_of_range() -> None:
     lines: list[bytes] = []
-    dispatch = Dispatch((2, 3), lines.append)
+    dispatch = Dispatch((2, 3), Destinations(3), lines.append)
     slot, _ = dispatch.start(LOCAL, Job(), 0, b"joe@x")
     lines.clear()
     for channel, number in ((REMOTE, slot), (LOCAL, 1), (LOCAL, 60000)):
@@ -69,13 +70,13 @@ def test_fault_101_a_report_of_nothing_that_runs_is_out_of_range() -> None:
 
 
 def test_the_sender_of_a_list_is_told_for_each_recipient() -> None:
-    dispatch = Dispatch((2, 3), lambda line: None)
+    dispatch = Dispatch((2, 3), Destinations(3), lambda line: None)
     assert dispatch.start(REMOTE, Job(sender=b"owner-@host-@[]"), 0, b"joe@x") == (0, b"owner-joe=x@host")
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5))), st.integers(0, 4))
 def test_no_more_run_than_may_and_no_number_is_given_twice(acts: list[int | None], limit: int) -> None:
-    dispatch = Dispatch((limit, 0), lambda line: None)
+    dispatch = Dispatch((limit, 0), Destinations(0), lambda line: None)
     running: set[int] = set()
     for act in acts:
         if act is None:
@@ -92,4 +93,4 @@ def test_no_more_run_than_may_and_no_number_is_given_twice(acts: list[int | None
 
 
 def test_concurrency_has_a_limit_of_its_own() -> None:
-    assert Dispatch((10**18, 5), lambda line: None).limits == [MOST, 5]
+    assert Dispatch((10**18, 5), Destinations(5), lambda line: None).limits == [MOST, 5]

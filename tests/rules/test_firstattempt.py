@@ -7,6 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmail.rules import firstattempt
+from qmail.rules.destination import table
+from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import DEFERRED, DONE, FAILED
 from qmail.rules.firstattempt import COMPLETE, LISTED, PATIENCE, TRYING, FirstAttempts, Fresh
 from qmail.rules.routing import LOCAL, REMOTE
@@ -14,8 +16,16 @@ from qmail.rules.routing import LOCAL, REMOTE
 A, B, C = (LOCAL, b"a@here"), (REMOTE, b"b@away"), (LOCAL, b"c@here")
 
 
+def destinations(deliveries: int) -> Destinations:
+    """As many go to each destination as there are deliveries."""
+    all_of_it = Destinations(deliveries)
+    all_of_it.rule(table([b"*:%d" % deliveries]), {})
+    return all_of_it
+
+
 def attempts(*limits: int) -> FirstAttempts:
-    return FirstAttempts(limits or (10, 20), lambda recipient: recipient)
+    both = limits or (10, 20)
+    return FirstAttempts(both, destinations(both[1]), lambda recipient: recipient)
 
 
 def fresh(first: FirstAttempts, *recipients: tuple[int, bytes], number: int = 1, now: float = 0) -> Fresh:

@@ -9,6 +9,7 @@ import pytest
 from qmail.formats import queuefile
 from qmail.formats.note import Note
 from qmail.formats.queuefile import Envelope
+from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import DONE
 from qmail.rules.firstattempt import FirstAttempts
 from qmail.rules.routing import LOCAL, REMOTE, Routes
@@ -58,7 +59,7 @@ class Todo:
 class System:
     def __init__(self) -> None:
         self.todo = Todo()
-        self.first = FirstAttempts((10, 20), lambda recipient: recipient)
+        self.first = FirstAttempts((10, 20), Destinations(20), lambda recipient: recipient)
         self.said: list[bytes] = []
         self.mail = FreshMail(self.todo, self.first, lambda: ROUTES, self.said.append)  # type: ignore[arg-type]
         self.delivered: list[int] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from qmail.host.loop import Loop
+from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import DONE
 from qmail.rules.firstattempt import PATIENCE, FirstAttempts, Fresh
 from qmail.rules.retry import AFTER_TROUBLE
@@ -38,8 +39,9 @@ class Bench:
             os.set_blocking(descriptor, False)
         say = self.said.append
         incoming, state = Incoming(self.queue), DeliveryState(self.queue)
-        self.first = FirstAttempts((1000, 1000), lambda recipient: recipient)
-        passes = Passes(state, 1000, lambda recipient: recipient, say)
+        destinations = Destinations(1000)
+        self.first = FirstAttempts((1000, 1000), destinations, lambda recipient: recipient)
+        passes = Passes(state, 1000, destinations, lambda recipient: recipient, say)
         self.clearing = Clearing(orders, answers, incoming, say)
         names = Names(b"MAILER-DAEMON", b"here.example", b"postmaster@here.example")
         bouncing = Bouncing(Home(os.fsencode(home)), {}, self.queue, names, Loop())

@@ -114,6 +114,15 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         b"defaulthost", _COMPLETING, ME, b"Default host name is %b.",
         "The host of addresses without one. QMAILDEFAULTHOST overrides it.",
     ),
+    Lines(
+        b"destinations", [_SEND], b"Remote destination: %b", b"Remote destinations have equal shares.",
+        "`host:connections:messages`: how many deliveries to a host run at once, and how many begin in a minute. "
+        "`.suffix` is for all hosts below it, an empty name (or `*`) for the rest; the longest that fits counts, and "
+        "of a host with a route in smtproutes the relay's. Without a number of connections there are at most half of "
+        "concurrencyremote, or three quarters while nothing waits for elsewhere; 0 holds the mail. "
+        "qmail-send reads it again on HUP.",
+        new=True,
+    ),
     Line(
         b"doublebouncehost", _BOUNCING, ME, b"2B recipient host: %b.",
         "The host of the one who gets bounces that bounce.",
@@ -187,7 +196,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "The greeting of the SMTP server; its first word should be the host's name.",
     ),
     Lines(
-        b"smtproutes", [_REMOTE], b"SMTP route: %b", b"No artificial SMTP routes.",
+        b"smtproutes", [_REMOTE, _SEND], b"SMTP route: %b", b"No artificial SMTP routes.",
         "`domain:relay` or `domain:relay:port`: where mail for a domain goes instead of its mail exchangers. "
         "`.suffix` is for all hosts below it, an empty domain for the rest; the longest that fits counts, and "
         "an empty relay means the mail exchangers.",

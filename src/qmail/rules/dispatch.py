@@ -8,16 +8,19 @@ from __future__ import annotations
 from typing import Protocol
 
 from qmail.formats import logline
-from qmail.rules.routing import variable_sender
+from qmail.rules.routing import REMOTE, variable_sender
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qmail.rules.destination import Destination
+    from qmail.rules.destinations import Destinations
+
 MOST = 1000  # deliveries of one channel
 LONGEST_REPORT = 10_000  # bytes; the spawners keep them shorter, but they are not trusted to
 TOO_LONG_IN_QUEUE = b"I'm not going to try again; this message has been in the queue too long.\n"
-DONE, DEFERRED, FAILED = b"KZD"
+OUTCOMES = DONE, DEFERRED, FAILED = b"KZD"
 
 
 class Job(Protocol):
@@ -42,7 +45,8 @@ class Job(Protocol):
 class Dispatch:
     """Who is being delivered to. `say` takes log lines; `limits` are for local and remote."""
 
-    def __init__(self, limits: Sequence[int], say: Callable[[bytes], None]) -> None:
+    def __init__(self, limits: Sequence[int], destinations: Destinations, say: Callable[[bytes], None]) -> None:
+        self._destinations = destinations
         self.limits = [min(limit, MOST) for limit in limits]
         self.exiting = False
         self._say = say
@@ -50,7 +54,7 @@ class Dispatch:
         self._last = 0
         # The lowest free numbers are given out first, as long as few are in use.
         self._free = [list(range(limit - 1, -1, -1)) for limit in self.limits]
-        self._running: list[dict[int, tuple[int, Job, int, bytes]]] = [{}, {}]
+        self._running: list[dict[int, tuple[int, Job, int, bytes, Destination | None]]] = [{}, {}]
 
     def room(self, channel: int) -> bool:
         """May one more delivery start?"""
@@ -64,7 +68,8 @@ class Dispatch:
         """Begin a delivery, where there is room. Returns its number for the spawner, and its envelope sender."""
         slot = self._free[channel].pop()
         self._last += 1
-        self._running[channel][slot] = self._last, job, key, recipient
+        where = self._destinations.begun(recipient) if channel == REMOTE else None
+        self._running[channel][slot] = self._last, job, key, recipient, where
         self._used[channel] += 1
         self._say(logline.starting(self._last, job.number, channel, recipient))
         self.status()
@@ -78,10 +83,12 @@ class Dispatch:
             return
         self._free[channel].append(slot)
         self._used[channel] -= 1
-        number, job, key, recipient = delivery
+        number, job, key, recipient, where = delivery
         text = text[:LONGEST_REPORT].partition(b"\0")[0]
         outcome = text[0] if text else 0
         words = text[1:]
+        if where is not None:
+            self._destinations.ended(where, outcome if outcome in OUTCOMES else DEFERRED)
         if outcome == DEFERRED and job.last_try:
             outcome = FAILED
             words += TOO_LONG_IN_QUEUE

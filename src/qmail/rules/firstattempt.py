@@ -9,7 +9,8 @@ recipients get files of their own. It is incomplete
     about 1 second after its first delivery started, if it is not complete by then;
     about 1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
 
-On a channel that moves, a message keeps its turn and its place in todo/.
+On a channel that moves, a message keeps its turn and its place in todo/; at a destination that it must wait for
+(`rules.destinations`), as long as that moves, and for 5 seconds.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 
 from qmail.formats.bounce import paragraph
+from qmail.rules.destination import FRESH
 from qmail.rules.dispatch import DONE, FAILED
 from qmail.rules.routing import CHANNELS, LOCAL, REMOTE
 
@@ -24,10 +26,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from qmail.rules.destination import Destination
+    from qmail.rules.destinations import Destinations
     from qmail.rules.dispatch import Job
 
 MOST_RECIPIENTS = 16
 PATIENCE = 1.0  # seconds
+LONGEST_WAIT = 5.0  # seconds at a destination
 AGAIN = 0.25  # seconds until a message that may still be in time is looked at again
 RUNNING = 1  # a recipient's result, beside DONE, DEFERRED, FAILED and 0: untouched
 ENDED = bytes((DONE, FAILED))
@@ -40,8 +45,8 @@ class Fresh:
     """A message in its first attempt. `recipients`: (channel, address) in the envelope's order."""
 
     __slots__ = (
-        "_attempts", "_late", "_running", "_untouched", "failures", "heirs", "hurried", "number", "recipients",
-        "results", "sender", "stage", "started", "untold",
+        "_attempts", "_late", "_running", "_untouched", "came", "failures", "heirs", "hurried", "number", "place",
+        "recipients", "results", "sender", "stage", "started", "untold", "waiting",
     )  # fmt: skip
     last_try = False
 
@@ -52,7 +57,10 @@ class Fresh:
         self.stage = TRYING
         self.hurried = False  # its next attempt is wanted at once
         self.untold = False  # its failures were not taken, and have to be written down
+        self.came = 0.0
         self.started = 0.0  # when its first delivery began; 0: none yet
+        self.place: Destination | None = None  # where recipients of it wait, or did last
+        self.waiting = 0  # how many wait at destinations
         self.heirs: dict[int, Heir] = {}  # by channel, once it is QUEUED
         self._attempts: FirstAttempts | None = None
         self._untouched, self._running = len(recipients), 0
@@ -62,6 +70,20 @@ class Fresh:
     def running(self) -> int:
         """Deliveries under way."""
         return self._running
+
+    @property
+    def waits(self) -> bool:
+        """Does who waits at a destination do so still? Else it is a matter of its files."""
+        return self.stage == TRYING
+
+    def recipient(self, key: int) -> bytes:
+        """One that waits."""
+        return self.recipients[key][1]
+
+    def begin(self, key: int, now: float, wall: int) -> None:
+        """A recipient that waited at a destination is delivered to."""
+        assert self._attempts is not None
+        self._attempts.begin_waiting(self, key, now)
 
     @property
     def touched(self) -> bool:
@@ -114,8 +136,9 @@ class FirstAttempts:
     `shown`: the recipient as the sender knows it. `limits`: deliveries per channel; 0 takes none.
     """
 
-    def __init__(self, limits: Sequence[int], shown: Callable[[bytes], bytes]) -> None:
-        self._limits, self._shown = limits, shown
+    def __init__(self, limits: Sequence[int], destinations: Destinations, shown: Callable[[bytes], bytes]) -> None:
+        self._limits, self._destinations, self._shown = limits, destinations, shown
+        self._at_destinations = 0  # recipients that wait there
         self._waiting: tuple[deque[tuple[Fresh, int]], ...] = (deque(), deque())
         self._deadlines: deque[tuple[float, Fresh]] = deque()
         self._looks: deque[tuple[float, Fresh]] = deque()
@@ -127,12 +150,17 @@ class FirstAttempts:
 
     def waiting(self, channel: int) -> int:
         """How many recipients wait for a slot, more or less."""
-        return len(self._waiting[channel])
+        return len(self._waiting[channel]) + (self._at_destinations if channel == REMOTE else 0)
+
+    def pending(self, channel: int) -> bool:
+        """Is there a recipient that has not been looked at?"""
+        return bool(self._waiting[channel])
 
     def add(self, fresh: Fresh, now: float) -> None:
         """A message came."""
         self.held[fresh.number] = fresh
         fresh._attempts = self
+        fresh.came = now
         for key, (channel, _) in enumerate(fresh.recipients):
             self._waiting[channel].append((fresh, key))
         self._deadlines.append((now + PATIENCE, fresh))
@@ -158,15 +186,40 @@ class FirstAttempts:
         waiting = self._waiting[channel]
         while waiting:
             fresh, key = waiting.popleft()
-            if fresh.stage <= LISTED:
-                if not fresh.started:
-                    fresh.started = now
-                self._moved[channel] = now
-                fresh.results[key] = RUNNING
-                fresh._untouched -= 1
-                fresh._running += 1
+            if fresh.stage <= LISTED and (channel != REMOTE or self._goes(fresh, key, now)):
+                self._begin(fresh, key, channel, now)
                 return fresh, key, fresh.recipients[key][1]
         return None
+
+    def _begin(self, fresh: Fresh, key: int, channel: int, now: float) -> None:
+        if not fresh.started:
+            fresh.started = now
+        self._moved[channel] = now
+        fresh.results[key] = RUNNING
+        fresh._untouched -= 1
+        fresh._running += 1
+
+    def _goes(self, fresh: Fresh, key: int, now: float) -> bool:
+        """May this remote recipient go now? Else it waits at its destination, or for files where that stands still."""
+        recipient = fresh.recipients[key][1]
+        place = self._destinations.of(recipient)
+        if self._destinations.admits(place):
+            return True
+        if fresh.stage == TRYING:
+            if place.is_full(now) and now - place.moved >= PATIENCE:
+                self._list(fresh)
+            else:
+                fresh.place = place
+                fresh.waiting += 1
+                self._at_destinations += 1
+                self._destinations.wait(place, FRESH, fresh, key)
+        return False
+
+    def begin_waiting(self, fresh: Fresh, key: int, now: float) -> None:
+        """A recipient that waited at a destination is delivered to."""
+        fresh.waiting -= 1
+        self._at_destinations -= 1
+        self._begin(fresh, key, REMOTE, now)
 
     def ended(self, fresh: Fresh, recipient: bytes, outcome: int, report: bytes) -> None:
         """A delivery of this message ended."""
@@ -186,6 +239,10 @@ class FirstAttempts:
         if fresh.stage == TRYING:
             fresh.stage = LISTED
             self.incomplete.append(fresh)
+            if fresh.place is not None:
+                self._at_destinations -= fresh.waiting
+                fresh.waiting = 0
+                fresh.place.tidy()
 
     def overdue(self, now: float) -> None:
         """Give up waiting for whatever has waited too long."""
@@ -193,14 +250,18 @@ class FirstAttempts:
             while deadlines and deadlines[0][0] <= now:
                 _, fresh = deadlines.popleft()
                 if fresh.stage == TRYING:
-                    if now - self._last_seen(fresh) < PATIENCE:
+                    if now - self._last_seen(fresh) < PATIENCE and (
+                        not fresh.waiting or now - fresh.came < LONGEST_WAIT
+                    ):
                         self._looks.append((now + AGAIN, fresh))
                     else:
                         self._list(fresh)
 
     def _last_seen(self, fresh: Fresh) -> float:
-        """When it started, or else when its channels last moved."""
-        return fresh.started or max(self._moved[channel] for channel, _ in fresh.recipients)
+        """When it started, or else when what it waits for last moved: a destination, its channels."""
+        if fresh.started or not fresh.waiting or fresh.place is None:
+            return fresh.started or max(self._moved[channel] for channel, _ in fresh.recipients)
+        return fresh.place.moved
 
     def next_deadline(self) -> float | None:
         """When `overdue` has something to do."""

@@ -29,6 +29,7 @@ OURS = (b"info", *KINDS, b"bounce")
 BATCH_FOR_WHOLE = 3  # messages, or directories, from which on one syncfs is cheaper than their fsyncs
 MARKS = 64  # marked files whose marks may wait for the disk
 _CHUNK = 65536
+_SHORT = 1024
 _LONGEST = 1 << 20  # bytes of one record
 
 
@@ -104,6 +105,20 @@ class DeliveryState:
     def recipients(self, channel: int, number: int) -> Recipients:
         """The recipients that there is something to do for. Raises OSError."""
         return Recipients(self._queue.file(KINDS[channel], number))
+
+    def recipient(self, channel: int, number: int, position: int) -> bytes:
+        """The one at this place of its file. Raises OSError, and Corrupt."""
+        descriptor = fds.open_to_read(self._queue.file(KINDS[channel], number))
+        try:
+            text = os.pread(descriptor, _SHORT, position)
+            if b"\0" not in text:
+                text = os.pread(descriptor, _LONGEST, position)
+        finally:
+            os.close(descriptor)
+        record, end, _ = text.partition(b"\0")
+        if not end or record[:1] != b"T":
+            raise Corrupt("no recipient that is to be done")
+        return record[1:]
 
     # ---- a message that was in todo/ becomes one of ours
 

@@ -1,7 +1,8 @@
 """Passes over queued messages: each attempt reads local/N or remote/N once and delivers to whoever is left.
 
-A pass is over when its file is read to the end and none of its deliveries runs. Then the message is
-scheduled for its next attempt, or the channel is done; a message with both channels done is finished.
+A pass is over when its file is read to the end, none of its deliveries runs and nobody of it waits at a
+destination. Then the message is scheduled for its next attempt, or the channel is done; a message with both
+channels done is finished.
 """
 
 from __future__ import annotations
@@ -10,57 +11,44 @@ from qmail.formats import logline
 from qmail.formats.bounce import paragraph
 from qmail.formats.queuefile import Corrupt
 from qmail.rules import retry
-from qmail.rules.dispatch import DONE, FAILED
+from qmail.rules.destination import QUEUED
+from qmail.rules.dispatch import DEFERRED, DONE, FAILED
 from qmail.rules.firstattempt import ENDED, RUNNING, Heir
-from qmail.rules.routing import CHANNELS
+from qmail.rules.routing import CHANNELS, REMOTE
 from qmail.rules.schedule import Schedule
 from qmail.stores.deliverystate import KINDS, Trouble
+from qmail.stores.onepass import Again, Pass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Callable, Mapping, Sequence
 
+    from qmail.rules.destinations import Destinations
     from qmail.rules.firstattempt import Fresh
     from qmail.stores.deliverystate import DeliveryState, Recipients
 
 
-_MOST_OPENED = 64  # files looked into before others get a turn
-
-
-class Pass:
-    """One attempt at the recipients of one channel of a message."""
-
-    __slots__ = (
-        "_passes", "channel", "last_try", "left", "number", "read", "recipients", "retry_at", "running", "sender",
-        "skip", "torn",
-    )  # fmt: skip
-
-    def __init__(self, passes: Passes, channel: int, number: int, sender: bytes, retry_at: int) -> None:
-        self._passes = passes
-        self.channel, self.number, self.sender, self.retry_at = channel, number, sender, retry_at
-        self.last_try = False
-        self.recipients: Recipients | None = None
-        self.skip: frozenset[int] = frozenset()  # positions that the first attempt has dealt with
-        self.read = self.torn = False
-        self.left = 0  # recipients seen and not done
-        self.running = 0
-
-    def ended(self, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
-        """A delivery of this pass ended (see `rules.dispatch.Job`); `key` is the recipient's place in the file."""
-        self._passes.ended(self, key, recipient, outcome, report)
+_MOST_SEEN = 64  # files looked into, or recipients seen, before others get a turn
 
 
 class Passes:
     """All queued messages. `shown`: a recipient as the sender knows it; `say` takes log lines."""
 
     def __init__(
-        self, state: DeliveryState, lifetime: int, shown: Callable[[bytes], bytes], say: Callable[[bytes], None]
+        self,
+        state: DeliveryState,
+        lifetime: int,
+        destinations: Destinations,
+        shown: Callable[[bytes], bytes],
+        say: Callable[[bytes], None],
     ) -> None:
         self._state, self._lifetime, self._shown, self._say = state, lifetime, shown, say
+        self._destinations = destinations
         self.due = (Schedule(), Schedule())
         self.finished = Schedule()  # both channels done
         self._reading: list[Pass | None] = [None, None]
-        self._begun: tuple[dict[int, Pass], dict[int, Pass]] = ({}, {})  # by first attempts, not yet read
+        self._begun: tuple[dict[int, Pass], dict[int, Pass]] = ({}, {})  # not to be opened as others are
         self._failed: dict[int, list[tuple[Pass, int, bytes]]] = {}
         self._over: list[Pass] = []
         self._unmarked: dict[tuple[int, int], set[int]] = {}  # done, by channel and number, and the disk took no mark
@@ -72,11 +60,14 @@ class Passes:
             results = {key: fresh.results[key] for key in places if fresh.results[key] not in ENDED}
             if not results:
                 continue
-            again = now if fresh.hurried else retry.next_attempt(now, now, channel)
-            one = Pass(self, channel, fresh.number, fresh.sender, again)
+            one = Pass(self, channel, fresh.number, fresh.sender, now)
+            self._attempted(one, now)
+            if fresh.hurried:
+                one.retry_at = now
             one.running = sum(result == RUNNING for result in results.values())
             touched = [places[key] for key, result in results.items() if result]
             one.left = len(touched)
+            one.put_off(places[key] for key, result in results.items() if result == DEFERRED)
             heirs[channel] = Heir(one, places)
             if len(touched) < len(results):
                 # The others have their turn now, as part of this pass.
@@ -106,41 +97,88 @@ class Passes:
 
     def next(self, channel: int, now: int) -> tuple[Pass, int, bytes] | None:
         """The next delivery to start: pass, place in the file, recipient. None where nothing is due."""
-        for _ in range(_MOST_OPENED):
+        for _ in range(_MOST_SEEN):
             one = self._reading[channel]
             if one is None:
                 number = self.due[channel].take(now)
                 if number is None:
                     return None
                 one = self._reading[channel] = self._open(channel, number, now)
-            elif (found := self._read(one)) is not None:
+            elif (found := self._read(one)) is not None and (channel != REMOTE or self._goes(one, *found)):
                 one.running += 1
                 return one, *found
         return None
 
+    def pending(self, channel: int) -> bool:
+        """Is there a file to be read on?"""
+        return self._reading[channel] is not None
+
+    # ---- at destinations
+
+    def _goes(self, one: Pass, position: int, recipient: bytes) -> bool:
+        """May this remote recipient go now? Else it waits at its destination."""
+        place = self._destinations.of(recipient)
+        if self._destinations.admits(place):
+            return True
+        one.waiting += 1
+        self._destinations.wait(place, QUEUED, one, position)
+        return False
+
+    def waiting_recipient(self, one: Pass, position: int) -> bytes | None:
+        """One that waits at its destination; None where it waits no longer, because it cannot be read."""
+        try:
+            return self._state.recipient(one.channel, one.number, position)
+        except (OSError, Corrupt):
+            self._cannot_read(one)
+            one.waiting -= 1
+            self._end_if_over(one)
+        return None
+
+    def begin_waiting(self, one: Pass, now: int) -> None:
+        """One that waited at its destination is delivered to."""
+        one.waiting -= 1
+        one.running += 1
+        self._attempted(one, now)
+
+    def _attempted(self, one: Pass, now: int) -> None:
+        """An attempt of this pass is made now."""
+        one.retry_at = retry.next_attempt(one.birth, now, one.channel)
+        one.last_try = retry.expired(one.birth, now, self._lifetime)
+
+    # ---- reading
+
     def _open(self, channel: int, number: int, now: int) -> Pass | None:
         one = self._begun[channel].pop(number, None)
+        again = one.again if one is not None else None
         kind = KINDS[channel]
         try:
-            recipients = self._state.recipients(channel, number)
+            recipients = self._reader(channel, number, again)
             try:
                 kind = b"info"
                 if one is None:
                     sender, birth = self._state.info(number)
-                    one = Pass(self, channel, number, sender, retry.next_attempt(birth, now, channel))
-                    one.last_try = retry.expired(birth, now, self._lifetime)
+                    one = Pass(self, channel, number, sender, birth)
+                    self._attempted(one, now)
+                elif again is not None:
+                    one.begin_again(again)
+                    self._attempted(one, now)
             except (OSError, Corrupt):
                 recipients.close()
                 raise
         except (OSError, Corrupt):
             name = self._state.name(kind, number)
             self._say(logline.warning(b"trouble opening " + name + b"; will try again later"))
-            if one is not None and one.running:
+            if one is not None and (one.running or one.waiting):
                 self._begun[channel][number] = one
             self.due[channel].add(number, now + retry.AFTER_TROUBLE)
             return None
         one.recipients = recipients
         return one
+
+    def _reader(self, channel: int, number: int, again: array[int] | None) -> Recipients | Again:
+        if again is None:
+            return self._state.recipients(channel, number)
+        return Again(self._state, channel, number, again)
 
     def _read(self, one: Pass) -> tuple[int, bytes] | None:
         """The next recipient, or None after the pass was closed for reading."""
@@ -150,19 +188,23 @@ class Passes:
                 if found[0] not in one.skip and not self._is_done(one, found[0]):
                     one.left += 1
                     return found
-            one.read, one.torn = True, one.recipients.torn
+            one.read, one.torn = True, one.torn or one.recipients.torn
         except Corrupt:
             name = self._state.name(KINDS[one.channel], one.number)
             self._say(logline.warning(b"unknown record type in " + name + b"!"))
         except OSError:
-            name = self._state.name(KINDS[one.channel], one.number)
-            self._say(logline.warning(b"trouble reading " + name + b"; will try again later"))
+            self._cannot_read(one)
         one.recipients.close()
         one.recipients = None
         self._reading[one.channel] = None
-        if not one.running:
-            self._over.append(one)
+        self._end_if_over(one)
         return None
+
+    def _cannot_read(self, one: Pass) -> None:
+        name = self._state.name(KINDS[one.channel], one.number)
+        self._say(logline.warning(b"trouble reading " + name + b"; will try again later"))
+
+    # ---- what ended
 
     def ended(self, one: Pass, position: int, recipient: bytes, outcome: int, report: bytes) -> None:
         """A delivery of this pass ended."""
@@ -173,6 +215,8 @@ class Passes:
             return
         if outcome == DONE:
             self._mark(one, position)
+        else:
+            one.put_off((position,))
         self._leave(one)
 
     def _mark(self, one: Pass, position: int) -> None:
@@ -196,8 +240,19 @@ class Passes:
 
     def _leave(self, one: Pass) -> None:
         one.running -= 1
-        if not one.running and self._reading[one.channel] is not one and one.number not in self._begun[one.channel]:
-            self._over.append(one)
+        self._end_if_over(one)
+
+    def _end_if_over(self, one: Pass) -> None:
+        if self._reading[one.channel] is one or one.number in self._begun[one.channel]:
+            return
+        if not one.waiting:
+            if not one.running:
+                self._over.append(one)
+        elif one.deferred:
+            # Whoever still waits for a turn does not keep the others from their next one.
+            one.again, one.deferred = one.deferred, None
+            self._begun[one.channel][one.number] = one
+            self.due[one.channel].add(one.number, one.retry_at)
 
     def settle(self, now: int) -> None:
         """Record the failures of this round, and end the passes that are over."""

@@ -1,8 +1,12 @@
-"""The control files of qmail-send (qmail-send(8)), read at its start; HUP reads locals and virtualdomains anew."""
+"""The control files of qmail-send (qmail-send(8)), read at its start.
+
+HUP reads locals, virtualdomains, destinations and smtproutes anew.
+"""
 
 from __future__ import annotations
 
 from qmail.formats.verdict import Temporary
+from qmail.rules import destination, smtproutes
 from qmail.rules.routing import Routes
 from qmail.stores import bouncers
 from qmail.stores.control import Control
@@ -30,16 +34,22 @@ class SendControls:
         if locals_ is None:
             raise Temporary(b"neither control/me nor control/locals is there")
         self.routes = Routes(self._nohost, locals_, self._percent, self._virtualdomains())
+        self.limits = self._limits()
+        self.relays = self._relays()
 
     def reread(self) -> bytes | None:
-        """Read locals and virtualdomains again. Returns the name of one that cannot be read; then nothing changes."""
+        """Read again what may change. Returns the name of one that cannot be read; then nothing changes."""
         name = b"locals"
         try:
             locals_ = self._locals()
             if locals_ is None:
                 return name
             name = b"virtualdomains"
-            self.routes = Routes(self._nohost, locals_, self._percent, self._virtualdomains())
+            virtual = self._virtualdomains()
+            name = b"destinations"
+            self.limits = self._limits()
+            self.relays = self._relays()
+            self.routes = Routes(self._nohost, locals_, self._percent, virtual)
         except Temporary:
             return name
         return None
@@ -51,3 +61,13 @@ class SendControls:
 
     def _virtualdomains(self) -> list[bytes]:
         return self._control.lines(b"virtualdomains") or []
+
+    def _limits(self) -> dict[bytes, destination.Limit]:
+        return destination.table(self._control.lines(b"destinations") or [])
+
+    def _relays(self) -> dict[bytes, bytes]:
+        """smtproutes is qmail-remote's, which alone must be able to read it; here it tells what is one destination."""
+        try:
+            return smtproutes.table(self._control.lines(b"smtproutes") or [])
+        except Temporary:
+            return {}

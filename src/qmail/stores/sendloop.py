@@ -5,10 +5,11 @@ from __future__ import annotations
 from qmail.formats import logline
 from qmail.host import clock, signals
 from qmail.host.loop import Loop, Outlets
-from qmail.rules.dispatch import Dispatch
+from qmail.rules.destinations import Destinations
+from qmail.rules.dispatch import MOST, Dispatch
 from qmail.rules.firstattempt import FirstAttempts
 from qmail.rules.retry import AFTER_TROUBLE
-from qmail.rules.routing import CHANNELS
+from qmail.rules.routing import CHANNELS, REMOTE
 from qmail.stores import clearing, trigger
 from qmail.stores.bouncing import Bouncing
 from qmail.stores.channels import Channels
@@ -64,12 +65,14 @@ class Sender:
         self._queue, self._caught = queue, caught
         self._state = DeliveryState(queue)
         self._incoming = Incoming(queue)
-        self._dispatch = Dispatch(limits, say)
+        self._destinations = Destinations(min(limits[REMOTE], MOST))
+        self._destinations.rule(controls.limits, controls.relays)
+        self._dispatch = Dispatch(limits, self._destinations, say)
         self._channels = Channels(
             spawners, self._dispatch, queue.split, self._loop, self._outlets, self._spawner_lost, say
         )
-        self._first = FirstAttempts(limits, self._shown)
-        self._passes = Passes(self._state, controls.lifetime, self._shown, say)
+        self._first = FirstAttempts(limits, self._destinations, self._shown)
+        self._passes = Passes(self._state, controls.lifetime, self._destinations, self._shown, say)
         self._mail = FreshMail(self._incoming, self._first, lambda: controls.routes, say)
         self._clearing = Clearing(*cleaner, self._incoming, say)
         self._bouncing = Bouncing(home, environ, queue, controls.names, self._loop)
@@ -80,7 +83,7 @@ class Sender:
         self._now, self._wall = clock.monotonic(), int(clock.now())
         self._marks_due = 0.0
         self._gathered = 0.0  # when what has gathered goes out; 0: nothing has
-        self._turn = 0
+        self._turns = [0, 0]
         self._cleaner_alive = True
         self._notes: NoteBox | None = None
         self._listen(home)
@@ -145,6 +148,7 @@ class Sender:
             unread = self._controls.reread()
             if unread is not None:
                 self._say(logline.alert(b"unable to reread control/" + unread))
+            self._destinations.rule(self._controls.limits, self._controls.relays)
 
     def _exit(self) -> None:
         self._dispatch.exiting = True
@@ -173,6 +177,7 @@ class Sender:
                 self._mail.note(note, now)
             self._mail.work(now)
             self._first.overdue(now)
+            self._destinations.tell(now, wall)
             self._channels.start(self._following)
         self._channels.send_rest()
         self._bouncing.sweep(now)
@@ -213,11 +218,21 @@ class Sender:
                 self._clearing.ask(b"foop", number, lambda _number: None)
 
     def _following(self, channel: int) -> Found | None:
-        """Fresh messages go first, but one start in four is for queued ones that are due."""
-        self._turn = (self._turn + 1) % 4
-        if self._turn:
-            return self._first.next(channel, self._now) or self._passes.next(channel, self._wall)
-        return self._passes.next(channel, self._wall) or self._first.next(channel, self._now)
+        """Fresh messages go first, but one start in four is for queued ones that are due.
+
+        Remote ones that waited at their destinations and may go have every other start.
+        """
+        turn = self._turns[channel] = (self._turns[channel] + 1) % 4
+        if turn % 2 and channel == REMOTE and (waited := self._destinations.next()) is not None:
+            return waited
+        found: Found | None
+        if turn:
+            found = self._first.next(channel, self._now) or self._passes.next(channel, self._wall)
+        else:
+            found = self._passes.next(channel, self._wall) or self._first.next(channel, self._now)
+        if found is None and channel == REMOTE:
+            found = self._destinations.next() or self._destinations.next_beyond()
+        return found
 
     def _timeout(self) -> float:
         if self._settling.pending() or (not self._dispatch.exiting and self._may_start()):
@@ -229,14 +244,22 @@ class Sender:
         nows.append(self._gathered or None)
         if not self._dispatch.exiting:
             nows += [self._first.next_deadline(), self._mail.next_time()]
+            if self._dispatch.room(REMOTE):
+                nows.append(self._destinations.next_time())
             walls += [self._passes.due[channel].first() for channel in CHANNELS if self._dispatch.room(channel)]
         waits: list[float] = [when - self._wall for when in walls if when is not None]
         waits += [when - self._now for when in nows if when is not None]
         return min(max(min(waits, default=LONGEST_WAIT), 0.0), LONGEST_WAIT)
 
     def _may_start(self) -> bool:
-        return self._mail.pending() or any(
-            self._dispatch.room(channel) and self._first.waiting(channel) for channel in CHANNELS
+        room = self._dispatch.room
+        return (
+            self._mail.pending()
+            or (room(REMOTE) and self._destinations.pending())
+            or any(
+                room(channel) and (self._first.pending(channel) or self._passes.pending(channel))
+                for channel in CHANNELS
+            )
         )
 
     # ---- the end

@@ -8,7 +8,8 @@ Usage: qmail-send
 
 qmail-start runs it. People tell it things by signals, through its supervise:
 
-    svc -h /service/qmail-send       # read locals and virtualdomains again
+    svc -h /service/qmail-send       # read locals, virtualdomains,
+                                     # destinations and smtproutes again
     svc -a /service/qmail-send       # try everything now
     svc -d /service/qmail-send       # end, when running deliveries have
 
@@ -20,6 +21,17 @@ times: after 400 seconds, then 1600, 3600 ... for remote mail, earlier for local
 mail. After queuelifetime a failure that may pass counts as one for good.
 Failures are sent to the envelope sender in one message; failures of that, to
 doublebounceto. A double bounce that fails is dropped.
+
+A destination is the host of remote recipients, or the relay that smtproutes has
+for it. It gets five deliveries at once at first, one more with each success,
+half as many after a deferral, and at least one; at most half of
+concurrencyremote, or three quarters while nothing waits for elsewhere. A line
+host:connections:messages of destinations has another limit for it, and one of
+messages per minute; .suffix:... is for all hosts below, and :... (or *:...) for
+the rest; the longest name that fits counts. Where connections has no number
+the above holds, where messages has none there is no such limit; 0 holds the
+mail. What may not go waits, and is in nobody's way. Where smtproutes cannot be
+read, each host is a destination.
 
 A fresh message is delivered straight from todo/; it gets files in info/, local/
 and remote/ only if that leaves something to do. The order of writes is that of
