@@ -13,7 +13,7 @@ where none is given.
 Behaviour:
 Each line from descriptor 0 becomes an entry with the time in front, as seconds
 since 1970 and microseconds. `alert:` and `warning:` at the start of a line make
-it that urgent. Bytes that cannot be printed become `?`. A line of more than 800
+it that urgent. Bytes that cannot be printed become `?`. A line of more than 799
 bytes becomes several entries, the later ones with `+` between time and text. An
 unfinished last line is logged too.
 
@@ -29,7 +29,7 @@ import time
 from qmail.formats.verdict import Temporary
 from qmail.host import fds
 
-LONGEST = 800  # bytes of text in an entry
+LONGEST = 799  # bytes of text in an entry
 MAIL = 2
 MOST = 23  # the highest facility
 PRINTED = bytes(byte if 32 <= byte <= 126 else 0x3F for byte in range(256))
@@ -55,7 +55,10 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
 
 
 def _facility(words: list[bytes]) -> int:
-    return min(int(words[0][:9]), MOST) if words and words[0].isdigit() else MAIL
+    if not words:
+        return MAIL
+    digits = words[0][: len(words[0]) - len(words[0].lstrip(b"0123456789"))]
+    return min(int(digits[:9] or b"0"), MOST)
 
 
 class _Line:
