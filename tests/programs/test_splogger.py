@@ -54,7 +54,8 @@ def test_each_line_is_an_entry_as_urgent_as_it_says() -> None:
     )
     assert plain == [
         ("22", "splogger", " ", "hello"), ("20", "splogger", " ", "warning: disk"),
-        ("17", "splogger", " ", "alert: oh no"), ("22", "splogger", " ", "ALERT: calm"), ("22", "splogger", " ", "last"),
+        ("17", "splogger", " ", "alert: oh no"), ("22", "splogger", " ", "ALERT: calm"),
+        ("22", "splogger", " ", "last"),
     ]  # fmt: skip
     assert named == [("22", "tag", " ", "a?b??c")]
     assert (facility, odd) == ([("30", "tag", " ", "x")], [("14", "tag", " ", "x")])
