@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -30,6 +32,42 @@ def clean(home: Path, orders: bytes) -> bytes:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
+
+
+# Starts qmail-clean as qmail-send would, says which pid it has, and lives until it is killed.
+SENDER = """
+import subprocess, sys
+clean = subprocess.Popen([sys.argv[1]], stdin=int(sys.argv[2]), stdout=int(sys.argv[3]))
+print(clean.pid, flush=True)
+clean.wait()
+"""
+
+
+def test_what_a_qmail_send_has_ordered_that_is_gone_is_not_done(home: Path) -> None:
+    """The next one may be done with the message, and its number may be a new one's, before an old order is read."""
+    for name in ALL:
+        put(home, name)
+    (orders, order), (answer, answers) = os.pipe(), os.pipe()
+    sender = subprocess.Popen(
+        [sys.executable, "-c", SENDER, BIN / "qmail-clean", str(orders), str(answers)], stdout=subprocess.PIPE,
+        env={"QMAIL_HOME": str(home)}, pass_fds=(orders, answers),
+    )  # fmt: skip
+    assert sender.stdout is not None
+    pid = int(sender.stdout.readline())
+    os.close(orders)
+    os.close(answers)
+    os.write(order, b"todo/48\0")
+    assert os.read(answer, 10) == b"+"
+    os.kill(pid, signal.SIGSTOP)
+    os.write(order, b"todo/46\0foop/46\0")
+    sender.kill()
+    sender.wait()
+    sender.stdout.close()
+    os.kill(pid, signal.SIGCONT)
+    assert os.read(answer, 10) == b""
+    assert set(files(home)) == set(ALL)
+    os.close(order)
+    os.close(answer)
 
 
 ALL = ("intd/46", "mess/0/46", "mess/1/47", "todo/46")

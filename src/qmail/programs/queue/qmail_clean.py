@@ -22,7 +22,8 @@ Orders that arrive together are answered together. After done/N, the file intd/N
 kept in spare/ for another message, up to 256 of them. From time to time qmail-clean
 removes what writers that died left in pid/ and intd/: files not written to for
 36 hours, of no message in todo/, that nobody holds the lock of. It ends when
-the orders end.
+the orders end, and at once when qmail-send is gone: what that has ordered and
+was not done yet is for the next one to order.
 
 Files: QMAIL_HOME/queue: pid, intd, todo, mess, spare.
 Runs as: qmailq.
@@ -60,6 +61,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     queue = Queue(home.queue)
     sandbox.enter(confinement.cleaning(home))
     cleaner = Cleaner(queue)
+    sender = os.getppid()
     rest = b""
     due, walked = 0, 0.0
     while True:
@@ -74,7 +76,11 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
             # Of an order that is longer than any good one, only so much is kept that it stays too long.
             rest = orders.pop()[: LONGEST_ORDER + 1]
             due -= len(orders)
-            answers = b"".join([cleaner.obey(order) for order in orders])
+            answers = b""
+            for order in orders:
+                if os.getppid() != sender:
+                    return 0  # by now another one may have given the number to a new message
+                answers += cleaner.obey(order)
             while answers:
                 answers = answers[os.write(1, answers) :]
         except OSError:
