@@ -49,7 +49,7 @@ def attempt(name: str, seconds: str) -> bool:
     inputs = said.partition("number_of_executed_units:")[2].split()[:1]
     print(f"{name}: {inputs[0] if inputs else 'no'} inputs", flush=True)
     if done.returncode:
-        print(said.partition("=== Uncaught Python exception")[2] or said, flush=True)
+        print("\n".join(line for line in said.split("\n") if not line.startswith(("INFO", "WARNING"))), flush=True)
     if not any((CORPUS / name).iterdir()):
         (CORPUS / name).rmdir()
     return done.returncode == 0

@@ -39,6 +39,11 @@ def cdb_pairs(data: bytes) -> None:
     assert list(cdb.records(file)) == pairs
     for key in {key for key, _ in pairs} | {b"", b"missing", choices.rest()}:
         assert list(cdb.find_all(file, key)) == [value for each, value in pairs if each == key]
+    if pairs:
+        # The last record's data is longer than the file: it is not given in part.
+        torn, size = bytearray(file), cdb.HEADER + sum(8 + len(key) + len(value) for key, value in pairs[:-1])
+        torn[size + 4 : size + 8] = b"\xff\xff\0\0"
+        assert outcome(lambda: list(cdb.find_all(torn, pairs[-1][0])), cdb.Corrupt) is cdb.Corrupt
 
 
 CLIENTS = ((b"10.0.0.9", b"mx.example.org", None), (b"2001:db8::1", None, b"joe"), (b"192.168.1.255", b"", b""))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fuzz import forwarding, mail, queue, smtp, tables, wire
+from fuzz import forwarding, lists, logins, mail, queue, smtp, tables, wire
 from fuzz.laws import Target
 
-TABLE: dict[str, Target] = {
-    target.name: target for group in (smtp, wire, mail, forwarding, queue, tables) for target in group.TARGETS
-}  # fmt: skip
+GROUPS = (smtp, wire, mail, forwarding, lists, logins, queue, tables)
+TABLE: dict[str, Target] = {target.name: target for group in GROUPS for target in group.TARGETS}
 CORPUS = Path(__file__).resolve().parent / "corpus"  # TARGET/: inputs that found something, or lead far
 
 

@@ -21,6 +21,8 @@ DOUBLE = b"#@[]"  # the sender of double bounces
 
 def paragraph(recipient: bytes, report: bytes) -> bytes:
     """What bounce/N says about one recipient. No report can begin a paragraph of its own."""
+    if report == b"\n":
+        report = b""  # an empty line would hide the next paragraph from those who read them
     if report and not report.endswith(b"\n"):
         report += b"\n"
     text = b">:\n" + report

@@ -105,8 +105,8 @@ def has_prefix(subject: bytes, prefix: bytes) -> bool:
 
 def _prefix_place(subject: bytes, before: bytes, after: bytes) -> tuple[int, int] | None:
     at = subject.find(before) if before else 0
-    if at < 0:
-        return None
+    if at < 0 or not (before or after):
+        return None  # a number alone marks nothing
     end = at + len(before)
     if after:
         _, rest = number(subject[end:])

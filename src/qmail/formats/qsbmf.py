@@ -24,6 +24,7 @@ def failures(body: bytes) -> list[tuple[bytes, bytes]]:
         return []
     found: list[tuple[bytes, bytes]] = []
     for paragraph in paragraphs[1:]:
+        paragraph = paragraph.lstrip(b"\n")  # behind an empty report
         if paragraph.startswith(b"-") or len(found) == MOST:
             break
         first = paragraph.partition(b"\n")[0].rstrip()

@@ -1,0 +1,140 @@
+"""Who may log in, and mail on its way to other places: password files, archives of a queue, what is sent in series."""
+
+from __future__ import annotations
+
+import re
+
+from fuzz.laws import Choices, Group, agreed, outcome
+from qmail.formats import (
+    deliverylines,
+    passwordfile,
+    passwordhash,
+    queuearchive,
+    scram,
+    serialresult,
+    shadow,
+    tracelines,
+    ustar,
+)
+from qmail.formats.netstring import Broken
+from qmail.protocols import qmtp
+
+GROUP = Group()
+
+
+@GROUP.target(
+    b"\0", b"joe:", b"$6$x$y", b":", b"\n", b"#", b":c2VlZA==\n", b"SCRAM-SHA-256$100000:", b"c2FsdA==", b"$", b"\xff",
+)  # fmt: skip
+def password_file(data: bytes) -> None:
+    """users/passwords: one line changes, and no other."""
+    choices = Choices(data)
+    name = choices.text()
+    text = choices.rest()
+    found = passwordfile.logins(text)
+    assert all(b":" not in each and b"\n" not in each for each in found)
+    passwordfile.seed(text)
+    for login in found.values():
+        passwordhash.is_hash(login.hash)
+        scram.read(login.keys)
+    scram.read(data)
+    if passwordfile.may_be_name(name):
+        new = passwordfile.with_login(text, passwordfile.Login(name, b"!", b"x", b"/h"))
+        after = passwordfile.logins(new)
+        assert after.keys() == found.keys() | {name} and after[name].hash == b"!"
+        assert all(after[each].line() == found[each].line() for each in found if each != name)
+        gone = passwordfile.logins(passwordfile.without(new, name))
+        assert gone.keys() == found.keys() - {name}
+
+
+@GROUP.target(b"joe:$6$x$y:19000:0:99999:7:::\n", b"joe:", b":", b"\n", b"0", b"99999999999999999999", b"!", b"\0")
+def shadow_file(data: bytes) -> None:
+    """/etc/shadow: the line of an account, and of no other one."""
+    found = shadow.find(data, b"joe")
+    assert (found is None) == (re.search(rb"(?:\A|\n)joe:", data) is None)
+    if found is not None:
+        found.counts(20_000)
+    assert all(b":" not in each for each in shadow.hashes(data))
+
+
+@GROUP.target(b"joe", b"K", b"Z", b"D", b"\0", b"\n", b"name\0Kok\n", b"name\0Znot now\n", b"x")
+def serial_results(data: bytes) -> None:
+    """What clients of maildirserial report: however it is cut; what was reported is read."""
+
+    def read(pieces: list[bytes]) -> object:
+        reports, found = serialresult.Reports(), []
+        for piece in pieces:
+            found += reports.feed(piece)
+        return found
+
+    agreed(lambda pieces: outcome(lambda: read(pieces), serialresult.Broken), data)
+    name = data.translate(None, b"\0\n")
+    (again,) = read([serialresult.report(name, b"Z", data, b"192.0.2.1")])
+    assert again[:2] == (name, b"Z") and again[2].isascii()
+
+
+@GROUP.target(b"3:Kok,", b"2:Z", b",", b"K", b"D", b":", b"9999999", b"0:,", b"1:K,", b"\xff")
+def qmtp_answers(data: bytes) -> None:
+    """What a QMTP server answers."""
+
+    def read(pieces: list[bytes]) -> object:
+        answers, found = qmtp.Answers(), []
+        try:
+            for piece in pieces:
+                answers.feed(piece)
+                while (one := answers.next()) is not None:
+                    found.append(one)
+        except Broken:
+            return found, "broken"
+        return found
+
+    agreed(read, data)
+
+
+@GROUP.target(b"Return-Path: <", b">\n", b"Delivered-To: ", b"a@b", b"\n", b'"a b"@c', b"\\", b'"', b"\0", b"\r")
+def delivery_lines(data: bytes) -> None:
+    """The envelope in front of a message in a Maildir: what qmail-local wrote is read."""
+    deliverylines.read(data)
+    choices = Choices(data.translate(None, b"\0\n\r"))
+    sender, recipient = choices.text(), choices.text()
+    found = deliverylines.read(tracelines.return_path(sender) + tracelines.delivered_to(recipient) + b"x\n")
+    assert found is not None
+    assert (found.sender, found.recipient) == (sender, recipient)
+
+
+@GROUP.target(
+    b"format 1\n", b"number 7\n", b"birth 5\n", b"sender a@b\n", b"fresh c@d\n", b"local e@f\n", b"local-done g@h\n",
+    b"local-due 9\n", b"%00", b"%", b"%41", b"\n", b"uid 1\n", b"qp 2\n", b" ", b"remote-due 1\n",
+)  # fmt: skip
+def queue_archive(data: bytes) -> None:
+    """A message in an archive of a queue: an envelope that is written as it was read, or Corrupt."""
+    found = outcome(lambda: queuearchive.parse(data), queuearchive.Corrupt)
+    if isinstance(found, queuearchive.Envelope):
+        again = queuearchive.parse(queuearchive.text(found))
+        assert all(getattr(again, each) == getattr(found, each) for each in found.__slots__)
+        assert b"\0" not in found.sender
+    outcome(lambda: queuearchive.parse_sums(data), queuearchive.Corrupt)
+    plain = data.replace(b"\0", b"")
+    assert queuearchive.unquoted(queuearchive.quoted(plain)) == plain
+    assert not set(queuearchive.quoted(plain)) & set(b" \n")
+
+
+@GROUP.target(b"\0", b"7/envelope", b"ustar\x0000", b"0000600\0", b" ", b"7", b"\xff")
+def tar_heads(data: bytes) -> None:
+    """Heads of files in an archive: what was written is read; any other block is a file, an end or Corrupt."""
+    choices = Choices(data)
+    name, size, seconds = choices.text()[: ustar.LONGEST_NAME], choices.large() % ustar.LARGEST, choices.large() % 8**11
+    block = ustar.head(name, size, seconds)
+    again = ustar.member(block)
+    assert again is not None and again.size == size and again.regular
+    assert b"\0" in name or again.name == name.removeprefix(b"./")
+    changed = bytearray(block)
+    for _ in range(choices.number(8)):
+        changed[choices.large() % ustar.BLOCK] = choices.number()
+    # A sum that fits, so that what is behind it is read at all.
+    changed[148:156] = b"%06o\0 " % (sum(changed[:148]) + 256 + sum(changed[156:]))
+    found = outcome(lambda: ustar.member(bytes(changed)), ustar.Corrupt)
+    assert not isinstance(found, ustar.Member) or found.size >= 0
+    outcome(lambda: ustar.member(data), ustar.Corrupt)
+
+
+TARGETS = GROUP.targets
