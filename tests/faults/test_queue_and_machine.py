@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TOP, needs_root, wait_until
+from conftest import BIN, TOP, needs_root, wait_until
 from sending import Sending
 from submitting import Talk, message
 
@@ -174,6 +174,38 @@ def test_fault_101_a_spawner_that_talks_nonsense_is_a_lost_one_and_the_mail_stay
     assert system.ended() == 0
     assert "alert: oh no! lost spawn connection! dying..." in system.text()
     assert {"todo", "local"} & set(system.kinds())
+
+
+ANSWERS = "import os\nwhile orders := os.read(0, 9999): os.write(1, {answer} * orders.count(b'\\0'))"
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("b'x'", "^warning: qmail-clean unable to clean up todo/"),
+        ("b'++'", "^alert: oh no! lost qmail-clean connection"),
+    ],
+)
+def test_fault_101_a_qmail_clean_that_talks_nonsense_loses_and_doubles_nothing(
+    system: Sending, answer: str, said: str
+) -> None:
+    system.replace("qmail-clean", f'exec {sys.executable} -c "{ANSWERS.format(answer=answer)}"\n')
+    system.start()
+    quickly(system, envelope("good@here.example"))
+    system.wait(said)
+    assert "todo" in system.kinds(), "nothing of it was removed"
+    assert system.orders() == ["good@here.example"]
+    if "alert" in said:
+        assert system.ended() == 0
+    else:
+        assert system.stop() == 0
+    (system.home / "bin/qmail-clean").unlink()
+    (system.home / "bin/qmail-clean").symlink_to(BIN / "qmail-clean")
+    system.start()
+    system.until("something is left", lambda: not system.files())
+    assert system.stop() == 0
+    # While it is in todo/ nothing counts as done: a new qmail-send may deliver it once more.
+    assert system.orders() == ["good@here.example"] * 2
 
 
 def test_fault_102_a_storm_of_signals_loses_and_doubles_nothing(system: Sending) -> None:
