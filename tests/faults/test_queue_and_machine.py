@@ -269,7 +269,7 @@ def test_fault_102_a_qmail_send_that_is_killed_again_and_again_delivers_everythi
 
 @pytest.mark.prove
 def test_fault_099_deliveries_go_on_while_todo_is_full(system: Sending) -> None:
-    count = 10_000
+    count = 4_000
     for number in range(1_000_000, 1_000_000 + count):
         todo = system.queue / f"todo/{number}"
         todo.write_bytes(b"u1\0p1\0Fs@x\0Tgood%d@here.example\0" % number)
