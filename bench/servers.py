@@ -119,6 +119,7 @@ class Ours:
         os.chown(logs, pwd.getpwnam("qmaill").pw_uid, daemon.pw_gid)
         commands = {
             "queued": "qmail-queued",
+            "rcptd": "setuidgid qmailp qmail-rcptd",
             "send": "qmail-start ./Maildir/",
             "smtpd": f"tcpserver -v -R -H -l 0 -x {self.home}/tcp.cdb -c 250 -u {daemon.pw_uid} -g {daemon.pw_gid}"
             f" 127.0.0.1 {self.port} {self.home}/bin/qmail-smtpd",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import dns.message
 import dns.name
 
 from fuzz.laws import Choices, Group, agreed, outcome
 from qmail.formats.netstring import Broken, Ended, Input, TooLong, netstring
-from qmail.protocols import dnsquery, dnswire, ident, pop3, proxy, qmtp
+from qmail.protocols import dnsquery, dnswire, ident, pop3, proxy, qmtp, recipients
 
 GROUP = Group()
 
@@ -195,6 +196,24 @@ def dns_service(data: bytes) -> None:
 
     agreed(questions, data)
     agreed(answers, data)
+
+
+@GROUP.target(
+    b"\0\5\0\0\0\1a", b"\0\4\0\0\0\2", b"\x20\4", b"\x20\5", b"\0\3", b"\0\0\0\1K", b"\0\0\0\2D", b"-", b"Z", b"\0"
+)
+def recipients_service(data: bytes) -> None:
+    """The talk with qmail-rcptd, both ways."""
+
+    def feeding(reader: recipients.Questions | recipients.Answers) -> Callable[[list[bytes]], object]:
+        def read(pieces: list[bytes]) -> object:
+            return outcome(lambda: [each for piece in pieces for each in reader.feed(piece)], recipients.Broken)
+
+        return read
+
+    for kind in (recipients.Questions, recipients.Answers):
+        agreed(lambda pieces, kind=kind: feeding(kind())(pieces), data)
+    address = data[: recipients.LONGEST]
+    assert recipients.Questions().feed(recipients.question(7, address)) == [(7, address)]
 
 
 @GROUP.target(

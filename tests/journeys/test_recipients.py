@@ -16,6 +16,7 @@ import pytest
 from accounts import Accounts
 from conftest import needs_root
 from journeys.conftest import Host
+from qmail.formats.netstring import netstring
 
 OK, UNKNOWN, LATER = "250", "550", "451"
 
@@ -115,6 +116,22 @@ def test_mail_for_the_known_of_many_recipients_arrives(checked: Host) -> None:
     checked.users[0].wait_for_mail(99)
     checked.wait_for_empty_queue()
     assert "bounce msg" not in checked.log()
+
+
+def test_qmtp_tells_of_each_recipient(checked: Host) -> None:
+    def answers(*recipients: str, **environ: str) -> str:
+        words = netstring(b"".join(netstring(recipient.encode()) for recipient in recipients))
+        package = netstring(b"\nx\n") + netstring(b"a@b.example") + words
+        done = subprocess.run(
+            [checked.home / "bin/qmail-qmtpd"], input=package,
+            env=checked.environment | environ, capture_output=True, timeout=60, check=True,
+        )  # fmt: skip
+        return "".join(re.findall(r"\d+:([KDZ])", done.stdout.decode()))
+
+    assert answers("joe@here.example", "jim@here.example", "joe-list-x@here.example") == "KDK"
+    many = [f"jim{i}@here.example" for i in range(20)]
+    assert answers(*many, "joe@here.example") == 20 * "D" + "Z"
+    assert answers(*many, "joe@here.example", RELAYCLIENT="") == 20 * "D" + "K"
 
 
 def test_clients_that_may_relay_are_asked_about_our_own_domains_alone(checked: Host) -> None:

@@ -18,6 +18,7 @@ from nameserver import NameServer
 from qmail.formats import cdb, tcprules
 from qmail.host import sandbox
 from qmail.stores import checkup
+from serving import Start
 
 ME = "mail.here.example"
 
@@ -215,6 +216,16 @@ def test_a_sending_side_without_an_accepting_one_is_named(whole: Path, program: 
         mutex = stack.enter_context(open(whole / "queue/lock/sendmutex", "r+b"))
         fcntl.flock(mutex, fcntl.LOCK_EX)
         assert b"qmail-queued does not run" in examine(program, whole, dns).stdout
+
+
+def test_a_port_without_a_checker_of_recipients_is_named(whole: Path, program: Run, dns: NameServer) -> None:
+    with Start(whole.parent) as start:
+        port = start(program=[str(whole / "bin/qmail-smtpd")], env={"QMAIL_HOME": str(whole)}).port
+        smtpd(whole, "", up=port)
+        assert b"qmail-rcptd does not run" in examine(program, whole, dns).stdout
+        with open(whole / "qp/lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert b"qmail-rcptd" not in examine(program, whole, dns).stdout
 
 
 def test_a_silent_name_server_is_a_finding(whole: Path, program: Run) -> None:

@@ -25,6 +25,9 @@ BAD_SENDER = b"Dunacceptable sender (#5.1.7)"
 BAD_RECIPIENT = b"Dsorry, I can't handle that recipient (#5.1.3)"
 BAD_ADDRESS = b"Dsorry, I can't accept addresses like that (#5.1.3)"
 NOT_OURS = b"Dsorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)"
+NO_MAILBOX = b"Dsorry, no mailbox here by that name (#5.1.1)"
+NO_LOOKUP = b"Zunable to find out whether there is such a mailbox (#4.3.0)"
+TOO_MANY_UNKNOWN = b"Ztoo many unknown recipients, try this one again later (#4.5.3)"
 TOO_LARGE = b"Dsorry, that message size exceeds my databytes limit (#5.3.4)"
 
 

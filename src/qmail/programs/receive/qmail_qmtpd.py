@@ -12,13 +12,14 @@ Talks QMTP on descriptors 0 and 1 and hands each message to qmail-queue. Each
 recipient gets an answer of its own: K (accepted), Z (try again later) or D
 (failed for good) and words; a packet without recipients gets none. Recipients
 are judged as by qmail-smtpd: without control/rcpthosts no recipient with a host
-is taken, unless RELAYCLIENT is set. A packet has an hour, and at most 100,000
+is taken, unless RELAYCLIENT is set; where qmail-rcptd runs, unknown ones are D,
+and after 20 of them on a connection all others Z. A packet has an hour, and at most 100,000
 recipients, of 16 MiB together (each counted with 64 bytes more).
 
 Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
 recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
 TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
-Files: control/: rcpthosts, morercpthosts.cdb, databytes.
+Files: qp/rcpt; control/: rcpthosts, morercpthosts.cdb, databytes.
 Runs as: qmaild.
 Faces: the network.
 Exit codes: 0 the client ended; 100 what it says is no QMTP; 111 a control file
@@ -34,10 +35,12 @@ from qmail.formats.netstring import Broken, Ended, Input, TooLong, netstring
 from qmail.formats.verdict import PERMANENT, SUCCESS, TEMPORARY, Temporary
 from qmail.host import clock, fds, signals
 from qmail.protocols import qmtp
+from qmail.protocols.recipients import TROUBLE, UNKNOWN
 from qmail.protocols.smtpsite import Unreadable
-from qmail.stores import home, reception, submission
+from qmail.stores import asking, home, reception, submission
 from qmail.stores.control import Control, leading_digits
 
+MOST_UNKNOWN = 20  # unknown recipients on a connection
 PATIENCE = 3600  # seconds for one package
 
 
@@ -69,6 +72,8 @@ class _Server:
         self._home, self._environ = place, environ
         control = Control(place.path)
         self._door = reception.recipients(control)
+        self._asker = asking.Patient(place)
+        self._strangers = 0  # recipients that were unknown
         limit = environ.get(b"DATABYTES")
         self._most = control.number(b"databytes", 0) if limit is None else int(leading_digits(limit) or b"0")
         self._relay = environ.get(b"RELAYCLIENT")
@@ -123,7 +128,15 @@ class _Server:
             return qmtp.BAD_RECIPIENT
         if self._relay is None and not self._door.accepts(recipient):
             return qmtp.NOT_OURS
-        return qmtp.BAD_RECIPIENT if b"\0" in recipient else _Taken(recipient)
+        if b"\0" in recipient:
+            return qmtp.BAD_RECIPIENT
+        if self._strangers >= MOST_UNKNOWN and self._relay is None:
+            return qmtp.TOO_MANY_UNKNOWN
+        verdict = self._asker.verdict(recipient)
+        if verdict == UNKNOWN:
+            self._strangers += 1
+            return qmtp.NO_MAILBOX
+        return qmtp.NO_LOOKUP if verdict == TROUBLE else _Taken(recipient)
 
     def _read(self) -> bytes:
         self.answer()  # before we wait, the client gets what it waits for
