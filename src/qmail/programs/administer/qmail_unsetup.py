@@ -88,6 +88,9 @@ def _remains(path: bytes, lines: list[bytes]) -> None:
             for name in SUPERVISED:
                 durable.remove(place + b"/" + name)
             os.rmdir(place)
+    spare = path + b"/queue/spare"
+    for name in os.listdir(spare) if os.path.isdir(spare) else ():
+        durable.remove(spare + b"/" + name)
     for name in SOCKETS:
         if b"directory " + path + b"/" + name.partition(b"/")[0] in lines:
             durable.remove(path + b"/" + name)
