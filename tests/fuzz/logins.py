@@ -15,9 +15,10 @@ from qmail.formats import (
     shadow,
     tracelines,
     ustar,
+    utmp,
 )
 from qmail.formats.netstring import Broken
-from qmail.protocols import qmtp
+from qmail.protocols import qmtp, sasl
 
 GROUP = Group()
 
@@ -135,6 +136,43 @@ def tar_heads(data: bytes) -> None:
     found = outcome(lambda: ustar.member(bytes(changed)), ustar.Corrupt)
     assert not isinstance(found, ustar.Member) or found.size >= 0
     outcome(lambda: ustar.member(data), ustar.Corrupt)
+
+
+KEYS = scram.made(b"secret", b"salt", 1)
+
+
+@GROUP.target(
+    b"\x02\1\1", b"\0joe\0secret", b"joe\0joe\0wrong", b"n,,n=joe,r=abc", b"c=biws,r=abcNONCE,p=", b"y,,", b"=2C",
+    b"=3D", b"c2VjcmV0", b",", b"\0", b"m=x", b"\xff", b"\x0b", b"secret", b"joe",
+)  # fmt: skip
+def sasl_exchange(data: bytes) -> None:
+    """Whatever a client says to log in, it is let in with the password only, and the conversation is short."""
+    choices = Choices(data)
+    mechanism = sasl.MECHANISMS[choices.number(2)]
+    exchange = sasl.Exchange(mechanism, b"NONCE")
+    step = exchange.begin(choices.text() if choices.flag() else None)
+    for _ in range(4):
+        if isinstance(step, sasl.Password):
+            assert 0 < len(step.name) <= sasl.LONGEST_NAME and 0 < len(step.password) <= sasl.LONGEST_PASSWORD
+            right = step.password == b"secret"
+            step = exchange.decided(right)
+            assert isinstance(step, sasl.Done) == right and mechanism != sasl.SCRAM
+        elif isinstance(step, sasl.Wanted):
+            assert KEYS is not None and 0 < len(step.name) <= sasl.LONGEST_NAME
+            step = exchange.keyed(KEYS)
+        elif isinstance(step, sasl.Challenge):
+            step = exchange.heard(choices.text())
+            # Nobody guesses a proof of SHA-256.
+            assert not isinstance(step, sasl.Done)
+    assert isinstance(step, (sasl.Done, sasl.Failed)) or mechanism == sasl.SCRAM
+
+
+@GROUP.target(b"\7\0\0\0", b"joe", b"pts/0", bytes(372), b"\xff" * 30, b"\0")
+def logged_in(data: bytes) -> None:
+    """utmp: terminals of a user, as many as there are whole records."""
+    found = list(utmp.lines(data, b"joe"))
+    assert len(found) <= len(data) // utmp.SIZE
+    assert all(b"\0" not in each for each in found) and not list(utmp.lines(data, b""))
 
 
 TARGETS = GROUP.targets

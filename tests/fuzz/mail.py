@@ -108,13 +108,19 @@ def header_words(data: bytes) -> None:
 
 @GROUP.target(*WORDS, b"h.example", b"[10.0.0.1]", b"+")
 def header_hosts(data: bytes) -> None:
-    """Any names for the default hosts: they can be read or they are refused; addresses are completed or not."""
+    """Any names for the default hosts: they can be read or they are refused. Names of hosts complete addresses once."""
     choices = Choices(data)
+    hosts_named = choices.flag()
     names = [choices.text() for _ in range(3)]
+    if hosts_named:
+        names = [(b"h", b"h.example", b"x-y.z", b"[10.0.0.1]")[len(name) % 4] for name in names]
     words = outcome(lambda: tokens(choices.rest()), Malformed)
     hosts = outcome(lambda: Hosts(*names), Unparsable)
     if isinstance(hosts, Hosts) and isinstance(words, list):
-        outcome(lambda: rewrite(words, hosts.completed), Malformed)
+        listed = outcome(lambda: rewrite(words, hosts.completed), Malformed)
+        if isinstance(listed, list) and hosts_named:
+            again = tokens(written(listed))
+            assert written(rewrite(again, hosts.completed)) == written(again)
 
 
 @GROUP.target(b"a", b"@", b".", b'"', b"\\", b" ", b"<", b">", b"\n", b"\r", b"\xff", b"..", b"b.example")

@@ -5,7 +5,19 @@ from __future__ import annotations
 import ipaddress
 
 from fuzz.laws import Choices, Group, outcome
-from qmail.formats import cdb, ip, logscript, options, qualify, shellwords, svstatus, tai64n, tcpto, usersassign
+from qmail.formats import (
+    cdb,
+    ip,
+    logscript,
+    options,
+    qualify,
+    shellwords,
+    svstatus,
+    tai64n,
+    tcpoptions,
+    tcpto,
+    usersassign,
+)
 from qmail.formats import tcprules as rules
 from qmail.rules import logselect, smtproutes
 from qmail.rules.relay import Door
@@ -252,6 +264,9 @@ def program_options(data: bytes) -> None:
     if isinstance(found, tuple):
         assert all(letter in (b"v", b"x", b"q") for letter, _ in found[0])
         assert words[len(words) - len(found[1]) :] == found[1]
+    read = outcome(lambda: tcpoptions.settings(words, {b"UID": data[:9], b"GID": b"x"}), options.Wrong)
+    if isinstance(read, tuple):
+        assert 0 <= read[0].limit < 10**18 and 0 <= read[0].uid < 10**18 and read[0].verbosity in (0, 1, 2)
 
 
 TARGETS = GROUP.targets

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import time
 import traceback
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from conftest import TOP
 from fuzz.laws import Target
 from fuzz.targets import CORPUS, TABLE, corpus
 
@@ -43,6 +45,20 @@ def test_the_law_holds(name: str) -> None:
 def test_what_was_found_stays_mended(name: str) -> None:
     for data in corpus(name):
         TABLE[name].check(data)
+
+
+# Formats that are only written, or read from nobody but ourselves, with what they say tested where they are.
+NOT_READ = {
+    "bootscript", "commandenv", "controlfile", "listflags", "listoptions", "listsetup", "listtexts", "manpage",
+    "servicescript", "smtpreply", "tcpenviron", "verdict",
+}  # fmt: skip
+
+
+def test_every_format_and_protocol_that_is_read_has_a_target() -> None:
+    texts = "".join(path.read_text() for path in CORPUS.parent.glob("*.py") if path.name != "test_fuzz.py")
+    places = (TOP / "src/qmail/formats", TOP / "src/qmail/protocols")
+    modules = {path.stem for place in places for path in place.glob("[a-z]*.py")}
+    assert {name for name in modules if not re.search(rf"\b{name}\b", texts)} == NOT_READ
 
 
 def test_every_corpus_belongs_to_a_target() -> None:

@@ -111,6 +111,23 @@ def test_fields_are_ignored_on_demand(inject: Inject, keeper: Keeper) -> None:
     assert envelope.startswith(b"Fjoe@dh.example\0")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"To: a, b@h, c@x+ (d (e) f), <@r:g@h.>\nSubject: x \n\ty\n\nbody\n",
+        b'From x y\nFrom: (me) "q\\"r" <j>\nTO :g: a, b;,,\nX:\n\n',
+        b"Return-Path: <s@t>\nBcc: z\nTo: " + b"a@b, " * 50 + b"\nErrors-To: e+\n",
+        b"Resent-To: a b c\nTo: (\nCc: <a\n\xff\xff: no field\n",
+        b"To: \\a\\ b\\\n\t[x] <a@[10.0.0.1]>\rx\nno field",
+        b"",
+    ],
+)
+def test_what_it_has_made_passes_unchanged(inject: Inject, text: bytes) -> None:
+    code, once, _ = inject("-n", text=text)
+    assert code == 0
+    assert inject("-n", text=once) == (0, once, b"")
+
+
 def test_mailing_lists_come_from_a_file(inject: Inject, keeper: Keeper, tmp_path: Path) -> None:
     (tmp_path / "lists").write_text("# mine\nList@dh.example  \n")
     inject(text=b"To: list, b\n", QMAILMFTFILE=str(tmp_path / "lists"))
