@@ -66,6 +66,11 @@ def line(protocol: bytes, origin: Origin, greeted: bytes | None, seconds: int) -
     return b"%b; %b\n" % (head(protocol, origin, greeted), _last[1])
 
 
+def secure(protocol: bytes, cipher: bytes) -> bytes:
+    """What `line` is to call SMTP inside TLS (RFC 3848), with how it is protected as a comment."""
+    return b"ESMTPS (%b %b)" % (safe(protocol), b"_".join(map(safe, cipher.split(b"_"))))
+
+
 def head(protocol: bytes, origin: Origin, greeted: bytes | None) -> bytes:
     """The field up to its date."""
     return b"Received: from %b%b (%b%b)\n  by %b with %b" % (

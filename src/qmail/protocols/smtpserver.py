@@ -10,6 +10,8 @@ Whoever drives a session writes `greeting`, then calls `turn` again and again an
     COMMIT    `content` holds the last piece; put `sender` and `recipients` into the queue, then say `accepted`
               or `refuse`. What the client sent after the message is not looked at before that.
     ABANDON   the message under way is not to be queued; the session goes on
+    TLS       find somebody to speak TLS, and say `securing`, write `replies()`, and when the handshake is over say
+              `secured`; or say `insecure`
     OVER      write `replies()`, give up any message under way, end with exit code `code`
 
 One turn is one command or one block, so that a loop can be fair. A session holds at most one
@@ -21,7 +23,7 @@ from __future__ import annotations
 from qmail.formats import received
 from qmail.protocols import recipients, smtpdata, smtppath
 from qmail.protocols import smtpreply as reply
-from qmail.protocols.smtpsite import Unreadable
+from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
 
     from qmail.protocols.smtpsite import Client, Site
 
-WAIT, TURN, ASK, BEGIN, CONTENT, COMMIT, ABANDON, OVER = range(8)
+WAIT, TURN, ASK, BEGIN, CONTENT, COMMIT, ABANDON, TLS, OVER = range(9)
 
 LONGEST_LINE = 32768  # bytes of a command
 LARGEST_RECIPIENTS = 1 << 21  # bytes of all recipients of a message
@@ -45,8 +47,8 @@ class Session:
 
     __slots__ = (
         "_at", "_barred", "_buffer", "_client", "_content", "_door", "_dropped", "_ended", "_greeted", "_limit",
-        "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "_strangers", "asked", "code", "content",
-        "more", "recipients", "sender",
+        "_protocol", "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "_strangers", "_tls", "asked",
+        "code", "content", "more", "recipients", "sender",
     )  # fmt: skip
 
     def __init__(self, site: Site, client: Client) -> None:
@@ -57,7 +59,8 @@ class Session:
         self._greeted: bytes | None = None
         self._seen_mail = self._barred = self._dropped = False
         self._content: smtpdata.Content | None = None
-        self._stage, self.more = TURN, False
+        self._tls, self._protocol = client.tls, client.protocol
+        self._stage, self.more = TLS if self._tls == FIRST else TURN, False
         self._strangers = 0
         self.sender, self.asked, self.content, self.code = b"", b"", b"", 1
         self.recipients: list[bytes] = []
@@ -65,8 +68,8 @@ class Session:
 
     @property
     def greeting(self) -> bytes:
-        """What the server says first."""
-        return b"220 " + self._site.greeting + b" ESMTP\r\n"
+        """What the server says first; nothing where TLS must come before it."""
+        return b"" if self._stage == TLS else b"220 " + self._site.greeting + b" ESMTP\r\n"
 
     def receive(self, data: bytes) -> None:
         """What the client sent; b"" means that it will send nothing more."""
@@ -115,7 +118,7 @@ class Session:
         self._say(reply.GO_AHEAD)
         self._content = smtpdata.Content()
         self._dropped, self._stage = False, TURN
-        self.content = received.line(b"SMTP", self._client.origin, self._greeted, now)
+        self.content = received.line(self._protocol, self._client.origin, self._greeted, now)
 
     def accepted(self, qp: int, now: int) -> None:
         """After COMMIT: the message is in the queue, for good."""
@@ -138,6 +141,28 @@ class Session:
         else:
             self.recipients.append(self.asked)
             self._say(reply.OK)
+
+    def securing(self) -> None:
+        """After TLS: the next bytes of the client are those of a handshake."""
+        if self._tls != FIRST:
+            self._say(reply.GO_SECURE)
+
+    def secured(self, protocol: bytes) -> None:
+        """After `securing`: the handshake is over. Nothing counts that the client said before it (RFC 3207 4.2)."""
+        first, self._tls, self._protocol, self._stage = self._tls == FIRST, NEVER, protocol, TURN
+        self._buffer, self._at, self._greeted = b"", 0, None
+        self._forget()
+        if first:
+            self._say(self.greeting)
+
+    def insecure(self) -> None:
+        """After TLS: nobody is there to speak it."""
+        if self._tls == FIRST:
+            self._end()
+            self.more = True
+        else:
+            self._say(reply.NO_TLS)
+            self._stage = TURN
 
     def _say(self, text: bytes) -> int:
         self._replies.append(text)
@@ -164,7 +189,8 @@ class Session:
     def _extended_hello(self, name: bytes, _verb: bytes) -> int:
         self._meet(name)
         size = b"250-SIZE %d\r\n" % self._limit if self._limit else b""
-        return self._say(b"250-%b\r\n250-PIPELINING\r\n%b250 8BITMIME\r\n" % (self._site.greeting, size))
+        tls = b"250-STARTTLS\r\n" if self._tls == OFFERED else b""
+        return self._say(b"250-%b\r\n250-PIPELINING\r\n%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size))
 
     def _meet(self, name: bytes) -> None:
         self._greeted = None if name.lower() == self._client.origin.host.lower() else name
@@ -174,7 +200,7 @@ class Session:
         path = self._path(argument)
         if path is None:
             return self._say(reply.SYNTAX)
-        if path[1] and (refusal := self._refusal(path[1])):
+        if path[1] and (refusal := smtppath.refusal(path[1], self._limit)):
             return self._say(refusal)
         self.sender = path[0]
         self._barred = self._door.blames(self.sender)
@@ -231,6 +257,17 @@ class Session:
     def _help(self, _argument: bytes, _verb: bytes) -> int:
         return self._say(reply.HELP)
 
+    def _starttls(self, argument: bytes, verb: bytes) -> int:
+        if self._tls == NEVER:
+            return self._say(reply.SECURE) if self._protocol != b"SMTP" else self._unknown(argument, verb)
+        if argument:
+            return self._say(reply.NO_ARGUMENT)
+        if self.more:
+            # What somebody on the way has put behind it would be taken for what the client says under TLS.
+            return self._end(reply.NOTHING_BEHIND)
+        self._stage = TLS
+        return TLS
+
     def _unknown(self, argument: bytes, verb: bytes) -> int:
         if b" HTTP/" in argument and verb.lower() in _HTTP:
             # A browser that was led here: what follows, and may be chosen by a web page, must not be read as commands.
@@ -248,22 +285,6 @@ class Session:
             address = self._door.readdressed(path[0])
             return (address, path[1]) if len(address) <= smtppath.LONGEST else None
         return path
-
-    def _refusal(self, parameters: list[bytes]) -> bytes:
-        # Of the parameters of MAIL: SIZE (RFC 1870), BODY (RFC 6152).
-        for parameter in parameters:
-            name, _, value = parameter.upper().partition(b"=")
-            if name == b"SIZE":
-                if not value.isdigit() or len(value) > 20:
-                    return reply.VALUE
-                if self._limit and int(value) > self._limit:
-                    return reply.TOO_LARGE
-            elif name == b"BODY":
-                if value not in (b"7BIT", b"8BITMIME"):
-                    return reply.VALUE
-            else:
-                return reply.PARAMETER
-        return b""
 
     def _block(self, content: smtpdata.Content) -> int:
         block = self._buffer[self._at :] if self._at else self._buffer
@@ -300,4 +321,5 @@ COMMANDS: Final[dict[bytes, Callable[[Session, bytes, bytes], int]]] = {
     b"help": Session._help,  # 4.1.1.8
     b"noop": Session._noop,  # 4.1.1.9
     b"quit": Session._quit,  # 4.1.1.10
+    b"starttls": Session._starttls,  # RFC 3207 4
 }

@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from qmail.rules.relay import Door
 
 
+NEVER, OFFERED, FIRST = range(3)  # whether TLS may begin
+
+
 class Unreadable(Exception):
     """What is needed to decide cannot be read now; a Site's door may raise it."""
 
@@ -29,9 +32,19 @@ class Client:
 
     `relay`: appended to each recipient, which then may be anywhere; None where rcpthosts counts.
     `limit`: as that of a Site, which it replaces where it is not None.
+    `protocol`: what a Received line calls it. `tls`: NEVER, OFFERED (STARTTLS), or FIRST, before the greeting.
     """
 
-    __slots__ = ("limit", "origin", "relay")
+    __slots__ = ("limit", "origin", "protocol", "relay", "tls")
 
-    def __init__(self, origin: received.Origin, relay: bytes | None = None, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        origin: received.Origin,
+        relay: bytes | None = None,
+        limit: int | None = None,
+        *,
+        protocol: bytes = b"SMTP",
+        tls: int = NEVER,
+    ) -> None:
         self.origin, self.relay, self.limit = origin, relay, limit
+        self.protocol, self.tls = protocol, tls

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import os
 
+from qmail.formats import received, tlsfacts
 from qmail.host import clock, fds, program
 from qmail.host.loop import GONE, WRITE
 from qmail.protocols import smtpreply as reply
-from qmail.protocols.smtpserver import ABANDON, ASK, BEGIN, COMMIT, CONTENT, OVER, TURN, WAIT, Session
+from qmail.protocols.smtpserver import ABANDON, ASK, BEGIN, COMMIT, CONTENT, OVER, TLS, TURN, WAIT, Session
 from qmail.services import queuelinks
-from qmail.stores import submission
+from qmail.stores import submission, tlsdoor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,12 +64,12 @@ class Conversation:
 
     __slots__ = (
         "_around", "_asking", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_message",
-        "_muted", "_out", "_over", "_session", "_timeout", "_turns", "number",
+        "_muted", "_out", "_over", "_session", "_shaking", "_timeout", "_turns", "number",
     )  # fmt: skip
 
     def __init__(self, around: Surroundings, descriptor: int, number: int, session: Session, timeout: int) -> None:
         self._around, self._descriptor, self.number, self._session = around, descriptor, number, session
-        self._timeout, self._turns, self._out = timeout, 0, b""
+        self._timeout, self._turns, self._out, self._shaking = timeout, 0, b"", b""
         self._asking = self._busy = self._committed = self._muted = self._over = False
         self._message: queuelinks.Message | None = None
         self._latest = math.inf  # when a message must have come
@@ -78,7 +79,10 @@ class Conversation:
     def greet(self) -> None:
         """Begin."""
         self._around.loop.watch(self._descriptor, self.ready)
-        self._write(self._session.greeting)
+        if greeting := self._session.greeting:
+            self._write(greeting)
+        else:
+            self._turn()
 
     def ready(self, events: int) -> None:
         """Something happened on the connection."""
@@ -172,11 +176,65 @@ class Conversation:
             return False
         elif event == ABANDON:
             self._give_up_message()
+        elif event == TLS:
+            return self._secure()
         elif event == OVER:
             self._over = True
             self._write(session.replies())
             return False
         return not self._busy
+
+    def _secure(self) -> bool:
+        # The client goes to qmail-tlsd, and what comes from there takes its place. False: as in `_event`.
+        try:
+            door = tlsdoor.knock(self._around.home)
+        except OSError:
+            self._session.insecure()
+            return True
+        self._session.securing()
+        self._write(self._session.replies())
+        if self._descriptor < 0:
+            os.close(door)
+            return False
+        try:
+            if self._out:
+                raise BlockingIOError  # it reads nothing, and so needs no TLS
+            tlsdoor.hand_over(door, self._descriptor)
+        except OSError:
+            os.close(door)
+            self.close(FAILED)
+            return False
+        self._around.loop.forget(self._descriptor)
+        os.close(self._descriptor)
+        self._descriptor = door
+        self._around.loop.watch(door, self._shaken)
+        return False
+
+    def _shaken(self, _events: int) -> None:
+        # The line of qmail-tlsd, and perhaps the client's first words.
+        try:
+            data = os.read(self._descriptor, BLOCK)
+            self._shaking += data
+            if data and b"\n" not in self._shaking and len(self._shaking) < tlsfacts.LONGEST:
+                return
+            line, end, rest = self._shaking.partition(b"\n")
+            facts = tlsfacts.answer(line + end)
+        except BlockingIOError:
+            return
+        except (OSError, tlsfacts.Broken):
+            facts = None
+        if facts is None:
+            self.close(FAILED)
+            return
+        self._heard, self._shaking = True, b""
+        self._around.loop.watch(self._descriptor, self.ready)
+        self._session.secured(received.secure(facts.protocol, facts.cipher))
+        if rest:
+            self._session.receive(rest)
+        try:
+            self._turn()
+        except Exception as error:
+            self._broken(error)
 
     def _take_turns(self) -> None:
         # The next turn of this client comes after those of the others.

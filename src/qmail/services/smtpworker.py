@@ -23,7 +23,7 @@ from qmail.protocols import smtpreply as reply
 from qmail.protocols.smtpserver import Session
 from qmail.services import queuelinks
 from qmail.services.smtpconversation import FAILED, Conversation, complain
-from qmail.stores import asking, reception
+from qmail.stores import asking, reception, tlsdoor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Worker:
         self.links = queuelinks.Links(self.loop, home)
         self.asker = asking.Asker(self.loop, home.file(asking.RECIPIENTS))
         self.later: deque[Conversation] = deque()
-        self._control = control
+        self.home, self._control = home, control
         self._watched = reception.Watched(settings)
         self._site: Site | None = None  # of this round
         self._conversations: set[Conversation] = set()
@@ -127,7 +127,7 @@ class Worker:
             self._ended += END.pack(int(number), FAILED)
             return
         environ = dict(variable.split(b"=", 1) for variable in variables)
-        session = Session(site, reception.client(environ))
+        session = Session(site, reception.client(environ, tls=tlsdoor.is_there(self.home)))
         conversation = Conversation(self, descriptor, int(number), session, site.timeout)
         self._conversations.add(conversation)
         conversation.greet()

@@ -25,6 +25,11 @@ def incoming_smtp(home: Home) -> Domain:
     return Domain(reads=[*_control(home), *_library()], families=(*LOCAL, *INTERFACES))
 
 
+def keys() -> Domain:
+    """A qmail-tlsd that has its keys: connections come to it, and it makes none."""
+    return Domain(reads=_library(), families=LOCAL)
+
+
 def outgoing_smtp(home: Home) -> Domain:
     """A resident qmail-remote: control files, other hosts, and the table of those that do not answer."""
     return Domain(

@@ -62,12 +62,13 @@ def pieces() -> Iterator[Piece]:
     yield Piece(b"queue/lock/sendmutex", "file", b"qmails", b"qmail", 0o600)
     yield Piece(b"queue/lock/tcpto", "file", b"qmailr", b"qmail", 0o644)
     yield Piece(b"queue/lock/trigger", "fifo", b"qmails", b"qmail", 0o622)
-    # Where the sockets of qmail-queued, qmail-send, qmail-dns, qmail-rcptd and qmail-lspawn stand.
+    # Where the sockets of qmail-queued, qmail-send, qmail-dns, qmail-rcptd, qmail-lspawn and qmail-tlsd stand.
     yield Piece(b"qq", "directory", b"qmailq", b"qmail", 0o755)
     yield Piece(b"qs", "directory", b"qmails", b"qmail", 0o750)
     yield Piece(b"qr", "directory", b"qmailr", b"qmail", 0o755)
     yield Piece(b"qp", "directory", b"qmailp", b"nofiles", 0o755)
     yield Piece(b"ql", "directory", b"root", b"qmail", 0o755)
+    yield Piece(b"qt", "directory", b"root", b"qmail", 0o755)
 
 
 def installed(programs: Iterable[bytes], pages: Iterable[bytes], documents: Iterable[bytes]) -> Iterator[Piece]:

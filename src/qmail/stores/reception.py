@@ -13,7 +13,7 @@ from qmail.formats import cdb, received
 from qmail.formats.verdict import Temporary
 from qmail.host import clock
 from qmail.host.interfaces import Own
-from qmail.protocols.smtpsite import Client, Site, Unreadable
+from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Client, Site, Unreadable
 from qmail.rules.relay import Door
 from qmail.stores.control import Control, leading_digits, unreadable
 
@@ -59,13 +59,18 @@ def recipients(control: Control) -> Door:
     return Door(control.lines(b"rcpthosts"), more=None if more is None else more.lists)
 
 
-def client(environ: Mapping[bytes, bytes]) -> Client:
-    """The other end of a connection, as its environment tells it (tcp-environ(5), qmail-smtpd(8))."""
-    limit = environ.get(b"DATABYTES")
+def client(environ: Mapping[bytes, bytes], *, tls: bool = False) -> Client:
+    """The other end of a connection, as its environment tells it (tcp-environ(5), qmail-smtpd(8)).
+
+    `tls`: somebody is there to speak TLS for us.
+    """
+    limit, protocol = environ.get(b"DATABYTES"), environ.get(b"SSL_PROTOCOL")
     return Client(
         received.origin(environ),
         environ.get(b"RELAYCLIENT"),
         None if limit is None else int(leading_digits(limit) or b"0"),
+        protocol=b"SMTP" if protocol is None else received.secure(protocol, environ.get(b"SSL_CIPHER", b"")),
+        tls=NEVER if protocol is not None else FIRST if b"SMTPS" in environ else OFFERED if tls else NEVER,
     )
 
 

@@ -51,11 +51,12 @@ from __future__ import annotations
 import os
 import select
 
+from qmail.formats import received
 from qmail.formats.verdict import Temporary
-from qmail.host import clock, program
+from qmail.host import clock, fds, program, sockets
 from qmail.protocols import smtpreply as reply
 from qmail.protocols import smtpserver
-from qmail.stores import asking, home, reception, submission
+from qmail.stores import asking, home, reception, submission, tlsdoor
 from qmail.stores.control import Control
 
 BLOCK = 65536  # bytes read at once
@@ -72,7 +73,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     except Temporary:
         program.say(1, reply.UNREADABLE)
         return 1
-    session = smtpserver.Session(site, reception.client(environ))
+    tls = tlsdoor.is_there(place) and sockets.is_tcp(0)
+    session = smtpserver.Session(site, reception.client(environ, tls=tls))
     return _Talk(session, site.timeout, place, environ).held()
 
 
@@ -114,6 +116,8 @@ class _Talk:
                 return session.code
             elif event == smtpserver.ASK:
                 session.answered(self._asker.verdict(session.asked))
+            elif event == smtpserver.TLS:
+                self._secure()
             elif event != smtpserver.TURN:
                 self._message_event(event)
             elif turns % PATIENCE == 0:
@@ -148,6 +152,23 @@ class _Talk:
             self._session.accepted(outcome.qp, int(clock.now()))
         else:
             self._session.refuse(reply.reply_to(submission.words(outcome)))
+
+    def _secure(self) -> None:
+        # The client goes to qmail-tlsd, and what comes from there takes its place. Raises OSError.
+        try:
+            door = tlsdoor.knock(self._home)
+        except OSError:
+            self._session.insecure()
+            return
+        self._session.securing()
+        self._write(self._session.replies())
+        facts = tlsdoor.secure(door, 0)
+        if facts is None:
+            raise ConnectionAbortedError
+        fds.copy(door, 0)
+        fds.move(door, 1)
+        self._session.secured(received.secure(facts.protocol, facts.cipher))
+        self._extend()
 
     def _abandon(self) -> None:
         if self._message is not None:
