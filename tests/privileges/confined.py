@@ -80,6 +80,7 @@ def main() -> None:
     domains = {
         "smtpd": lambda: confinement.incoming_smtp(home), "remote": lambda: confinement.outgoing_smtp(home),
         "dns": confinement.names, "queued": lambda: confinement.acceptance(home),
+        "tlsd": confinement.keys,
         "clean": lambda: confinement.cleaning(home), "send": lambda: confinement.sending(home),
     }  # fmt: skip
     before = {name: call(syscalls.FORBIDDEN[name][COLUMN]) for name in HARMLESS}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from conftest import BIN, wait_until
 from journeys.conftest import Host
+from securing import certificate
 from servicing import descendants
 
 LOGGER = "setuidgid qmaill multilog t"
@@ -51,10 +52,12 @@ class Running:
         logs.mkdir()
         os.chown(logs, pwd.getpwnam("qmaill").pw_uid, daemon.pw_gid)
         (host.home / "rules").write_text(":allow\n")
+        certificate(host.home / "control/servercert.pem", "here.example")
         commands = {
             "queued": "qmail-queued",
             "dns": "setuidgid qmailr qmail-dns",
             "rcptd": "setuidgid qmailp qmail-rcptd",
+            "tlsd": "qmail-tlsd",
             "send": "qmail-start ./Maildir/",
             "smtpd": f"tcpserver -v -R -H -l 0 -c 50 -u {daemon.pw_uid} -g {daemon.pw_gid} 127.0.0.1 {host.port}"
             f" {host.home}/bin/qmail-smtpd",

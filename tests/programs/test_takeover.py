@@ -212,7 +212,7 @@ def compile_rules(path: Path, text: bytes) -> None:
 
 REPORTED = {
     "no rcpthosts": (b"control/rcpthosts is missing", lambda home: (home / "control/rcpthosts").unlink()),
-    "a patch's file": (b"control/servercert.pem is not of qmail", lambda home: write(home, "control/servercert.pem")),
+    "a patch's file": (b"control/dh2048.pem is not of qmail", lambda home: write(home, "control/dh2048.pem")),
     "many at once": (b"control/concurrencyremote is 500", lambda home: write(home, "control/concurrencyremote", "500")),
     "a size limit": (b"control/databytes is set", lambda home: write(home, "control/databytes", "1000\n")),
     "a filter": (b"bin/qmail-queue is a script", lambda home: write(home, "bin/qmail-queue", "#!/bin/sh\n")),

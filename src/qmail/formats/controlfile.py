@@ -221,6 +221,19 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         new=True,
     ),
     Whole(
+        b"servercert.pem", [b"qmail-tlsd"], b"This certificate and its key are for TLS.",
+        "PEM: a certificate, those that signed it, and the key, which clients that speak TLS are shown. Mode 600, of root: "
+        "qmail-tlsd reads it, within 2 seconds of a change, or on HUP, again.",
+    ),
+    Whole(
+        b"tls", [b"qmail-tlsd"], b"These certificates and keys are for other names.",
+        "A directory of files NAME.pem, each like servercert.pem: for clients that ask for the server NAME (SNI).",
+    ),
+    Whole(
+        b"tlstickets", [b"qmail-tlsd"], b"0 here means: no TLS session tickets.",
+        "One line; without it 1. 0: clients cannot resume a TLS session with less work.",
+    ),
+    Whole(
         b"tlstrust.pem", [_REMOTE], b"These certificates are trusted, too.",
         "Certificates (PEM) that may have signed those of servers, beside the ones that the system trusts.",
     ),

@@ -1,4 +1,5 @@
-"""TLS, the server's side, without I/O: OpenSSL between pieces of memory. The only module that loads ssl.
+"""TLS, the server's side, without I/O: OpenSSL between pieces of memory. With
+`tlsclient`, the only module that loads ssl.
 
 TLS 1.2 and 1.3 with what OpenSSL and Python choose by default; no renegotiation; no compression.
 """
@@ -62,6 +63,7 @@ class Keys:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.options |= ssl.OP_NO_RENEGOTIATION
+        context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF  # an end without close_notify is another end
         if not self._tickets:
             context.options |= ssl.OP_NO_TICKET
             context.num_tickets = 0
@@ -117,9 +119,9 @@ class Stream:
             return b""
         except ssl.SSLZeroReturnError:
             raise Ended(properly=True) from None
-        except ssl.SSLEOFError:
-            raise Ended(properly=False) from None
         except (OSError, ValueError) as error:
+            if _is_end(error):
+                raise Ended(properly=False) from None
             raise Broken(_words(error)) from error
         if not data:
             raise Ended(properly=True)
@@ -140,10 +142,14 @@ class Stream:
             pass  # its own word is not waited for
 
 
+def _is_end(error: Exception) -> bool:
+    return isinstance(error, ssl.SSLEOFError) or getattr(error, "reason", "") == "UNEXPECTED_EOF_WHILE_READING"
+
+
 def _words(error: Exception) -> str:
     # OpenSSL's own: `[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:123)`.
     reason = getattr(error, "reason", None)
-    if isinstance(error, ssl.SSLEOFError):
+    if _is_end(error):
         return "the client is gone"
     if isinstance(reason, str) and reason:
         return reason.lower().replace("_", " ")

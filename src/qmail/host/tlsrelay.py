@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         def over(self, relay: Relay) -> None:
             """Nothing of it is left."""
 
+
 HELD = 65536  # bytes for a side that does not take them
 BLOCK = 16384  # bytes read at once
 LINGER = 5.0  # seconds for a client to hear the last of it

@@ -10,13 +10,18 @@ from __future__ import annotations
 
 from qmail.protocols import smtpreply as reply
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LONGEST = 899  # bytes of an address
 
 
-def parse(argument: bytes) -> tuple[bytes, list[bytes]] | None:
+def parse(argument: bytes, readdressed: Callable[[bytes], bytes] | None = None) -> tuple[bytes, list[bytes]] | None:
     """(address, parameters), or None where the address is too long. `argument` holds no NUL and no line end.
 
     Parameters are words such as b"SIZE=100"; only those behind a closed bracket and a blank count.
+    `readdressed` gives the address in the place of one that ends in a bracket.
     """
     _, bracket, text = argument.partition(b"<")
     end = b">"
@@ -29,6 +34,8 @@ def parse(argument: bytes) -> tuple[bytes, list[bytes]] | None:
         address, rest = _unquote(text, end)
     else:
         address, _, rest = text.partition(end)
+    if len(address) <= LONGEST and readdressed is not None and address[-1:] == b"]":
+        address = readdressed(address)
     if len(address) > LONGEST:
         return None
     return address, rest.split() if bracket and rest[:1] == b" " else []

@@ -197,7 +197,7 @@ class Session:
         self._forget()
 
     def _mail(self, argument: bytes, _verb: bytes) -> int:
-        path = self._path(argument)
+        path = smtppath.parse(argument, self._door.readdressed)
         if path is None:
             return self._say(reply.SYNTAX)
         if path[1] and (refusal := smtppath.refusal(path[1], self._limit)):
@@ -211,7 +211,7 @@ class Session:
     def _rcpt(self, argument: bytes, _verb: bytes) -> int:
         if not self._seen_mail:
             return self._say(reply.WANT_MAIL)
-        path = self._path(argument)
+        path = smtppath.parse(argument, self._door.readdressed)
         if path is None:
             return self._say(reply.SYNTAX)
         if self._barred:
@@ -278,13 +278,6 @@ class Session:
         self._seen_mail = False
         self.recipients = []  # the queue's side may still hold the old ones
         self._room = LARGEST_RECIPIENTS
-
-    def _path(self, argument: bytes) -> tuple[bytes, list[bytes]] | None:
-        path = smtppath.parse(argument)
-        if path is not None and path[0][-1:] == b"]":
-            address = self._door.readdressed(path[0])
-            return (address, path[1]) if len(address) <= smtppath.LONGEST else None
-        return path
 
     def _block(self, content: smtpdata.Content) -> int:
         block = self._buffer[self._at :] if self._at else self._buffer

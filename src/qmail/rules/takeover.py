@@ -25,7 +25,8 @@ KNOWN = frozenset((b"RELAYCLIENT", b"DATABYTES", b"RBLSMTPD", b"TCPREMOTEHOST", 
 PATCHED: dict[bytes, bytes] = {
     name: does
     for names, does in (
-        (b"servercert.pem clientcert.pem tlsserverciphers tlsclientciphers dh2048.pem", b"TLS is not offered"),
+        (b"clientcert.pem tlsclientciphers", b"TLS is not spoken to other hosts"),
+        (b"tlsserverciphers dh2048.pem", b"OpenSSL's defaults are used"),
         (b"badrcptto badmailto badrcptpatterns", b"these recipients are not refused any more"),
         (b"validrcptto validrcptto.cdb recipients recipients.cdb goodrcptto", b"recipients are not compared with it"),
         (b"badhelo badmailfrompatterns badloadertypes signatures", b"these clients are not refused any more"),

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import os
 
-from qmail.formats import received, tlsfacts
+from qmail.formats import received
 from qmail.host import clock, fds, program
 from qmail.host.loop import GONE, WRITE
 from qmail.protocols import smtpreply as reply
 from qmail.protocols.smtpserver import ABANDON, ASK, BEGIN, COMMIT, CONTENT, OVER, TLS, TURN, WAIT, Session
 from qmail.services import queuelinks
+from qmail.services.smtptls import Handshake
 from qmail.stores import submission, tlsdoor
 
 TYPE_CHECKING = False
@@ -22,11 +23,17 @@ if TYPE_CHECKING:
     from collections import deque
     from typing import Protocol
 
+    from qmail.formats.tlsfacts import Facts
     from qmail.host.loop import Loop
     from qmail.stores.asking import Asker
+    from qmail.stores.home import Home
 
     class Surroundings(Protocol):
         """What a conversation needs of the process that holds it."""
+
+        @property
+        def home(self) -> Home:
+            """Where qmail-tlsd may be."""
 
         @property
         def loop(self) -> Loop:
@@ -64,12 +71,12 @@ class Conversation:
 
     __slots__ = (
         "_around", "_asking", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_message",
-        "_muted", "_out", "_over", "_session", "_shaking", "_timeout", "_turns", "number",
+        "_muted", "_out", "_over", "_session", "_timeout", "_turns", "number",
     )  # fmt: skip
 
     def __init__(self, around: Surroundings, descriptor: int, number: int, session: Session, timeout: int) -> None:
         self._around, self._descriptor, self.number, self._session = around, descriptor, number, session
-        self._timeout, self._turns, self._out, self._shaking = timeout, 0, b"", b""
+        self._timeout, self._turns, self._out = timeout, 0, b""
         self._asking = self._busy = self._committed = self._muted = self._over = False
         self._message: queuelinks.Message | None = None
         self._latest = math.inf  # when a message must have come
@@ -193,45 +200,30 @@ class Conversation:
             return True
         self._session.securing()
         self._write(self._session.replies())
-        if self._descriptor < 0:
-            os.close(door)
-            return False
+        client = self._descriptor
         try:
-            if self._out:
-                raise BlockingIOError  # it reads nothing, and so needs no TLS
-            tlsdoor.hand_over(door, self._descriptor)
+            if client < 0 or self._out:
+                raise BrokenPipeError  # who reads no reply speaks no TLS
+            Handshake(self._around.loop, door, client, self._secured)
         except OSError:
             os.close(door)
             self.close(FAILED)
             return False
-        self._around.loop.forget(self._descriptor)
-        os.close(self._descriptor)
+        self._around.loop.forget(client)
+        os.close(client)
         self._descriptor = door
-        self._around.loop.watch(door, self._shaken)
         return False
 
-    def _shaken(self, _events: int) -> None:
-        # The line of qmail-tlsd, and perhaps the client's first words.
+    def _secured(self, facts: Facts | None, words: bytes) -> None:
         try:
-            data = os.read(self._descriptor, BLOCK)
-            self._shaking += data
-            if data and b"\n" not in self._shaking and len(self._shaking) < tlsfacts.LONGEST:
+            if facts is None:
+                self.close(FAILED)
                 return
-            line, end, rest = self._shaking.partition(b"\n")
-            facts = tlsfacts.answer(line + end)
-        except BlockingIOError:
-            return
-        except (OSError, tlsfacts.Broken):
-            facts = None
-        if facts is None:
-            self.close(FAILED)
-            return
-        self._heard, self._shaking = True, b""
-        self._around.loop.watch(self._descriptor, self.ready)
-        self._session.secured(received.secure(facts.protocol, facts.cipher))
-        if rest:
-            self._session.receive(rest)
-        try:
+            self._heard = True
+            self._around.loop.watch(self._descriptor, self.ready)
+            self._session.secured(received.secure(facts.protocol, facts.cipher))
+            if words:
+                self._session.receive(words)
             self._turn()
         except Exception as error:
             self._broken(error)

@@ -8,18 +8,23 @@ from __future__ import annotations
 import errno
 import os
 
+from qmail.formats import certificate
 from qmail.formats.verdict import Temporary
-from qmail.host import tls
+from qmail.host.reasons import reason
+from qmail.rules.finding import Finding
 from qmail.stores.control import unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from qmail.stores.control import Control
 
     Stamps = tuple[tuple[bytes, int, int, int, int], ...]
 
 MAIN, NAMED, ENDING = b"servercert.pem", b"tls", b".pem"
 MOST = 1000  # names
+SOON = 14 * 86400  # seconds before its end when something should have been done
 
 
 def files(control: Control) -> dict[bytes, bytes]:
@@ -54,15 +59,28 @@ def stamps(control: Control) -> Stamps:
     return tuple(seen)
 
 
-def keys(control: Control) -> tls.Keys:
-    """All of them, read. Without a main one, the first of the names serves who asks for none. Raises Temporary."""
-    found = files(control)
-    if not found:
-        raise Temporary(b"no certificate: neither control/servercert.pem nor control/tls/NAME.pem")
-    named = {name.decode("ascii", "replace"): path for name, path in found.items() if name}
-    main = found.get(b"") or next(iter(named.values()))
-    tickets = control.number(b"tlstickets", 1) > 0
-    try:
-        return tls.Keys(main, named, tickets=tickets)
-    except tls.Unusable as error:
-        raise Temporary(b"unable to use " + str(error).encode()) from error
+def findings(control: Control, now: int) -> Iterator[Finding]:
+    """What is wrong with them, for a person."""
+    me = control.line(b"me") or b""
+    for name, path in files(control).items():
+        try:
+            if os.stat(path).st_mode & 0o077:
+                yield Finding(path + b" is open to others than its owner, and holds a key", b"chmod 600 " + path)
+            with open(path, "rb", buffering=0) as file:
+                found = certificate.first(file.read(certificate.LARGEST))
+        except OSError as error:
+            yield Finding(path + b" cannot be read: " + reason(error), b"put a certificate with its key there")
+            continue
+        except certificate.Broken:
+            yield Finding(path + b" holds no certificate", b"put one there, in PEM, with its key")
+            continue
+        left = found.ends - now
+        if left < 0 or now < found.begins:
+            yield Finding(path + b" has expired, or does not count yet", b"put another there; qmail-tlsd sees it")
+        elif left < SOON:
+            yield Finding(path + b" expires within %d days" % (left // 86400 + 1), b"see to it that it is renewed")
+        host = name or me
+        if host and not found.covers(host):
+            yield Finding(
+                path + b" is not for " + host + b", but for " + b", ".join(found.names), b"have one made for it"
+            )

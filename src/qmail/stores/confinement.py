@@ -27,7 +27,7 @@ def incoming_smtp(home: Home) -> Domain:
 
 def keys() -> Domain:
     """A qmail-tlsd that has its keys: connections come to it, and it makes none."""
-    return Domain(reads=_library(), families=LOCAL)
+    return Domain(reads=_library())
 
 
 def outgoing_smtp(home: Home) -> Domain:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
 ACCOUNTS = (b"alias", b"qmaild", b"qmaill", b"qmailp", b"qmailq", b"qmailr", b"qmails")
+KEYS = b"qmailt"  # who uses the keys of TLS; where there is none, qmaild does
 TCPTO_SIZE = 1024
 
 
@@ -183,7 +184,8 @@ def _make(path: bytes, piece: Piece) -> None:
     else:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if piece.name.endswith(b"/tcpto"):
-            os.write(descriptor, b"\0" * TCPTO_SIZE)
+            os.write(descriptor, b"\0" * KEYS = b"qmailt"  # who uses the keys of TLS; where there is none, qmaild does
+TCPTO_SIZE)
         os.close(descriptor)
 
 

@@ -7,7 +7,8 @@ import os
 from qmail.formats import bootscript, cdb, servicescript, tcprules
 from qmail.formats.verdict import Temporary
 from qmail.host import durable
-from qmail.stores import configuration, installation, library, setuprecord
+from qmail.stores import certificates, configuration, installation, library, setuprecord
+from qmail.stores.control import Control
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def _accounts(home: bytes) -> Iterator[Step]:
         if name not in groups:
             yield Step(b"group " + name, [b"group " + name], _running(b"groupadd", name))
     users = {entry.pw_name.encode() for entry in pwd.getpwall()}
-    for name in installation.ACCOUNTS:
+    for name in (*installation.ACCOUNTS, installation.KEYS):
         if name not in users:
             group = b"qmail" if name in (b"qmailq", b"qmailr", b"qmails") else b"nofiles"
             place = home + b"/alias" if name == b"alias" else home
@@ -146,7 +147,9 @@ def _services(home: bytes) -> Iterator[Step]:
     yield from _directory(LOGS)
     yield from _directory(home + b"/supervise")
     yield from _directory(SERVICE)
-    for name in servicescript.NAMES:
+    certified = certificates.files(Control(home))
+    names = (*servicescript.NAMES, servicescript.TLSD) if certified else servicescript.NAMES
+    for name in names:
         log, place = LOGS + b"/" + name, home + b"/supervise/" + name
         if not os.path.isdir(log):
             yield Step(b"log directory " + log + b" of qmaill", [b"directory " + log], lambda log=log: _log(log))  # type: ignore[misc]  # mypy infers no type for the default
@@ -154,7 +157,7 @@ def _services(home: bytes) -> Iterator[Step]:
         yield from _directory(place + b"/log")
         yield from _file(place + b"/run", servicescript.run(home, name), 0o755)
         yield from _file(place + b"/log/run", servicescript.log_run(home, log), 0o755)
-    for name in servicescript.NAMES:
+    for name in names:
         yield from _link(home + b"/supervise/" + name, SERVICE + b"/qmail-" + name)
 
 

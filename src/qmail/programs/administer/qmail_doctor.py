@@ -14,9 +14,9 @@ Each finding is one line that says what is so, and one that says what to do:
     control/rcpthosts is missing: mail from the network is taken for nobody
         write the domains whose mail you take into it, one a line
 
-It looks at owners and modes, the programs, the control files, the aliases,
-users' homes, the run files and rc, the rules that they name, at ports, the DNS
-and the queue. A kernel that cannot confine programs is mentioned, and counts for
+It looks at owners and modes, the programs, the control files, the certificates,
+the aliases, users' homes, the run files and rc, the rules that they name, at
+ports, the DNS and the queue. A kernel that cannot confine programs is mentioned, and counts for
 nothing. Nothing is changed, and nothing is asked of anybody but the ports
 that run files name, and the name servers.
 
@@ -31,13 +31,14 @@ from __future__ import annotations
 import os
 
 from qmail.formats.verdict import Ending, Temporary, Usage
-from qmail.host import program, sandbox
+from qmail.host import clock, program, sandbox
 from qmail.host.reasons import reason
 from qmail.rules.controlsense import aliases, control
 from qmail.rules.finding import Finding
 from qmail.rules.runsense import runs
-from qmail.stores import checkup, library, survey
+from qmail.stores import certificates, checkup, library, survey
 from qmail.stores import home as homes
+from qmail.stores.control import Control
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def _findings(
         lambda: runs(found, _is_user, _is_group),
         lambda: checkup.own_name(home, found.first(b"me"), environ) if found.first(b"me") else iter(()),
         lambda: checkup.running(home, found),
+        lambda: certificates.findings(Control(home.path), int(clock.now())),
         lambda: checkup.queue(home),
     ):
         yield from _safely(part)

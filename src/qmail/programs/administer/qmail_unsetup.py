@@ -34,7 +34,9 @@ STARTERS = (b"unit ", b"line ")  # lines of the record: what starts the services
 PATIENCE = b"60"  # seconds for a service to end; deliveries under way are finished first
 # What the programs leave behind where qmail-setup has made the directory.
 SUPERVISED = (b"lock", b"ok", b"control", b"status", b"status.new")
-SOCKETS = (b"qq/lock", b"qq/socket", b"qs/notes", b"qr/dns", b"qr/lock", b"qp/rcpt", b"qp/lock", b"ql/homes")
+SOCKETS = (
+    b"qq/lock", b"qq/socket", b"qs/notes", b"qr/dns", b"qr/lock", b"qp/rcpt", b"qp/lock", b"ql/homes", b"qt/socket",
+)  # fmt: skip
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:

@@ -26,6 +26,11 @@ refused. A command may have 32 KiB, all recipients together 2 MiB, and each wait
 for the client ends after timeoutsmtpd seconds. A Received line names the
 client.
 
+Where qmail-tlsd runs, STARTTLS (RFC 3207) is announced: qmail-tlsd speaks TLS on
+the connection, and what it makes of it takes its place. A Received line says
+ESMTPS then, with protocol and cipher. Anything behind STARTTLS in one segment is
+503 and the end.
+
 Where tcpserver is told to run qmail-smtpd without arguments, sessions are held
 by a few processes of that name which are there already. Nothing of the above
 changes, but that control files are read when they have changed; with
@@ -36,11 +41,12 @@ a program as ever.
 Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
 recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
 TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
-SMTPDCLIENTS=1 in tcpserver's environment keeps clients in processes of their
+SMTPS, whatever its value: TLS comes before the greeting, as on port 465.
+SSL_PROTOCOL, SSL_CIPHER: TLS is there already, as tlswrap says. SMTPDCLIENTS=1 in tcpserver's environment keeps clients in processes of their
 own.
 Files: qp/rcpt; control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
 databytes, localiphost, timeoutsmtpd. One that cannot be read ends the session
-with 421.
+with 421. QMAIL_HOME/qt/socket.
 Runs as: qmaild.
 Faces: the network.
 Exit codes: 0 the client said QUIT; 1 the session ended in another way.

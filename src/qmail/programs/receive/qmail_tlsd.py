@@ -14,7 +14,7 @@ file holds a certificate, those that signed it, and the key, which needs no
 reader but root. A client that asks for a server NAME (SNI) gets the one of that
 name, others servercert.pem; without it, the first of the names. TLS 1.2 and
 1.3, as OpenSSL has them by default; no renegotiation. Session tickets, unless
-control/tlstickets is 0. They are read at the start, on HUP, and within 5
+control/tlstickets is 0. They are read at the start, on HUP, and within 2
 seconds of a change; connections that are open go on with the old ones. What
 cannot be used is said, and the old ones stay.
 
@@ -25,7 +25,7 @@ connection wants, 60 seconds for ours. After that, time is their affair; a clien
 that has not taken their last words in 60 seconds is dropped.
 
 Files: QMAIL_HOME/qt/socket: only root, qmaild and the user it runs as are heard.
-control/: servercert.pem, tls/, tlstickets.
+control/: servercert.pem, tls, tlstickets.
 Signals: HUP: read the certificates. TERM: end; connections go on to their end.
 Runs as: root, to read the keys; then qmailt, or qmaild where there is no
 qmailt. One process stays root, which speaks to nobody.
@@ -40,7 +40,7 @@ import os
 from functools import partial
 
 from qmail.formats.verdict import Temporary, Usage
-from qmail.host import clock, durable, fds, identity, localsocket, program, sandbox, signals, title
+from qmail.host import clock, durable, fds, identity, localsocket, program, sandbox, signals, title, tls
 from qmail.host.loop import Loop
 from qmail.host.reasons import reason
 from qmail.stores import certificates, confinement, tlsdoor
@@ -52,12 +52,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
-    from qmail.host import tls
     from qmail.stores.home import Home
 
 NAME = b"qmail-tlsd"
 EACH, SPARE = 2, 32  # descriptors of a connection, and those kept for ourselves
-LOOK = 5.0  # seconds between looks at the files
+LOOK = 2.0  # seconds between looks at the files
 PAUSE = 1.0  # seconds before a process that has died is followed by another
 
 
@@ -81,7 +80,7 @@ class Keeper:
         self._control = Control(home.path)
         self._who = _users(home)
         self._stamps = certificates.stamps(self._control)
-        self._keys = certificates.keys(self._control)
+        self._keys = _keys(self._control)
         sandbox.prepare()
         try:
             self._listener = localsocket.Listener(home.file(tlsdoor.SOCKET), 0o666)
@@ -122,7 +121,7 @@ class Keeper:
             if not always and stamps == self._stamps:
                 return
             self._stamps = stamps
-            self._keys = certificates.keys(self._control)
+            self._keys = _keys(self._control)
         except Temporary as trouble:
             say(trouble.text + b"; the old ones stay")
             return
@@ -162,6 +161,23 @@ class Keeper:
         if pid == self._child:
             say(b"the process that takes connections has died")
             self._retire()
+
+
+def _keys(control: Control) -> tls.Keys:
+    """All of them, read. Without a main one, the first of the names serves who asks for none. Raises Temporary."""
+    found = certificates.files(control)
+    if not found:
+        raise Temporary(b"no certificate: neither control/servercert.pem nor control/tls/NAME.pem")
+    named = {name.decode("ascii", "replace"): path for name, path in found.items() if name}
+    main = found.get(b"") or next(iter(named.values()))
+    tickets = control.number(b"tlstickets", 1) > 0
+    try:
+        keys = tls.Keys(main, named, tickets=tickets)
+    except tls.Unusable as error:
+        raise Temporary(b"unable to use " + str(error).encode()) from error
+    for finding in certificates.findings(control, int(clock.now())):
+        say(finding.what)
+    return keys
 
 
 def _users(home: Home) -> tuple[int, int, frozenset[int]]:
