@@ -222,7 +222,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     ),
     Whole(
         b"servercert.pem", [b"qmail-tlsd"], b"This certificate and its key are for TLS.",
-        "PEM: a certificate, those that signed it, and the key, which clients that speak TLS are shown. Mode 600, of root: "
+        "PEM: a certificate, those that signed it, and the key: shown to clients that speak TLS. Mode 600, of root: "
         "qmail-tlsd reads it, within 2 seconds of a change, or on HUP, again.",
     ),
     Whole(

@@ -86,10 +86,8 @@ class Conversation:
     def greet(self) -> None:
         """Begin."""
         self._around.loop.watch(self._descriptor, self.ready)
-        if greeting := self._session.greeting:
-            self._write(greeting)
-        else:
-            self._turn()
+        self._write(self._session.greeting)
+        self.turn()
 
     def ready(self, events: int) -> None:
         """Something happened on the connection."""
@@ -200,33 +198,29 @@ class Conversation:
             return True
         self._session.securing()
         self._write(self._session.replies())
-        client = self._descriptor
         try:
-            if client < 0 or self._out:
+            if self._descriptor < 0 or self._out:
                 raise BrokenPipeError  # who reads no reply speaks no TLS
-            Handshake(self._around.loop, door, client, self._secured)
+            Handshake(self._around.loop, door, self._descriptor, self._secured)
         except OSError:
             os.close(door)
             self.close(FAILED)
-            return False
-        self._around.loop.forget(client)
-        os.close(client)
-        self._descriptor = door
+        else:
+            self._around.loop.forget(self._descriptor)
+            os.close(self._descriptor)
+            self._descriptor = door
         return False
 
     def _secured(self, facts: Facts | None, words: bytes) -> None:
-        try:
-            if facts is None:
-                self.close(FAILED)
-                return
-            self._heard = True
-            self._around.loop.watch(self._descriptor, self.ready)
-            self._session.secured(received.secure(facts.protocol, facts.cipher))
-            if words:
-                self._session.receive(words)
-            self._turn()
-        except Exception as error:
-            self._broken(error)
+        if facts is None:
+            self.close(FAILED)
+            return
+        self._heard = True
+        self._around.loop.watch(self._descriptor, self.ready)
+        self._session.secured(received.secure(facts.protocol, facts.cipher))
+        if words:
+            self._session.receive(words)
+        self.turn()
 
     def _take_turns(self) -> None:
         # The next turn of this client comes after those of the others.

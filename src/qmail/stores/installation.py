@@ -184,8 +184,7 @@ def _make(path: bytes, piece: Piece) -> None:
     else:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         if piece.name.endswith(b"/tcpto"):
-            os.write(descriptor, b"\0" * KEYS = b"qmailt"  # who uses the keys of TLS; where there is none, qmaild does
-TCPTO_SIZE)
+            os.write(descriptor, b"\0" * TCPTO_SIZE)
         os.close(descriptor)
 
 

@@ -42,8 +42,8 @@ Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
 recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
 TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
 SMTPS, whatever its value: TLS comes before the greeting, as on port 465.
-SSL_PROTOCOL, SSL_CIPHER: TLS is there already, as tlswrap says. SMTPDCLIENTS=1 in tcpserver's environment keeps clients in processes of their
-own.
+SSL_PROTOCOL, SSL_CIPHER: TLS is there already, as tlswrap says. SMTPDCLIENTS=1
+in tcpserver's environment keeps clients in processes of their own.
 Files: qp/rcpt; control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
 databytes, localiphost, timeoutsmtpd. One that cannot be read ends the session
 with 421. QMAIL_HOME/qt/socket.
