@@ -48,7 +48,7 @@ def first(pem: bytes) -> Certificate:
 
 def _read(der: bytes) -> Certificate:
     ((_, whole),) = _parts(der, _SEQUENCE)
-    fields = list(_parts(next(_parts(whole, _SEQUENCE))[1]))
+    fields = list(_parts(_inside(whole)))
     if fields[0][0] == _VERSION:
         del fields[0]
     # serial number, algorithm, issuer, validity, subject, key, ...
@@ -76,6 +76,13 @@ def _parts(data: bytes, wanted: int | None = None) -> Iterator[tuple[int, bytes]
         at += size
 
 
+def _inside(data: bytes) -> bytes:
+    # What is in the sequence that `data` begins with.
+    for _, contents in _parts(data, _SEQUENCE):
+        return contents
+    raise ValueError("nothing")
+
+
 def _seconds(kind: int, text: bytes) -> int:
     # YYMMDDHHMMSSZ up to 2049, YYYYMMDDHHMMSSZ after.
     if kind == _UTC:
@@ -93,10 +100,10 @@ def _seconds(kind: int, text: bytes) -> int:
 
 
 def _alternatives(extensions: bytes) -> Iterator[bytes]:
-    for _, extension in _parts(next(_parts(extensions, _SEQUENCE))[1], _SEQUENCE):
+    for _, extension in _parts(_inside(extensions), _SEQUENCE):
         pieces = list(_parts(extension))
         if pieces[0] == (_OBJECT, _ALTERNATIVES) and pieces[-1][0] == _OCTETS:
-            for kind, name in _parts(next(_parts(pieces[-1][1], _SEQUENCE))[1]):
+            for kind, name in _parts(_inside(pieces[-1][1])):
                 if kind == _DNS_NAME:
                     yield name
 
