@@ -10,7 +10,9 @@ import os
 import pwd
 import shutil
 import signal
+import smtplib
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -134,6 +136,7 @@ def prepare(run: Path, programs: Path, user: str) -> None:
         if fresh:
             configure(home, os.fsencode(HOST))
         people(run, user)
+        certify(run)
         services(run)
     except Ending as end:
         raise Trouble(os.fsdecode(end.text)) from None
@@ -170,11 +173,39 @@ SERVICES = {
 }
 
 
+def certify(run: Path) -> None:
+    """A certificate that signs itself, where there is none, and openssl to make it."""
+    path = run / "control" / "servercert.pem"
+    if path.exists():
+        return
+    if shutil.which("openssl") is None:
+        print("no TLS: there is no openssl here to make a certificate with")
+        return
+    key, certificate = path.with_name("tls.key"), path.with_name("tls.new")
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "825",
+         "-subj", f"/CN={HOST}", "-addext", f"subjectAltName=DNS:{HOST}", "-keyout", key, "-out", certificate],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if made.returncode:
+        print(f"no TLS: openssl says: {made.stderr.strip().splitlines()[-1:]}")
+        return
+    certificate.chmod(0o600)
+    with certificate.open("ab") as file:
+        file.write(key.read_bytes())
+    key.unlink()
+    certificate.replace(path)
+
+
+TLS = {"tlsd": "exec qmail-tlsd"}
+
+
 def services(run: Path) -> None:
     """The service directories, as the boot of a real installation has them; the rules let this machine relay."""
     environment = f"exec env - QMAIL_HOME={run} PATH={run}/bin:/usr/bin:/bin"
     words = {"host": HOST, "address": ADDRESS[0], "port": ADDRESS[1], "run": run}
-    for name, command in SERVICES.items():
+    certified = (run / "control/servercert.pem").exists()
+    for name, command in (SERVICES | (TLS if certified else {})).items():
         directory = run / "service" / name
         (directory / "log").mkdir(parents=True, exist_ok=True)
         (run / "log").mkdir(exist_ok=True)
@@ -243,11 +274,14 @@ def show(run: Path, svscan: subprocess.Popen[bytes], ended: list[int]) -> None:
         wait_for(f"the log of {name}", svscan, ended, partial(finished, run, name, marks[name]))
         print("\n".join(["", f"{station} logged:", *(f"    {line}" for line in readable(run, name, marks[name]))]))
     print(f"\nand the message is here:\n    {arrived}\n")
+    if (run / "control/servercert.pem").exists() and (facts := wait_for("STARTTLS", svscan, ended, secured)):
+        print(f"STARTTLS works too, with a certificate of its own making:\n    {facts}\n")
     print(HELP.format(run=os.path.relpath(run), host=HOST, port=ADDRESS[1]))
 
 
 HELP = """what to try next, in another terminal:
   swaks --server 127.0.0.1:{port} --to you@{host}     send a message (or telnet, or any mail program)
+  swaks --tls ...; openssl s_client -starttls smtp -connect 127.0.0.1:{port}     the same under TLS
   ls {run}/you/Maildir/new                                where it arrives
   tail -f {run}/log/send/current | {run}/bin/tai64nlocal      what happens to it
   echo '|cat >> all' > {run}/you/.qmail-list           then send to you-list@{host}
@@ -293,6 +327,22 @@ def send(subject: str) -> list[str] | None:
     except ConnectionError:
         return None
     return talk
+
+
+def secured() -> str | None:
+    """How a session is protected after STARTTLS; None while it is not offered yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with smtplib.SMTP(*ADDRESS, timeout=10) as client:
+            client.starttls(context=context)
+            client.ehlo()
+            assert isinstance(client.sock, ssl.SSLSocket)
+            cipher = client.sock.cipher()
+            return f"{client.sock.version()} {cipher[0] if cipher else ''}"
+    except (smtplib.SMTPException, OSError):
+        return None
 
 
 def newest(new: Path, before: set[str], subject: str) -> Path | None:

@@ -43,6 +43,7 @@ qmail-newu
 tcprules "$home/tcp.smtp.cdb" "$home/tcp.smtp.tmp" <"$home/tcp.smtp"
 service queued qmail-queued
 service rcptd qmail-rcptd
+[ ! -f "$home/control/servercert.pem" ] || service tlsd qmail-tlsd
 service send 'qmail-start ./Maildir/'
 service smtpd "tcpserver -vRH -l 0 -c 200 -x $home/tcp.smtp.cdb 0 $port $home/bin/qmail-smtpd"
 exec svscan --stop "$home/service"

@@ -14,8 +14,9 @@ TIMES = bytes.fromhex("301e170d3236313132363137313930325a170d3336313132333137313
 
 
 @GROUP.target(
-    certificate.BEGIN, certificate.END, b"\n", b"MIIB", b"=", b"\x30", b"\x82\1\0", b"\x84\xff\xff\xff\xff", NAME, TIMES,
-    b"\x17\x0d", b"261126171902Z", b"\x18\x0f20610101000000Z", b"\xa3", b"\xa0\3\2\1\2", b"\2\1\1", b"\x30\0",
+    certificate.BEGIN, certificate.END, b"\n", b"MIIB", b"=", b"\x30", b"\x82\1\0", b"\x84\xff\xff\xff\xff", NAME,
+    TIMES, b"\x17\x0d", b"261126171902Z", b"\x18\x0f20610101000000Z", b"\xa3", b"\xa0\3\2\1\2", b"\2\1\1",
+    b"\x30\0", b"\x80",
 )  # fmt: skip
 def certificate_file(data: bytes) -> None:
     """A certificate, or Broken, whatever stands between the marks."""

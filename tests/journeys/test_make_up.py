@@ -75,7 +75,14 @@ def test_make_up_shows_a_delivery_stops_cleanly_and_goes_on(tmp_path: Path) -> N
     place = clone(tmp_path / "clone")
     process, terminal = started(place)
     shown = read_until(terminal, b"Ctrl-C stops everything.")
-    for words in (b"250 ok", b"new msg", b"delivery 1: success: did_1+0+0/", b"and the message is here:"):
+    for words in (
+        b"250 ok",
+        b"new msg",
+        b"delivery 1: success: did_1+0+0/",
+        b"and the message is here:",
+        b"STARTTLS works too",
+        b"    TLSv1.3 ",
+    ):
         assert words in shown
     new = place / "run/you/Maildir/new"
     assert len(list(new.iterdir())) == 1
