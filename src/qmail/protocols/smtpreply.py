@@ -31,6 +31,18 @@ HELP = b"214 notqmail home page: https://notqmail.org\r\n"
 GO_AHEAD = b"354 go ahead\r\n"
 FLUSHED = b"250 flushed\r\n"
 TRY = b"252 send some mail, i'll try my best\r\n"
+WELCOME = b"235 2.7.0 ok, welcome\r\n"
+NOT_YOU = b"535 5.7.8 name or password is wrong\r\n"
+BAD_LOGIN = b"501 5.5.2 cannot make sense of that\r\n"
+CANCELLED = b"501 5.7.0 cancelled\r\n"
+NO_LOGIN = b"454 4.7.0 unable to find out who you are, try again later\r\n"
+NO_MECHANISM = b"504 5.5.4 no such mechanism\r\n"
+LOGGED_IN = b"503 5.5.1 you have logged in already\r\n"
+NOT_NOW = b"503 5.5.1 not during a mail transaction\r\n"
+NOT_IN_CLEAR = b"538 5.7.11 STARTTLS first\r\n"
+WANT_LOGIN = b"530 5.7.0 log in first\r\n"
+NOT_YOURS = b"553 5.7.1 sorry, that sender address is not yours\r\n"
+TOO_MANY_LOGINS = b"421 4.7.0 too many failed logins, closing\r\n"
 
 
 def reply_to(complaint: bytes) -> bytes:
