@@ -43,6 +43,7 @@ class Login:
 
     def command(self, argument: bytes, ip: bytes) -> bytes:
         """AUTH MECHANISM, perhaps with the client's first words. Returns the refusal."""
+        self.packet = b""
         if self.user:
             return reply.LOGGED_IN
         mechanism, _, first = argument.partition(b" ")

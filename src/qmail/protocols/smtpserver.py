@@ -12,6 +12,7 @@ Whoever drives a session writes `greeting`, then calls `turn` again and again an
     ABANDON   the message under way is not to be queued; the session goes on
     TLS       find somebody to speak TLS, and say `securing`, write `replies()`, and when the handshake is over say
               `secured`; or say `insecure`
+    LOGIN     send `login.packet` to qmail-authd, and say `told`; where it is empty, hang up there
     OVER      write `replies()`, give up any message under way, end with exit code `code`
 
 One turn is one command or one block, so that a loop can be fair. A session holds at most one
@@ -21,7 +22,7 @@ received block, one command line and the recipients.
 from __future__ import annotations
 
 from qmail.formats import received
-from qmail.protocols import recipients, smtpdata, smtppath
+from qmail.protocols import recipients, smtpdata, smtplogin, smtppath
 from qmail.protocols import smtpreply as reply
 from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Unreadable
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from qmail.protocols.smtpsite import Client, Site
 
-WAIT, TURN, ASK, BEGIN, CONTENT, COMMIT, ABANDON, TLS, OVER = range(9)
+WAIT, TURN, ASK, BEGIN, CONTENT, COMMIT, ABANDON, TLS, LOGIN, OVER = range(10)
 
 LONGEST_LINE = 32768  # bytes of a command
 LARGEST_RECIPIENTS = 1 << 21  # bytes of all recipients of a message
@@ -47,8 +48,8 @@ class Session:
 
     __slots__ = (
         "_at", "_barred", "_buffer", "_client", "_content", "_door", "_dropped", "_ended", "_greeted", "_limit",
-        "_protocol", "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "_strangers", "_tls", "asked",
-        "code", "content", "more", "recipients", "sender",
+        "_protocol", "_relay", "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "_strangers", "_tls",
+        "asked", "code", "content", "login", "more", "recipients", "sender",
     )  # fmt: skip
 
     def __init__(self, site: Site, client: Client) -> None:
@@ -59,7 +60,8 @@ class Session:
         self._greeted: bytes | None = None
         self._seen_mail = self._barred = self._dropped = False
         self._content: smtpdata.Content | None = None
-        self._tls, self._protocol = client.tls, client.protocol
+        self._tls, self._protocol, self._relay = client.tls, client.protocol, client.relay
+        self.login = smtplogin.Login()
         self._stage, self.more = TLS if self._tls == FIRST else TURN, False
         self._strangers = 0
         self.sender, self.asked, self.content, self.code = b"", b"", b"", 1
@@ -103,6 +105,8 @@ class Session:
             line = line[:-1]
         if b"\0" in line:
             line = line.partition(b"\0")[0]
+        if self.login.awaited:
+            return self._log_in(self.login.line(line))
         verb, _, argument = line.partition(b" ")
         try:
             return COMMANDS.get(verb.lower(), Session._unknown)(self, argument.lstrip(b" "), verb)
@@ -164,6 +168,17 @@ class Session:
             self._say(reply.NO_TLS)
             self._stage = TURN
 
+    def told(self, answer: bytes) -> None:
+        """After LOGIN: what qmail-authd says (protocols.login)."""
+        self._stage = TURN
+        self._say(self.login.told(answer))
+        if self.login.user:
+            self._relay = b"" if self._relay is None else self._relay
+            self._protocol = self._protocol.replace(b"ESMTPS", b"ESMTPSA", 1)
+            self._forget()
+        elif self.login.failed:
+            self._end(reply.TOO_MANY_LOGINS)
+
     def _say(self, text: bytes) -> int:
         self._replies.append(text)
         return TURN
@@ -190,6 +205,7 @@ class Session:
         self._meet(name)
         size = b"250-SIZE %d\r\n" % self._limit if self._limit else b""
         tls = b"250-STARTTLS\r\n" if self._tls == OFFERED else b""
+        tls += smtplogin.KEYWORDS if self._may_log_in else b""
         return self._say(b"250-%b\r\n250-PIPELINING\r\n%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size))
 
     def _meet(self, name: bytes) -> None:
@@ -202,6 +218,10 @@ class Session:
             return self._say(reply.SYNTAX)
         if path[1] and (refusal := smtppath.refusal(path[1], self._limit)):
             return self._say(refusal)
+        if self.login.user and not self._site.owns(self.login.user, path[0]):
+            return self._say(reply.NOT_YOURS)
+        if not self.login.user and self._client.login == smtplogin.DEMANDED:
+            return self._say(reply.WANT_LOGIN)
         self.sender = path[0]
         self._barred = self._door.blames(self.sender)
         self._forget()
@@ -217,13 +237,13 @@ class Session:
         if self._barred:
             return self._say(reply.BAD_SENDER)
         recipient = path[0]
-        if self._client.relay is not None:
-            recipient += self._client.relay
+        if self._relay is not None:
+            recipient += self._relay
         elif not self._door.accepts(recipient):
             return self._say(reply.NO_GATEWAY)
         if path[1]:
             return self._say(reply.PARAMETER)
-        if self._strangers >= MOST_UNKNOWN and self._client.relay is None:
+        if self._strangers >= MOST_UNKNOWN and self._relay is None:
             # A harvester learns no more. A message that has recipients may come: its sender repeats the others.
             return self._say(reply.TOO_MANY_UNKNOWN) if self.recipients else self._end(reply.HARVESTING)
         self._room -= len(recipient) + COST_OF_RECIPIENT
@@ -267,6 +287,29 @@ class Session:
             return self._end(reply.NOTHING_BEHIND)
         self._stage = TLS
         return TLS
+
+    @property
+    def _may_log_in(self) -> bool:
+        # A password is never asked for in the clear.
+        return self._client.login != smtplogin.NEVER and self._protocol != b"SMTP" and not self.login.user
+
+    def _auth(self, argument: bytes, verb: bytes) -> int:
+        if self._client.login == smtplogin.NEVER:
+            return self._unknown(argument, verb)
+        if self._protocol == b"SMTP":
+            return self._say(reply.NOT_IN_CLEAR)
+        if self._seen_mail:
+            return self._say(reply.NOT_NOW)
+        return self._log_in(self.login.command(argument, self._client.origin.ip))
+
+    def _log_in(self, refusal: bytes) -> int:
+        if refusal:
+            self._say(refusal)
+            if self.login.failed:
+                return self._end(reply.TOO_MANY_LOGINS)
+        else:
+            self._stage = LOGIN
+        return LOGIN
 
     def _unknown(self, argument: bytes, verb: bytes) -> int:
         if b" HTTP/" in argument and verb.lower() in _HTTP:
@@ -315,4 +358,5 @@ COMMANDS: Final[dict[bytes, Callable[[Session, bytes, bytes], int]]] = {
     b"noop": Session._noop,  # 4.1.1.9
     b"quit": Session._quit,  # 4.1.1.10
     b"starttls": Session._starttls,  # RFC 3207 4
+    b"auth": Session._auth,  # RFC 4954 4
 }

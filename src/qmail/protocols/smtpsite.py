@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qmail.formats import received
     from qmail.rules.relay import Door
 
@@ -18,13 +20,22 @@ class Unreadable(Exception):
 class Site:
     """What the control files say: the same for every session until they change.
 
-    `limit`: bytes of a message, 0 for no limit. `timeout`: seconds a client may keep us waiting.
+    `limit`: bytes of a message, 0 for no limit. `timeout`: seconds a client may keep us waiting. `owns`: may
+    who has logged in as this send as that address?
     """
 
-    __slots__ = ("door", "greeting", "limit", "timeout")
+    __slots__ = ("door", "greeting", "limit", "owns", "timeout")
 
-    def __init__(self, greeting: bytes, door: Door, limit: int = 0, timeout: int = 1200) -> None:
+    def __init__(
+        self,
+        greeting: bytes,
+        door: Door,
+        limit: int = 0,
+        timeout: int = 1200,
+        owns: Callable[[bytes, bytes], bool] = lambda _user, _sender: False,
+    ) -> None:
         self.greeting, self.door, self.limit, self.timeout = greeting, door, limit, timeout
+        self.owns = owns
 
 
 class Client:
@@ -33,9 +44,10 @@ class Client:
     `relay`: appended to each recipient, which then may be anywhere; None where rcpthosts counts.
     `limit`: as that of a Site, which it replaces where it is not None.
     `protocol`: what a Received line calls it. `tls`: NEVER, OFFERED (STARTTLS), or FIRST, before the greeting.
+    `login`: whether it may log in, or must (smtplogin.NEVER, OFFERED, DEMANDED).
     """
 
-    __slots__ = ("limit", "origin", "protocol", "relay", "tls")
+    __slots__ = ("limit", "login", "origin", "protocol", "relay", "tls")
 
     def __init__(
         self,
@@ -45,6 +57,7 @@ class Client:
         *,
         protocol: bytes = b"SMTP",
         tls: int = NEVER,
+        login: int = NEVER,
     ) -> None:
         self.origin, self.relay, self.limit = origin, relay, limit
-        self.protocol, self.tls = protocol, tls
+        self.protocol, self.tls, self.login = protocol, tls, login

@@ -13,7 +13,9 @@ from qmail.formats import cdb, received
 from qmail.formats.verdict import Temporary
 from qmail.host import clock
 from qmail.host.interfaces import Own
+from qmail.protocols import smtplogin
 from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Client, Site, Unreadable
+from qmail.rules import senders
 from qmail.rules.relay import Door
 from qmail.stores.control import Control, leading_digits, unreadable
 
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 MORE = b"morercpthosts.cdb"
 FILES = (
     b"me", b"smtpgreeting", b"localiphost", b"timeoutsmtpd", b"rcpthosts", MORE, b"badmailfrom", b"databytes",
+    b"senders",
 )  # fmt: skip
 LONGEST_TIMEOUT = 1_000_000  # seconds
 SETTLED = 4  # seconds after which a change of the directory shows in its times, on any file system
@@ -50,7 +53,11 @@ def site(control: Control) -> Site:
         is_ours=_is_ours,
     )
     timeout = min(max(control.number(b"timeoutsmtpd", 1200), 1), LONGEST_TIMEOUT)
-    return Site(greeting, door, control.number(b"databytes", 0), timeout)
+    table = senders.table(control.lines(b"senders") or ())
+    return Site(
+        greeting, door, control.number(b"databytes", 0), timeout,
+        lambda user, sender: senders.may_send_as(table, user, sender, door.accepts),
+    )  # fmt: skip
 
 
 def recipients(control: Control) -> Door:
@@ -65,12 +72,14 @@ def client(environ: Mapping[bytes, bytes], *, tls: bool = False) -> Client:
     `tls`: somebody is there to speak TLS for us.
     """
     limit, protocol = environ.get(b"DATABYTES"), environ.get(b"SSL_PROTOCOL")
+    login = environ.get(b"SMTPAUTH")
     return Client(
         received.origin(environ),
         environ.get(b"RELAYCLIENT"),
         None if limit is None else int(leading_digits(limit) or b"0"),
         protocol=b"SMTP" if protocol is None else received.secure(protocol, environ.get(b"SSL_CIPHER", b"")),
         tls=NEVER if protocol is not None else FIRST if b"SMTPS" in environ else OFFERED if tls else NEVER,
+        login=smtplogin.NEVER if login is None else smtplogin.DEMANDED if b"!" in login else smtplogin.OFFERED,
     )
 
 
