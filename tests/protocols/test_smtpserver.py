@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from qmail.formats.received import Origin
 from qmail.protocols import recipients
 from qmail.protocols import smtpserver as smtp
+from qmail.protocols.smtplines import LONGEST_LINE
 from qmail.protocols.smtpreply import reply_to
 from qmail.protocols.smtpsite import Client, Site, Unreadable
 from qmail.rules.relay import Door
@@ -251,7 +252,7 @@ def test_a_timeout_is_told() -> None:
     assert one.turn() == smtp.OVER and one.replies() == b"451 timeout (#4.4.2)\r\n" and one.code == 1
 
 
-@pytest.mark.parametrize("size", [512, 513, 5000, smtp.LONGEST_LINE - 5])
+@pytest.mark.parametrize("size", [512, 513, 5000, LONGEST_LINE - 5])
 def test_fault_025_long_commands_are_read(size: int) -> None:
     assert play([b"NOOP " + b"x" * size + b"\r\nNOOP\r\n"]).codes in ("220 250 250", "220 500 250")
     assert play([b"NOOP " + b"x" * (size - 7) + b"\r\nNOOP\r\n"]).codes == "220 250 250"
@@ -262,7 +263,7 @@ def test_fault_025_an_endless_command_takes_no_memory_and_gets_one_reply() -> No
     for _ in range(160):
         one.receive(b"x" * 65_536)
         assert one.turn() == smtp.WAIT
-        assert len(one._buffer) <= smtp.LONGEST_LINE + 65_536
+        assert len(one._lines._buffer) <= LONGEST_LINE + 65_536
     one.receive(b"x\r\nQUIT\r\n")
     assert [one.turn(), one.turn()] == [smtp.TURN, smtp.OVER]
     assert one.replies() == b"500 line too long (#5.5.2)\r\n221 mx.example.org\r\n"

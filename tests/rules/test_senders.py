@@ -6,7 +6,9 @@ import pytest
 
 from qmail.rules.senders import may_send_as, table
 
-SENDERS = table([b"ann:ann@other.example", b"ann:@lists.example", b"boss:*", b"joe@dom.example: info@dom.example", b"x"])
+SENDERS = table(
+    [b"ann:ann@other.example", b"ann:@lists.example", b"boss:*", b"joe@dom.example: info@dom.example", b"x"]
+)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ the beginning of the end is held back, at most four bytes.
 
 from __future__ import annotations
 
+from qmail.protocols import smtpreply as reply
+
 END = b"\r\n.\r\n"
 MOST_HOPS = 99  # header fields Received and Delivered-To; one more is a loop
 _HOPS = (b"\nreceived", b"\ndelivered-to")
@@ -35,6 +37,12 @@ class Content:
         self._held = b"\r\n"  # DATA's own line end: a message may begin with its end
         self._started = False
         self._header, self._line = True, b"\n"
+
+    def complaint(self, limit: int) -> bytes:
+        """The reply that refuses what has come so far; b"" where it is in order. `limit`: bytes, 0 for none."""
+        if self.hops > MOST_HOPS:
+            return reply.LOOP
+        return reply.TOO_LARGE if 0 < limit < self.size else b""
 
     def feed(self, data: bytes) -> bytes:
         """Message bytes with LF as line end. Raises BareLineFeed, after which nothing more may be fed."""

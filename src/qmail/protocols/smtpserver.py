@@ -1,29 +1,15 @@
 """The server's side of an SMTP session (RFC 5321), without I/O: bytes in, events and replies out.
 
-Whoever drives a session writes `greeting`, then calls `turn` again and again and does what it says:
-
-    WAIT      write `replies()`, then `receive` what the client sends (b"" at its end)
-    TURN      a command was answered, or a block of a message read; there may be more
-    ASK       is `asked` a recipient that there is? Say `answered`. What the client sent meanwhile waits.
-    BEGIN     a message comes: answer with `begin`, or with `refuse`
-    CONTENT   `content` holds a piece of the message
-    COMMIT    `content` holds the last piece; put `sender` and `recipients` into the queue, then say `accepted`
-              or `refuse`. What the client sent after the message is not looked at before that.
-    ABANDON   the message under way is not to be queued; the session goes on
-    TLS       find somebody to speak TLS, and say `securing`, write `replies()`, and when the handshake is over say
-              `secured`; or say `insecure`
-    LOGIN     send `login.packet` to qmail-authd, and say `told`; where it is empty, hang up there
-    OVER      write `replies()`, give up any message under way, end with exit code `code`
-
-One turn is one command or one block, so that a loop can be fair. A session holds at most one
-received block, one command line and the recipients.
+Whoever drives a session does what its events say (smtpevents). One turn is one command or one block, so that a loop
+can be fair. A session holds at most one received block, one command line and the recipients.
 """
 
 from __future__ import annotations
 
 from qmail.formats import received
-from qmail.protocols import recipients, smtpdata, smtplogin, smtppath
+from qmail.protocols import recipients, smtpdata, smtplines, smtplogin, smtppath
 from qmail.protocols import smtpreply as reply
+from qmail.protocols.smtpevents import ABANDON, ASK, BEGIN, COMMIT, CONTENT, LOGIN, OVER, TLS, TURN, WAIT
 from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Unreadable
 
 TYPE_CHECKING = False
@@ -31,11 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from qmail.protocols.smtpsite import Client, Site
+from qmail.protocols.smtpsite import Client, Site
 
-WAIT, TURN, ASK, BEGIN, CONTENT, COMMIT, ABANDON, TLS, LOGIN, OVER = range(10)
-
-LONGEST_LINE = 32768  # bytes of a command
 LARGEST_RECIPIENTS = 1 << 21  # bytes of all recipients of a message
 COST_OF_RECIPIENT = 64  # bytes that the memory of each takes besides its own
 MOST_UNKNOWN = 20  # recipients that a client may name in a session and that are unknown
@@ -44,25 +27,25 @@ _HTTP = (b"get", b"post", b"put", b"head", b"options", b"connect", b"delete")
 
 
 class Session:
-    """One conversation, from the greeting to the end. `more`: what came may hold another turn."""
+    """One conversation, from the greeting to the end."""
 
     __slots__ = (
-        "_at", "_barred", "_buffer", "_client", "_content", "_door", "_dropped", "_ended", "_greeted", "_limit",
-        "_protocol", "_relay", "_replies", "_room", "_seen_mail", "_site", "_skipping", "_stage", "_strangers", "_tls",
-        "asked", "code", "content", "login", "more", "recipients", "sender",
+        "_barred", "_client", "_content", "_door", "_dropped", "_greeted", "_limit", "_lines",
+        "_protocol", "_relay", "_replies", "_room", "_seen_mail", "_site", "_stage", "_strangers", "_tls",
+        "asked", "code", "content", "login", "recipients", "sender",
     )  # fmt: skip
 
     def __init__(self, site: Site, client: Client) -> None:
         self._site, self._client, self._door = site, client, site.door
         self._limit = site.limit if client.limit is None else client.limit
-        self._buffer, self._at, self._ended, self._skipping = b"", 0, False, False
+        self._lines = smtplines.Lines()
         self._replies: list[bytes] = []
         self._greeted: bytes | None = None
         self._seen_mail = self._barred = self._dropped = False
         self._content: smtpdata.Content | None = None
         self._tls, self._protocol, self._relay = client.tls, client.protocol, client.relay
         self.login = smtplogin.Login()
-        self._stage, self.more = TLS if self._tls == FIRST else TURN, False
+        self._stage = TLS if self._tls == FIRST else TURN
         self._strangers = 0
         self.sender, self.asked, self.content, self.code = b"", b"", b"", 1
         self.recipients: list[bytes] = []
@@ -73,12 +56,14 @@ class Session:
         """What the server says first; nothing where TLS must come before it."""
         return b"" if self._stage == TLS else b"220 " + self._site.greeting + b" ESMTP\r\n"
 
+    @property
+    def more(self) -> bool:
+        """May what came hold another turn?"""
+        return self._lines.more or self._stage == OVER
+
     def receive(self, data: bytes) -> None:
         """What the client sent; b"" means that it will send nothing more."""
-        self._buffer = self._buffer[self._at :] + data if self._at < len(self._buffer) else data
-        self._at = 0
-        self._ended = not data
-        self.more = True
+        self._lines.receive(data)
 
     def replies(self) -> bytes:
         """What is to be written, once."""
@@ -92,24 +77,20 @@ class Session:
             return self._stage
         if self._content is not None:
             return self._block(self._content)
-        end = self._buffer.find(b"\n", self._at)
-        if end < 0:
-            return self._no_line()
-        line = self._buffer[self._at : end]
-        self._at = end + 1
-        self.more = self._at < len(self._buffer)
-        if self._skipping or len(line) > LONGEST_LINE:
-            self._skipping = False
+        try:
+            line = self._lines.next()
+        except smtplines.TooLong:
             return self._say(reply.TOO_LONG)
-        if line[-1:] == b"\r":
-            line = line[:-1]
-        if b"\0" in line:
-            line = line.partition(b"\0")[0]
+        if line is None:
+            return self._end() if self._lines.ended else WAIT
         if self.login.awaited:
             return self._log_in(self.login.line(line))
         verb, _, argument = line.partition(b" ")
+        word = verb.lower()
+        if word in SAYINGS:
+            return self._say(SAYINGS[word])
         try:
-            return COMMANDS.get(verb.lower(), Session._unknown)(self, argument.lstrip(b" "), verb)
+            return COMMANDS.get(word, Session._unknown)(self, argument.lstrip(b" "), verb)
         except Unreadable:
             return self._end(reply.UNREADABLE)
 
@@ -154,7 +135,8 @@ class Session:
     def secured(self, protocol: bytes) -> None:
         """After `securing`: the handshake is over. Nothing counts that the client said before it (RFC 3207 4.2)."""
         first, self._tls, self._protocol, self._stage = self._tls == FIRST, NEVER, protocol, TURN
-        self._buffer, self._at, self._greeted = b"", 0, None
+        self._lines.block()
+        self._greeted = None
         self._forget()
         if first:
             self._say(self.greeting)
@@ -163,7 +145,6 @@ class Session:
         """After TLS: nobody is there to speak it."""
         if self._tls == FIRST:
             self._end()
-            self.more = True
         else:
             self._say(reply.NO_TLS)
             self._stage = TURN
@@ -189,14 +170,6 @@ class Session:
         self._stage, self.code = OVER, code
         return OVER
 
-    def _no_line(self) -> int:
-        self.more = False
-        if self._ended:
-            return self._end()
-        if self._skipping or len(self._buffer) - self._at > LONGEST_LINE:
-            self._skipping, self._buffer, self._at = True, b"", 0
-        return WAIT
-
     def _hello(self, name: bytes, _verb: bytes) -> int:
         self._meet(name)
         return self._say(b"250 " + self._site.greeting + b"\r\n")
@@ -205,7 +178,8 @@ class Session:
         self._meet(name)
         size = b"250-SIZE %d\r\n" % self._limit if self._limit else b""
         tls = b"250-STARTTLS\r\n" if self._tls == OFFERED else b""
-        tls += smtplogin.KEYWORDS if self._may_log_in else b""
+        if self._client.login != smtplogin.NEVER and self._protocol != b"SMTP":
+            tls += smtplogin.KEYWORDS  # a password is never asked for in the clear
         return self._say(b"250-%b\r\n250-PIPELINING\r\n%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size))
 
     def _meet(self, name: bytes) -> None:
@@ -268,30 +242,16 @@ class Session:
     def _quit(self, _argument: bytes, _verb: bytes) -> int:
         return self._end(b"221 " + self._site.greeting + b"\r\n", 0)
 
-    def _noop(self, _argument: bytes, _verb: bytes) -> int:
-        return self._say(reply.OK)
-
-    def _verify(self, _argument: bytes, _verb: bytes) -> int:
-        return self._say(reply.TRY)
-
-    def _help(self, _argument: bytes, _verb: bytes) -> int:
-        return self._say(reply.HELP)
-
     def _starttls(self, argument: bytes, verb: bytes) -> int:
         if self._tls == NEVER:
             return self._say(reply.SECURE) if self._protocol != b"SMTP" else self._unknown(argument, verb)
         if argument:
             return self._say(reply.NO_ARGUMENT)
-        if self.more:
+        if self._lines.more:
             # What somebody on the way has put behind it would be taken for what the client says under TLS.
             return self._end(reply.NOTHING_BEHIND)
         self._stage = TLS
         return TLS
-
-    @property
-    def _may_log_in(self) -> bool:
-        # A password is never asked for in the clear.
-        return self._client.login != smtplogin.NEVER and self._protocol != b"SMTP" and not self.login.user
 
     def _auth(self, argument: bytes, verb: bytes) -> int:
         if self._client.login == smtplogin.NEVER:
@@ -303,12 +263,12 @@ class Session:
         return self._log_in(self.login.command(argument, self._client.origin.ip))
 
     def _log_in(self, refusal: bytes) -> int:
-        if refusal:
-            self._say(refusal)
-            if self.login.failed:
-                return self._end(reply.TOO_MANY_LOGINS)
-        else:
+        if not refusal:
             self._stage = LOGIN
+        elif self.login.failed:
+            return self._end(reply.TOO_MANY_LOGINS)
+        else:
+            self._say(refusal)
         return LOGIN
 
     def _unknown(self, argument: bytes, verb: bytes) -> int:
@@ -323,27 +283,25 @@ class Session:
         self._room = LARGEST_RECIPIENTS
 
     def _block(self, content: smtpdata.Content) -> int:
-        block = self._buffer[self._at :] if self._at else self._buffer
-        self._buffer, self._at, self.more = b"", 0, False
+        block = self._lines.block()
         if not block:
-            return self._end() if self._ended else WAIT
+            return self._end() if self._lines.ended else WAIT
         try:
             self.content = content.feed(block)
         except smtpdata.BareLineFeed:
             return self._end(reply.BARE_LF)
-        looping = content.hops > smtpdata.MOST_HOPS
-        bad = looping or (0 < self._limit < content.size)
+        complaint = content.complaint(self._limit)
         if content.over:
-            self._buffer, self._content, self.more = content.rest, None, bool(content.rest)
-            if bad:
-                self._say(reply.LOOP if looping else reply.TOO_LARGE)
-            else:
+            self._content = None
+            self._lines.give_back(content.rest)
+            if not complaint:
                 self._stage = COMMIT
                 return COMMIT
-        if bad:
-            event, self._dropped = TURN if self._dropped else ABANDON, True
-            return event
-        return CONTENT
+            self._say(complaint)
+        elif not complaint:
+            return CONTENT
+        event, self._dropped = TURN if self._dropped else ABANDON, True
+        return event
 
 
 COMMANDS: Final[dict[bytes, Callable[[Session, bytes, bytes], int]]] = {
@@ -353,10 +311,12 @@ COMMANDS: Final[dict[bytes, Callable[[Session, bytes, bytes], int]]] = {
     b"rcpt": Session._rcpt,  # 4.1.1.3
     b"data": Session._data,  # 4.1.1.4
     b"rset": Session._reset,  # 4.1.1.5
-    b"vrfy": Session._verify,  # 4.1.1.6
-    b"help": Session._help,  # 4.1.1.8
-    b"noop": Session._noop,  # 4.1.1.9
     b"quit": Session._quit,  # 4.1.1.10
     b"starttls": Session._starttls,  # RFC 3207 4
     b"auth": Session._auth,  # RFC 4954 4
+}
+SAYINGS: Final[dict[bytes, bytes]] = {
+    b"vrfy": reply.TRY,  # 4.1.1.6
+    b"help": reply.HELP,  # 4.1.1.8
+    b"noop": reply.OK,  # 4.1.1.9
 }

@@ -13,10 +13,11 @@ from qmail.formats import received
 from qmail.host import clock, fds, program
 from qmail.host.loop import GONE, WRITE
 from qmail.protocols import smtpreply as reply
-from qmail.protocols.smtpserver import ABANDON, ASK, BEGIN, COMMIT, CONTENT, OVER, TLS, TURN, WAIT, Session
+from qmail.protocols.smtpevents import ABANDON, ASK, BEGIN, COMMIT, CONTENT, LOGIN, OVER, TLS, TURN, WAIT
+from qmail.protocols.smtpserver import Session
 from qmail.services import queuelinks
 from qmail.services.smtptls import Handshake
-from qmail.stores import submission, tlsdoor
+from qmail.stores import logindoor, submission, tlsdoor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Conversation:
     """
 
     __slots__ = (
-        "_around", "_asking", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_message",
+        "_around", "_asking", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_login", "_message",
         "_muted", "_out", "_over", "_session", "_timeout", "_turns", "number",
     )  # fmt: skip
 
@@ -79,6 +80,7 @@ class Conversation:
         self._timeout, self._turns, self._out = timeout, 0, b""
         self._asking = self._busy = self._committed = self._muted = self._over = False
         self._message: queuelinks.Message | None = None
+        self._login: logindoor.Door | None = None
         self._latest = math.inf  # when a message must have come
         self._deadline = clock.monotonic() + timeout
         self._heard = False
@@ -132,6 +134,8 @@ class Conversation:
             os.close(self._descriptor)
             self._descriptor = -1
             self._give_up_message()
+            if self._login is not None:
+                self._login.close()
             self._around.ended(self, status)
 
     def _expire(self) -> None:
@@ -183,11 +187,35 @@ class Conversation:
             self._give_up_message()
         elif event == TLS:
             return self._secure()
+        elif event == LOGIN:
+            return self._log_in()
         elif event == OVER:
             self._over = True
             self._write(session.replies())
             return False
         return not self._busy
+
+    def _log_in(self) -> bool:
+        # What the client says goes to qmail-authd. False: as in `_event`.
+        packet = self._session.login.packet
+        if self._login is None:
+            self._login = logindoor.Door(self._around.loop, self._around.home, self._heard_of_login)
+        if not packet:
+            self._login.close()
+            return True
+        self._asking = self._busy = True
+        self._login.send(packet)
+        return not self._busy
+
+    def _heard_of_login(self, answer: bytes) -> None:
+        self._asking = False
+        self._session.told(answer)
+        self._heard = True
+        self._wake()
+        if self._session.more:
+            self._take_turns()
+        else:
+            self._write(self._session.replies())
 
     def _secure(self) -> bool:
         # The client goes to qmail-tlsd, and what comes from there takes its place. False: as in `_event`.

@@ -60,9 +60,9 @@ import select
 from qmail.formats import received
 from qmail.formats.verdict import Temporary
 from qmail.host import clock, fds, program, sockets
+from qmail.protocols import smtpevents, smtpserver
 from qmail.protocols import smtpreply as reply
-from qmail.protocols import smtpserver
-from qmail.stores import asking, home, reception, submission, tlsdoor
+from qmail.stores import asking, home, logindoor, reception, submission, tlsdoor
 from qmail.stores.control import Control
 
 BLOCK = 65536  # bytes read at once
@@ -92,6 +92,7 @@ class _Talk:
     ) -> None:
         self._session, self._timeout, self._home, self._environ = session, timeout, place, environ
         self._asker = asking.Patient(place)
+        self._login = logindoor.Patient(place)
         self._message: submission.Submission | None = None
         self._latest: float | None = None  # when the message that is coming must have come
         self._deadline = 0.0  # for what the client is to send next
@@ -112,32 +113,34 @@ class _Talk:
         while True:
             event = session.turn()
             turns += 1
-            if event != smtpserver.WAIT:
+            if event != smtpevents.WAIT:
                 self._extend()  # a part of a command gains no time
-            if event == smtpserver.WAIT:
+            if event == smtpevents.WAIT:
                 self._write(session.replies())
                 self._read()
-            elif event == smtpserver.OVER:
+            elif event == smtpevents.OVER:
                 self._write(session.replies())
                 return session.code
-            elif event == smtpserver.ASK:
+            elif event == smtpevents.ASK:
                 session.answered(self._asker.verdict(session.asked))
-            elif event == smtpserver.TLS:
+            elif event == smtpevents.TLS:
                 self._secure()
-            elif event != smtpserver.TURN:
+            elif event == smtpevents.LOGIN:
+                self._log_in()
+            elif event != smtpevents.TURN:
                 self._message_event(event)
             elif turns % PATIENCE == 0:
                 self._write(session.replies())
 
     def _message_event(self, event: int) -> None:
         session = self._session
-        if event == smtpserver.BEGIN:
+        if event == smtpevents.BEGIN:
             self._begin()
-        elif event == smtpserver.ABANDON:
+        elif event == smtpevents.ABANDON:
             self._abandon()
         elif self._message is not None:
             self._message.write(session.content)
-            if event == smtpserver.COMMIT:
+            if event == smtpevents.COMMIT:
                 self._finish(self._message)
 
     def _begin(self) -> None:
@@ -175,6 +178,12 @@ class _Talk:
         fds.move(door, 1)
         self._session.secured(received.secure(facts.protocol, facts.cipher))
         self._extend()
+
+    def _log_in(self) -> None:
+        # What the client says goes to qmail-authd; without a packet the talk with it is over.
+        answer = self._login.answer(self._session.login.packet)
+        if answer:
+            self._session.told(answer)
 
     def _abandon(self) -> None:
         if self._message is not None:
