@@ -76,7 +76,7 @@ def shown(home: Path, program: Run) -> dict[str, str]:
 def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run) -> None:
     (home / "control/me").write_text("x.example\n")
     said = shown(home, program)
-    new = {"destinations", "servercert.pem", "tls", "tlspolicy", "tlstickets", "tlstrust.pem"}
+    new = {"destinations", "senders", "servercert.pem", "tls", "tlspolicy", "tlstickets", "tlstrust.pem"}
     assert list(said) == [entry.name.decode() for entry in TABLE if entry.name.decode() not in new]
     assert said["helohost"] == "(Default.) SMTP client HELO host name is x.example."
     assert said["concurrencylocal"] == "(Default.) Local concurrency is 10."

@@ -196,6 +196,13 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "The greeting of the SMTP server; its first word should be the host's name.",
     ),
     Lines(
+        b"senders", [_SMTPD], b"Who may send as whom: %b", b"Everybody sends as himself.",
+        "`user:address`, `user:@domain` or `user:*`: what clients that have logged in as `user` may send as. A user "
+        "without a line sends as itself: as the address that it logs in as, or, logging in as a name alone, as "
+        "that name at our own domains, with an extension or without.",
+        new=True,
+    ),
+    Lines(
         b"smtproutes", [_REMOTE, _SEND], b"SMTP route: %b", b"No artificial SMTP routes.",
         "`domain:relay` or `domain:relay:port`: where mail for a domain goes instead of its mail exchangers. "
         "`.suffix` is for all hosts below it, an empty domain for the rest; the longest that fits counts, and "

@@ -41,11 +41,14 @@ class Login:
         """Has it tried too often?"""
         return self._failures >= MOST_FAILURES
 
-    def command(self, argument: bytes, ip: bytes) -> bytes:
-        """AUTH MECHANISM, perhaps with the client's first words. Returns the refusal."""
+    def command(self, argument: bytes, ip: bytes, *, clear: bool, sending: bool) -> bytes:
+        """AUTH MECHANISM, perhaps with the client's first words. Returns the refusal.
+
+        `clear`: there is no TLS; `sending`: there is a mail transaction.
+        """
         self.packet = b""
-        if self.user:
-            return reply.LOGGED_IN
+        if clear or sending or self.user:
+            return reply.NOT_IN_CLEAR if clear else reply.NOT_NOW if sending else reply.LOGGED_IN
         mechanism, _, first = argument.partition(b" ")
         mechanism, words = mechanism.upper(), None
         if mechanism not in sasl.MECHANISMS:

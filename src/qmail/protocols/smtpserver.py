@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-from qmail.protocols.smtpsite import Client, Site
+    from qmail.protocols.smtpsite import Client, Site
 
 LARGEST_RECIPIENTS = 1 << 21  # bytes of all recipients of a message
 COST_OF_RECIPIENT = 64  # bytes that the memory of each takes besides its own
@@ -152,13 +152,15 @@ class Session:
     def told(self, answer: bytes) -> None:
         """After LOGIN: what qmail-authd says (protocols.login)."""
         self._stage = TURN
-        self._say(self.login.told(answer))
+        text = self.login.told(answer)
+        if self.login.failed:
+            self._end(reply.TOO_MANY_LOGINS)
+            return
+        self._say(text)
         if self.login.user:
             self._relay = b"" if self._relay is None else self._relay
             self._protocol = self._protocol.replace(b"ESMTPS", b"ESMTPSA", 1)
             self._forget()
-        elif self.login.failed:
-            self._end(reply.TOO_MANY_LOGINS)
 
     def _say(self, text: bytes) -> int:
         self._replies.append(text)
@@ -256,19 +258,13 @@ class Session:
     def _auth(self, argument: bytes, verb: bytes) -> int:
         if self._client.login == smtplogin.NEVER:
             return self._unknown(argument, verb)
-        if self._protocol == b"SMTP":
-            return self._say(reply.NOT_IN_CLEAR)
-        if self._seen_mail:
-            return self._say(reply.NOT_NOW)
-        return self._log_in(self.login.command(argument, self._client.origin.ip))
+        clear, ip = self._protocol == b"SMTP", self._client.origin.ip
+        return self._log_in(self.login.command(argument, ip, clear=clear, sending=self._seen_mail))
 
     def _log_in(self, refusal: bytes) -> int:
-        if not refusal:
-            self._stage = LOGIN
-        elif self.login.failed:
+        if self.login.failed:
             return self._end(reply.TOO_MANY_LOGINS)
-        else:
-            self._say(refusal)
+        self._stage = LOGIN if not refusal else self._say(refusal)
         return LOGIN
 
     def _unknown(self, argument: bytes, verb: bytes) -> int:

@@ -21,40 +21,8 @@ from qmail.stores import logindoor, submission, tlsdoor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import deque
-    from typing import Protocol
-
     from qmail.formats.tlsfacts import Facts
-    from qmail.host.loop import Loop
-    from qmail.stores.asking import Asker
-    from qmail.stores.home import Home
-
-    class Surroundings(Protocol):
-        """What a conversation needs of the process that holds it."""
-
-        @property
-        def home(self) -> Home:
-            """Where qmail-tlsd may be."""
-
-        @property
-        def loop(self) -> Loop:
-            """Where its descriptor is watched."""
-
-        @property
-        def links(self) -> queuelinks.Links:
-            """The connections to qmail-queued."""
-
-        @property
-        def asker(self) -> Asker:
-            """Who knows which recipients there are."""
-
-        @property
-        def later(self) -> deque[Conversation]:
-            """Those who have sent more, for their next turns."""
-
-        def ended(self, conversation: Conversation, status: int) -> None:
-            """It is over; `status` is a raw wait status."""
-
+    from qmail.services.smtpsurroundings import Surroundings
 
 BLOCK = 65536  # bytes of one client a turn
 LONGEST = 86_400.0  # seconds for a message to come, as qmail-queue has it
@@ -71,8 +39,8 @@ class Conversation:
     """
 
     __slots__ = (
-        "_around", "_asking", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_login", "_message",
-        "_muted", "_out", "_over", "_session", "_timeout", "_turns", "number",
+        "_around", "_asking", "_busy", "_committed", "_deadline", "_descriptor", "_heard", "_latest", "_login",
+        "_message", "_muted", "_out", "_over", "_session", "_timeout", "_turns", "number",
     )  # fmt: skip
 
     def __init__(self, around: Surroundings, descriptor: int, number: int, session: Session, timeout: int) -> None:
@@ -210,12 +178,7 @@ class Conversation:
     def _heard_of_login(self, answer: bytes) -> None:
         self._asking = False
         self._session.told(answer)
-        self._heard = True
-        self._wake()
-        if self._session.more:
-            self._take_turns()
-        else:
-            self._write(self._session.replies())
+        self._go_on()
 
     def _secure(self) -> bool:
         # The client goes to qmail-tlsd, and what comes from there takes its place. False: as in `_event`.
@@ -298,12 +261,7 @@ class Conversation:
         else:
             self._session.refuse(reply.reply_to(submission.words(outcome)))
         self._latest = math.inf
-        self._heard = True
-        self._wake()
-        if self._session.more:
-            self._take_turns()
-        else:
-            self._write(self._session.replies())
+        self._go_on()
 
     def _told(self, verdict: bytes) -> None:
         # The answer on a recipient.
@@ -312,12 +270,16 @@ class Conversation:
             return
         self._session.answered(verdict)
         if self._busy:  # it was not told at once
-            self._heard = True
-            self._wake()
-            if self._session.more:
-                self._take_turns()
-            else:
-                self._write(self._session.replies())
+            self._go_on()
+
+    def _go_on(self) -> None:
+        # What was waited for has come.
+        self._heard = True
+        self._wake()
+        if self._session.more:
+            self._take_turns()
+        else:
+            self._write(self._session.replies())
 
     def _mute(self, events: int) -> None:
         # Level-triggered events of a client that is not to be read from would wake us again and again.

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from qmail.protocols.smtpsite import Site
+    from qmail.services.smtpsurroundings import Held
     from qmail.stores.control import Control
     from qmail.stores.home import Home
 
@@ -57,11 +58,11 @@ class Worker:
         self.loop = Loop()
         self.links = queuelinks.Links(self.loop, home)
         self.asker = asking.Asker(self.loop, home.file(asking.RECIPIENTS))
-        self.later: deque[Conversation] = deque()
+        self.later: deque[Held] = deque()
         self.home, self._control = home, control
         self._watched = reception.Watched(settings)
         self._site: Site | None = None  # of this round
-        self._conversations: set[Conversation] = set()
+        self._conversations: set[Held] = set()
         self._ended = bytearray()
         self._closing = False
         self.loop.watch(control.fileno(), self._orders)
@@ -85,7 +86,7 @@ class Worker:
             if self._ended:
                 self._tell()
 
-    def ended(self, conversation: Conversation, status: int) -> None:
+    def ended(self, conversation: Held, status: int) -> None:
         """A session is over; the server will hear of it in this round."""
         self._conversations.discard(conversation)
         self._ended += END.pack(conversation.number, status)

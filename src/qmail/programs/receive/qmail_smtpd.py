@@ -19,9 +19,8 @@ of them: an unknown one is 550, and 451 where that cannot be found out now; who
 does not answer within 2 seconds is not asked for the next 10. After 20 unknown
 recipients in a session, more are 452 where the message has others, else 421 ends
 it; with RELAYCLIENT there is no such limit. A sender in badmailfrom is refused
-at RCPT. A
-line that ends in a bare LF is a command like any other, but in a message it is
-451 and the end. A message that has been through 100 hosts is looping, and
+at RCPT. A line that ends in a bare LF is a command like any other, but in a
+message it is 451 and the end. A message that has been through 100 hosts is looping, and
 refused. A command may have 32 KiB, all recipients together 2 MiB, and each wait
 for the client ends after timeoutsmtpd seconds. A Received line names the
 client.
@@ -30,6 +29,11 @@ Where qmail-tlsd runs, STARTTLS (RFC 3207) is announced: qmail-tlsd speaks TLS o
 the connection, and what it makes of it takes its place. A Received line says
 ESMTPS then, with protocol and cipher. Anything behind STARTTLS in one segment is
 503 and the end.
+
+With SMTPAUTH in the environment, clients may log in (AUTH, RFC 4954) by
+SCRAM-SHA-256, PLAIN or LOGIN, under TLS only; qmail-authd says whether they are
+who they say. Who has logged in may send anywhere, with a sender that is his
+(control/senders). Three failed logins end a session.
 
 Where tcpserver is told to run qmail-smtpd without arguments, sessions are held
 by a few processes of that name which are there already. Nothing of the above
@@ -42,11 +46,12 @@ Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
 recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
 TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
 SMTPS, whatever its value: TLS comes before the greeting, as on port 465.
+SMTPAUTH: clients may log in; with a `!` in it they must, before MAIL.
 SSL_PROTOCOL, SSL_CIPHER: TLS is there already, as tlswrap says. SMTPDCLIENTS=1
 in tcpserver's environment keeps clients in processes of their own.
-Files: qp/rcpt; control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
-databytes, localiphost, timeoutsmtpd. One that cannot be read ends the session
-with 421. QMAIL_HOME/qt/socket.
+Files: control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
+databytes, localiphost, senders, timeoutsmtpd. One that cannot be read ends the
+session with 421. QMAIL_HOME: qp/rcpt, qp/login, qt/socket.
 Runs as: qmaild.
 Faces: the network.
 Exit codes: 0 the client said QUIT; 1 the session ended in another way.
