@@ -27,8 +27,8 @@ NUMBERS = [f"{number:03}" for number in range(1, 103)]
 QUEUE = [f"Q{number:02}" for number in range(1, 18)]
 HELPERS = [f"N{number:02}" for number in range(1, 21)]
 LATER = "not built: "
-COMMANDS = {"AUTH": b"AUTH PLAIN", "BDAT": b"BDAT 0 LAST"}
-OTHERS = {"DANE", "MTA-STS", "REQUIRETLS", "SMTPUTF8", "SRS", "DKIM", "SPF", "ARC", "a share for each host"}
+COMMANDS = {"BDAT": b"BDAT 0 LAST"}
+OTHERS = {"DANE", "MTA-STS", "REQUIRETLS", "SMTPUTF8", "SRS", "DKIM", "SPF", "ARC"}
 
 
 def names_in(path: Path) -> Iterator[str]:
@@ -92,8 +92,6 @@ def is_built(feature: str) -> bool:
         return not said_to(COMMANDS[feature]).startswith(b"502")
     if feature == "SMTPUTF8":
         return b"SMTPUTF8" in said_to(b"EHLO x")
-    if feature == "a share for each host":
-        return "share" in (TOP / "src/qmail/rules/dispatch.py").read_text()
     word = feature.lower().replace("-", "")
     return any(re.match(rf"{word}(?!h)", path.stem) for path in (TOP / "src/qmail").rglob("*.py"))
 
