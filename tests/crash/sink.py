@@ -20,6 +20,7 @@ class Sink:
     def __init__(self, *, ready: bool = True) -> None:
         self.ready = ready
         self.taken: list[tuple[bytes, list[bytes]]] = []  # a message, without the last Received line; its recipients
+        self.busy = 0  # connections
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -34,6 +35,7 @@ class Sink:
                 peer, _ = self._listener.accept()
             except OSError:
                 return
+            self.busy += 1
             threading.Thread(target=self._serve, args=(peer,), daemon=True).start()
 
     def _serve(self, peer: socket.socket) -> None:
@@ -52,7 +54,8 @@ class Sink:
                         while (piece := lines.readline()) not in (b".\r\n", b""):
                             text += piece.removeprefix(b".")
                         mark = MARK.search(text)
-                        assert mark
+                        if not piece or not mark:
+                            return  # it does not end
                         # Taken from here on: whoever reads the answer may forget the message.
                         self.taken.append((text.replace(b"\r\n", b"\n"), recipients))
                         peer.sendall(b"250 taken %b %b\r\n" % (mark[0], b" ".join(recipients)))
@@ -63,3 +66,5 @@ class Sink:
                         peer.sendall(b"221 bye\r\n" if verb == b"QUIT" else b"250 ok\r\n")
         except OSError:
             return
+        finally:
+            self.busy -= 1

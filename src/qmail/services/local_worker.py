@@ -165,9 +165,10 @@ class Worker:
         self._report([job.number for job in jobs], *program.last_words(NAME, error))
 
     def _report(self, numbers: list[int], code: int, text: bytes = b"") -> None:
-        self._open.difference_update(numbers)
         if numbers:
             self._link.send(b"".join(localjobs.report(number, code, text) for number in numbers))
+        # Not before: what could not be told is still open, and deferred, or else the worker ends.
+        self._open.difference_update(numbers)
 
     def _show(self, job: localjobs.Job) -> None:
         who = self._who

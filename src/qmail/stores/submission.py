@@ -184,8 +184,10 @@ class Direct:
             fds.write_all(self._descriptor, data)
         except BlockingIOError:
             self._failed = Outcome(TIMED_OUT)
-        except OSError:
+        except (BrokenPipeError, ConnectionResetError):
             self._failed = self._answer()  # an early one, before qmail-queued hung up
+        except OSError:
+            self._failed = Outcome(CUT_OFF)  # qmail-queued waits for more: there is no answer to wait for
 
     def _answer(self) -> Outcome:
         reader = submit.Reader()
