@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import smtplib
@@ -25,6 +26,7 @@ TOP = Path(__file__).resolve().parent.parent
 SHARED = Path("/var/tmp/pyqmail")  # where nobody can read, when the checkout lies in a closed home
 HOST = "pyqmail.localhost"
 ADDRESS = ("127.0.0.1", int(os.environ.get("PORT") or 2525))
+SUBMISSION = (ADDRESS[0], ADDRESS[1] + 1)  # where `you` logs in
 PATIENCE = 30.0  # seconds for the services to come up, and for a message to arrive
 
 sys.path.insert(0, str(TOP / "src"))
@@ -52,14 +54,20 @@ def main() -> int:
 
 
 def check_port() -> None:
-    """Nothing may stand on our port."""
+    """Nothing may stand on our ports."""
+    for address in (ADDRESS, SUBMISSION):
+        check(address)
+
+
+def check(address: tuple[str, int]) -> None:
+    """Is this one free?"""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(ADDRESS)
+            probe.bind(address)
         except OSError as error:
             raise Trouble(
-                f"port {ADDRESS[1]} on {ADDRESS[0]} is in use ({error.strerror});"
+                f"port {address[1]} on {address[0]} is in use ({error.strerror});"
                 " is 'make up' running elsewhere? Another one: make up PORT=2626"
             ) from None
 
@@ -137,6 +145,7 @@ def prepare(run: Path, programs: Path, user: str) -> None:
             configure(home, os.fsencode(HOST))
         people(run, user)
         certify(run)
+        login(run, user)
         services(run)
     except Ending as end:
         raise Trouble(os.fsdecode(end.text)) from None
@@ -197,13 +206,28 @@ def certify(run: Path) -> None:
     certificate.replace(path)
 
 
-TLS = {"tlsd": "exec qmail-tlsd"}
+def login(run: Path, user: str) -> None:
+    """A password for `you`, made up once, and kept where you find it."""
+    words = run / "you" / "password"
+    if words.exists() and (run / "users/passwords").exists():
+        return
+    write(words, secrets.token_urlsafe(9) + "\n", mode=0o600)
+    command = [run / "bin/qmail-password", "-a", user, "-d", run / "you", "you"]
+    environ = {"QMAIL_HOME": str(run), "PATH": os.environ["PATH"]}
+    subprocess.run(command, env=environ, input=words.read_bytes(), check=True, capture_output=True)
+
+
+TLS = {
+    "tlsd": "exec qmail-tlsd",
+    "authd": "exec qmail-authd",
+    "submission": "exec env SMTPAUTH=! tcpserver -v -RH -l {host} -c 100 {address} {submission} {run}/bin/qmail-smtpd",
+}
 
 
 def services(run: Path) -> None:
     """The service directories, as the boot of a real installation has them; the rules let this machine relay."""
     environment = f"exec env - QMAIL_HOME={run} PATH={run}/bin:/usr/bin:/bin"
-    words = {"host": HOST, "address": ADDRESS[0], "port": ADDRESS[1], "run": run}
+    words = {"host": HOST, "address": ADDRESS[0], "port": ADDRESS[1], "submission": SUBMISSION[1], "run": run}
     certified = (run / "control/servercert.pem").exists()
     for name, command in (SERVICES | (TLS if certified else {})).items():
         directory = run / "service" / name
@@ -274,14 +298,19 @@ def show(run: Path, svscan: subprocess.Popen[bytes], ended: list[int]) -> None:
         wait_for(f"the log of {name}", svscan, ended, partial(finished, run, name, marks[name]))
         print("\n".join(["", f"{station} logged:", *(f"    {line}" for line in readable(run, name, marks[name]))]))
     print(f"\nand the message is here:\n    {arrived}\n")
-    if (run / "control/servercert.pem").exists() and (facts := wait_for("STARTTLS", svscan, ended, secured)):
-        print(f"STARTTLS works too, with a certificate of its own making:\n    {facts}\n")
-    print(HELP.format(run=os.path.relpath(run), host=HOST, port=ADDRESS[1]))
+    if (run / "control/servercert.pem").exists():
+        facts = wait_for("submission", svscan, ended, partial(submitted, run))
+        print(
+            f"STARTTLS works too, with a certificate of its own making, and `you` may log in on port {SUBMISSION[1]}:"
+        )
+        print(f"    {facts}; the password is in {os.path.relpath(run)}/you/password\n")
+    print(HELP.format(run=os.path.relpath(run), host=HOST, port=ADDRESS[1], submission=SUBMISSION[1]))
 
 
 HELP = """what to try next, in another terminal:
   swaks --server 127.0.0.1:{port} --to you@{host}     send a message (or telnet, or any mail program)
   swaks --tls ...; openssl s_client -starttls smtp -connect 127.0.0.1:{port}     the same under TLS
+  swaks --tls --server 127.0.0.1:{submission} --auth-user you ...     submission, to anywhere
   ls {run}/you/Maildir/new                                where it arrives
   tail -f {run}/log/send/current | {run}/bin/tai64nlocal      what happens to it
   echo '|cat >> all' > {run}/you/.qmail-list           then send to you-list@{host}
@@ -329,15 +358,16 @@ def send(subject: str) -> list[str] | None:
     return talk
 
 
-def secured() -> str | None:
-    """How a session is protected after STARTTLS; None while it is not offered yet."""
+def submitted(run: Path) -> str | None:
+    """Log in as `you` after STARTTLS, and send a message; how the session was protected, None while that cannot be."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
-        with smtplib.SMTP(*ADDRESS, timeout=10) as client:
+        with smtplib.SMTP(*SUBMISSION, timeout=10) as client:
             client.starttls(context=context)
-            client.ehlo()
+            client.login("you", (run / "you/password").read_text().strip())
+            client.sendmail(f"you@{HOST}", [f"you@{HOST}"], "Subject: by submission\r\n\r\nIt works.\r\n")
             assert isinstance(client.sock, ssl.SSLSocket)
             cipher = client.sock.cipher()
             return f"{client.sock.version()} {cipher[0] if cipher else ''}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 NAMES = (b"queued", b"send", b"rcptd", b"smtpd")
-TLSD = b"tlsd"  # where there is a certificate
+SECURE = (b"tlsd", b"authd", b"submission", b"smtps")  # where there is a certificate
 RULES = b"""# Who may connect, and send to other hosts. After a change, as root:
 #   tcprules /etc/tcp.smtp.cdb /etc/tcp.smtp.tmp < /etc/tcp.smtp
 127.:allow,RELAYCLIENT=""
@@ -14,11 +14,24 @@ COMMANDS = {
     b"queued": b"# Takes messages into the queue, as qmailq.\nexec qmail-queued\n",
     b"send": b"# Delivers what is in the queue. A user without a .qmail has a Maildir.\nexec qmail-start ./Maildir/\n",
     b"rcptd": b"# Knows which recipients there are, for smtpd.\nexec setuidgid qmailp qmail-rcptd\n",
-    TLSD: b"# Has the keys, and speaks TLS for qmail-smtpd: root reads them, qmailt uses them.\nexec qmail-tlsd\n",
+    b"tlsd": b"# Has the keys, and speaks TLS for qmail-smtpd: root reads them, qmailt uses them.\nexec qmail-tlsd\n",
     b"smtpd": b"""# SMTP from the network, as qmaild.
 LOCAL=`head -n 1 %b/control/me`
 exec tcpserver -v -R -H -l "$LOCAL" -x /etc/tcp.smtp.cdb -c 200 \\
 -u `id -u qmaild` -g `id -g qmaild` 0 smtp %b/bin/qmail-smtpd
+""",
+    b"authd": b"# Knows who may log in (qmail password NAME).\nexec setuidgid qmailp qmail-authd\n",
+    b"submission": b"""# Mail from users who have logged in, after STARTTLS.
+SMTPAUTH='!'; export SMTPAUTH
+LOCAL=`head -n 1 %b/control/me`
+exec tcpserver -v -R -H -l "$LOCAL" -c 100 \\
+-u `id -u qmaild` -g `id -g qmaild` 0 587 %b/bin/qmail-smtpd
+""",
+    b"smtps": b"""# The same, where TLS comes first.
+SMTPAUTH='!'; SMTPS=1; export SMTPAUTH SMTPS
+LOCAL=`head -n 1 %b/control/me`
+exec tcpserver -v -R -H -l "$LOCAL" -c 100 \\
+-u `id -u qmaild` -g `id -g qmaild` 0 465 %b/bin/qmail-smtpd
 """,
 }
 

@@ -148,7 +148,7 @@ def _services(home: bytes) -> Iterator[Step]:
     yield from _directory(home + b"/supervise")
     yield from _directory(SERVICE)
     certified = certificates.files(Control(home))
-    names = (*servicescript.NAMES, servicescript.TLSD) if certified else servicescript.NAMES
+    names = (*servicescript.NAMES, *servicescript.SECURE) if certified else servicescript.NAMES
     for name in names:
         log, place = LOGS + b"/" + name, home + b"/supervise/" + name
         if not os.path.isdir(log):
