@@ -212,7 +212,7 @@ def login(run: Path, user: str) -> None:
     if words.exists() and (run / "users/passwords").exists():
         return
     write(words, secrets.token_urlsafe(9) + "\n", mode=0o600)
-    command = [run / "bin/qmail-password", "-a", user, "-d", run / "you", "you"]
+    command = [f"{run}/bin/qmail-password", "-a", user, "-d", f"{run}/you", "you"]
     environ = {"QMAIL_HOME": str(run), "PATH": os.environ["PATH"]}
     subprocess.run(command, env=environ, input=words.read_bytes(), check=True, capture_output=True)
 
