@@ -154,7 +154,8 @@ def s_client(server: Server, *options: str, said: bytes) -> bytes:
     return process.stdout + process.stderr
 
 
-def test_curl_reads_mail_by_pop3s(place: Path, tls: Tls, start: Start) -> None:
+@pytest.mark.parametrize("scheme", ["pop3s", "pop3"])
+def test_curl_reads_mail_by_pop3_under_tls(place: Path, tls: Tls, start: Start, scheme: str) -> None:
     maildir = place.parent / "Maildir"
     subprocess.run([BIN / "maildirmake", maildir], check=True)
     (maildir / "new/1").write_text("Subject: one\n\nhello\n")
@@ -168,12 +169,25 @@ def test_curl_reads_mail_by_pop3s(place: Path, tls: Tls, start: Start) -> None:
         become = f"{BIN}/setuidgid nobody"
     checker.write_text(f'#!/bin/sh\ntr "\\0" " " <&3 | grep -q "^joe " && exec {become} "$@"\n')
     checker.chmod(0o755)
-    program = [str(BIN / "tlswrap"), str(BIN / "qmail-popup"), ME, str(checker), str(BIN / "qmail-pop3d"), str(maildir)]
+    before = [str(BIN / "tlswrap")] if scheme == "pop3s" else []
+    program = [*before, str(BIN / "qmail-popup"), ME, str(checker), str(BIN / "qmail-pop3d"), str(maildir)]
     server = start("-v", program=program, env={"QMAIL_HOME": str(place)})
     done = subprocess.run(
-        ["curl", "-sSk", f"pop3s://127.0.0.1:{server.port}/1", "-u", "joe:secret"], capture_output=True, timeout=60
+        ["curl", "-sSk", "--ssl-reqd", f"{scheme}://127.0.0.1:{server.port}/1", "-u", "joe:secret"],
+        capture_output=True,
+        timeout=60,
     )
     assert done.stdout.startswith(b"Subject: one\r\n\r\nhello\r\n"), done.stderr
+
+
+def test_fault_039_commands_behind_stls_are_refused(place: Path, tls: Tls, start: Start) -> None:
+    program = [str(BIN / "qmail-popup"), ME, "false"]
+    server = start("-v", program=program, env={"QMAIL_HOME": str(place)})
+    text = dialogue(server, b"CAPA\r\n", b"STLS\r\nUSER joe\r\n")
+    assert b"\r\nSTLS\r\n.\r\n" in text and text.endswith(b"-ERR nothing may follow STLS before the handshake\r\n")
+    tls.process.terminate()
+    tls.process.wait(PATIENCE)
+    assert b"-ERR authorization first\r\n" in dialogue(server, b"CAPA\r\n")
 
 
 # ---- certificates

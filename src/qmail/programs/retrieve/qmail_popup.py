@@ -6,7 +6,7 @@ Usage: qmail-popup HOSTNAME CHECKER [ARGUMENT...]
 
 HOSTNAME stands in the greeting. CHECKER is checkpassword, checkpwfile, or
 another one of their kind. The password crosses the network as it is, unless the
-client uses APOP, or something in front encrypts.
+client uses APOP or STLS, or tlswrap(1) stands in front.
 
 Behaviour:
 CHECKER finds name, password and the greeting's time stamp on descriptor 3, each
@@ -17,11 +17,16 @@ APOP could be checked with: in front of them the greeting has no time stamp, and
 APOP is refused. Where CHECKER exits with another code than 0, the client hears
 that authorization failed; either way the conversation ends with it.
 
+Where qmail-tlsd runs, and the client comes by TCP, CAPA (RFC 2449) and STLS (RFC
+2595) are understood too: qmail-tlsd speaks TLS on the connection, and what it
+makes of it takes its place. Anything behind STLS in one segment is the end.
+
 Each wait for the client ends after 1,200 seconds; a command of more than 8 KiB
 is none. A CHECKER that is at work for 120 seconds while the client, by TCP,
-hears nothing from anybody is ended.
+hears nothing from anybody is ended; not so under TLS, where that is not seen.
 
-Environment: PATH, to find CHECKER.
+Environment: PATH, to find CHECKER. After STLS it sets what tlswrap(1) sets.
+Files: QMAIL_HOME/qt/socket.
 Runs as: root, so that CHECKER may become the user.
 Faces: the network.
 Exit codes: 1 always.
@@ -31,10 +36,10 @@ from __future__ import annotations
 
 import os
 
-from qmail.host import clock, execute, fds, program, signals
+from qmail.host import clock, execute, fds, program, signals, sockets
 from qmail.host.timedio import Conversation, ended, segments_sent
 from qmail.protocols import pop3
-from qmail.stores import home
+from qmail.stores import home, tlsdoor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +52,9 @@ NO_APOP = pop3.bad(b"no APOP, since passwords are not kept here as they are; use
 NO_ANSWER = pop3.bad(b"aack, the checker does not answer")
 USAGE = pop3.bad(b"usage: popup hostname subprogram")
 FIRST = pop3.bad(b"authorization first")
+NOTHING_BEHIND = pop3.bad(b"nothing may follow STLS before the handshake")
+NO_TLS = pop3.bad(b"TLS is not to be had now")
+CAPABILITIES = pop3.good(b"here they are") + b"USER\r\n%b" + pop3.END
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -55,7 +63,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         program.say(1, USAGE)
         return 1
     try:
-        _Login(argv[1], argv[2:], environ).talk()
+        _Login(argv[1], argv[2:], environ, home.find(argv[0], environ)).talk()
     except OSError:
         pass  # the client is gone, or says nothing
     return 1
@@ -64,26 +72,57 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
 class _Login:
     """One client until it is known, or gone."""
 
-    def __init__(self, host: bytes, checker: list[bytes], environ: dict[bytes, bytes]) -> None:
+    def __init__(self, host: bytes, checker: list[bytes], environ: dict[bytes, bytes], place: home.Home) -> None:
         self._checker, self._environ = checker, environ
         self._stamp = b"<%d.%d@%b>" % (os.getpid(), int(clock.now()), host)
         self._apop = not _hashes(checker[0], environ)
         self._greeting = pop3.good(self._stamp if self._apop else host)
         self._client = Conversation(0, 1, PATIENCE)
         self._user = b""
+        self._home = place
+        self._offers = b"SSL_PROTOCOL" not in environ and tlsdoor.is_there(place) and sockets.is_tcp(0)
+        self._lists = self._offers  # what it is capable of
 
     def talk(self) -> None:
         """Raises OSError."""
         client, commands = self._client, pop3.Commands()
         client.say(self._greeting)
         while data := client.hear():
-            for verb, argument in commands.feed(data):
-                if verb == b"quit":
+            told = list(commands.feed(data))
+            for at, (verb, argument) in enumerate(told, 1):
+                if verb == b"stls" and self._offers:
+                    if at < len(told) or not data.endswith(b"\n"):
+                        # What somebody on the way has put behind it would be taken for what comes under TLS.
+                        client.say(NOTHING_BEHIND)
+                        client.flush()
+                        return
+                    if not self._secure():
+                        return
+                    commands = pop3.Commands()
+                elif verb == b"quit":
                     client.say(pop3.OK)
                     client.flush()
                     return
-                if self._known(verb, argument):
+                elif self._known(verb, argument):
                     return
+
+    def _secure(self) -> bool:
+        # The client goes to qmail-tlsd, and what comes from there takes its place. False: it is over.
+        try:
+            door = tlsdoor.knock(self._home)
+        except OSError:
+            self._client.say(NO_TLS)
+            return True
+        self._client.say(pop3.good(b"begin"))
+        self._client.flush()
+        facts = tlsdoor.secure(door, 0)
+        if facts is None:
+            return False
+        fds.copy(door, 0)
+        fds.move(door, 1)
+        self._environ = {**self._environ, **facts.variables}
+        self._user, self._offers = b"", False
+        return True
 
     def _known(self, verb: bytes, argument: bytes) -> bool:
         """Obey one command. True: name and password went to the checker."""
@@ -97,6 +136,8 @@ class _Login:
         elif verb == b"pass":
             self._check(self._user, argument)
             return True
+        elif verb == b"capa" and self._lists:
+            self._client.say(CAPABILITIES % (b"STLS\r\n" if self._offers else b""))
         elif verb == b"apop" and not self._apop:
             self._client.say(NO_APOP)
         elif verb == b"apop":
