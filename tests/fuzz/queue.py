@@ -14,7 +14,9 @@ from qmail.protocols import handover, localjobs, spawn, submit
 from qmail.protocols.submit import Stage
 from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import Dispatch
-from qmail.stores.deliverystate import Recipients
+from qmail.stores.deliverystate import DeliveryState, Recipients
+from qmail.stores.queue import Queue
+from qmail.stores.queuecheck import sensible
 
 GROUP = Group()
 PLACE = os.path.join(tempfile.gettempdir(), f"pyqmail-fuzz-{os.getpid()}")
@@ -81,6 +83,24 @@ def recipients_file(data: bytes) -> None:
     rest = data[len(lawful) :]
     # An empty file is torn, too: none is written without a recipient.
     assert end == (queuefile.Corrupt if b"\0" in rest else "torn" if rest or not data else "whole")
+
+    kept, odd = sensible(data)
+    assert (kept, odd) == (data, 0) or end is queuefile.Corrupt or end == "torn"
+    assert sensible(kept) == (kept, 0)
+
+
+@GROUP.target(b"Fa@b\0", b"F", b"\0", b"T", b"x" * 65536, b"\xff")
+def info_file(data: bytes) -> None:
+    """info/N: a sender, or Corrupt; a file without an end is not read on for ever."""
+    directory = PLACE + "-queue/info/7"
+    os.makedirs(directory, exist_ok=True)
+    with open(directory + "/7", "wb") as file:
+        file.write(data)
+    state = DeliveryState(Queue(os.fsencode(PLACE) + b"-queue"))
+    found = outcome(lambda: state.info(7)[0], queuefile.Corrupt)
+    os.unlink(directory + "/7")
+    sender = re.match(rb"F([^\0]*)\0", data[:65536])
+    assert found == (sender[1] if sender else queuefile.Corrupt)
 
 
 @GROUP.target(b"\0", b"a@b", b"\n\n", b"\n", b"report", b"<x>:\n", b"--- Below", b"\xff", b"-@[]", b"#@[]")

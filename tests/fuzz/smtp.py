@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from fuzz.laws import Choices, Group, agreed
-from qmail.formats.address import quote
+from qmail.formats.address import mailbox
 from qmail.formats.received import Origin
 from qmail.protocols import replyreader, smtpclient, smtpdata, smtppath
 from qmail.protocols import smtpserver as smtp
@@ -148,9 +148,10 @@ def smtp_path(data: bytes) -> None:
     if path is not None:
         assert len(path[0]) <= smtppath.LONGEST
         assert all(parameter and len(parameter.split()) == 1 for parameter in path[1])
-    _, at, domain = line.rpartition(b"@")
-    if at and len(line) <= smtppath.LONGEST and not set(domain) & set(b'>"\\'):
-        assert smtppath.parse(b"FROM:<" + quote(line) + b"> X=1") == (line, [b"X=1"])
+    written = mailbox(data.replace(b"\0", b""))
+    if written is not None and len(data) <= smtppath.LONGEST:
+        assert not set(written) & set(b"\r\n")
+        assert smtppath.parse(b"FROM:<" + written + b"> X=1") == (data.replace(b"\0", b""), [b"X=1"])
 
 
 @GROUP.target(

@@ -88,10 +88,11 @@ def test_fault_081_each_recipient_has_a_record_of_its_own(remote: Remote) -> Non
     assert b'RCPT TO:<"a b"@h>\r\n' in peer.got[0]
 
 
-def test_fault_068_a_line_break_in_an_address_never_reaches_the_wire(remote: Remote) -> None:
+@pytest.mark.parametrize("recipient", ["r@h>\r\nRCPT TO:<x@y", "r@h> NOTIFY=NEVER", "r> X", 'r@h"', "r@h h", "r@<h"])
+def test_fault_068_an_address_makes_no_command_and_no_parameter(remote: Remote, recipient: str) -> None:
     with Peer(taking()) as peer:
-        report = remote.send(peer.port, "r@h>\r\nRCPT TO:<x@y")
-    assert report.startswith(b"DSorry, an address with a line break")
+        report = remote.send(peer.port, recipient)
+    assert report.startswith(b"DSorry, SMTP has no words for an address with a line break")
     assert peer.got == []
 
 

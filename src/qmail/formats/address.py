@@ -8,6 +8,8 @@ from __future__ import annotations
 
 _PLAIN = frozenset(b"!#$%&'*+-./0123456789=?ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefghijklmnopqrstuvwxyz{|}~")
 
+_NEVER = frozenset(b'\0\t "<>\\')  # in a host, and in what stands for itself
+
 
 def split(address: bytes) -> tuple[bytes, bytes | None]:
     """(local part, domain); domain is None where there is no @."""
@@ -41,3 +43,14 @@ def quote(address: bytes) -> bytes:
         return address
     local, domain = split(address)
     return quote_local(local) if domain is None else quote_local(local) + b"@" + domain
+
+
+def mailbox(address: bytes) -> bytes | None:
+    """An address as it stands between the brackets of MAIL and RCPT (RFC 5321 4.1.2).
+
+    None where it cannot: a line break would begin another command, and what a host cannot have, parameters.
+    """
+    local, domain = split(address)
+    if b"\r" in address or b"\n" in address or not _NEVER.isdisjoint(local if domain is None else domain):
+        return None
+    return local if domain is None else quote_local(local) + b"@" + domain

@@ -84,7 +84,9 @@ OURSELVES = (
     b"DSorry. Although I'm listed as a best-preference MX or A for that host,\n"
     b"it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)\n"
 )
-BROKEN_ADDRESS = b"DSorry, an address with a line break cannot be sent by SMTP. (#5.1.3)\n"
+BROKEN_ADDRESS = (
+    b"DSorry, SMTP has no words for an address with a line break, or with a blank or such in its host. (#5.1.3)\n"
+)
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -163,10 +165,7 @@ class Remote:
         try:
             if self._settings is None:
                 self._settings = Settings(self._home)
-            for each in (sender, *recipients):
-                if b"\n" in each or b"\r" in each:
-                    raise Failure(BROKEN_ADDRESS)
-            sender, recipients = _written(sender), [_written(each) for each in recipients]
+            sender, *recipients = _written(sender, *recipients)
             route = self._settings.route(host)
             policy = tlspolicy.policy(self._settings.policies, host) if self._extended else tlspolicy.NONE
             session = self._kept_for(route, policy)
@@ -260,9 +259,12 @@ class Remote:
         return better
 
 
-def _written(mailbox: bytes) -> bytes:
-    """An address as it stands between the brackets of MAIL and RCPT."""
-    return address.quote(mailbox) if b"@" in mailbox else mailbox
+def _written(*addresses: bytes) -> list[bytes]:
+    """Addresses as they stand between the brackets of MAIL and RCPT. Raises Failure."""
+    written = [each for each in map(address.mailbox, addresses) if each is not None]
+    if len(written) < len(addresses):
+        raise Failure(BROKEN_ADDRESS)
+    return written
 
 
 def _shown(host: bytes) -> bytes:

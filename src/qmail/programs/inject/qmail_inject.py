@@ -21,7 +21,8 @@ host without a dot gets defaultdomain, one that ends in a plus sign plusdomain.
 A missing From, Date, Message-ID or Cc is added. Bcc, Return-Path and
 Content-Length are removed; the first Return-Path is the envelope sender.
 Everything else stays byte for byte. An unfinished last line gets its newline.
-The header is kept in memory and may have 16 MiB, the body is not.
+The header is kept in memory and may have 16 MiB, with 500,000 words in all its
+fields with addresses; the body is not.
 
 Environment: the first of these that is set counts.
     QMAILUSER, MAILUSER, USER, LOGNAME   the user in From and the envelope sender

@@ -52,7 +52,7 @@ USAGE = b"serialsmtp: usage: serialsmtp prefix helohost"
 PATIENCE = 600  # seconds (RFC 5321 4.5.3.2.6)
 VIOLATION = b"protocol violation"
 PARTIAL = b"SMTP cannot transfer messages with partial final lines"
-BROKEN_ADDRESS = b"an address with a line break cannot be sent by SMTP"
+BROKEN_ADDRESS = b"SMTP has no words for an address with a line break, or with a blank or such in its host"
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -106,7 +106,7 @@ class _Server:
         """Send one message, and report what the server says of it."""
         if message.ends_in_the_middle_of_a_line:
             serialmail.report(message.name, b"D", PARTIAL, self._environ, theirs=False)
-        elif b"\r" in message.sender + message.recipient:
+        elif None in (address.mailbox(message.sender), address.mailbox(message.recipient)):
             serialmail.report(message.name, b"D", BROKEN_ADDRESS, self._environ, theirs=False)
         elif self._envelope(message):
             for block in _wire(message.pieces()):
