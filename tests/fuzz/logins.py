@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 from fuzz.laws import Choices, Group, agreed, outcome
@@ -18,7 +19,12 @@ from qmail.formats import (
     utmp,
 )
 from qmail.formats.netstring import Broken
-from qmail.protocols import qmtp, sasl
+from qmail.formats.received import Origin
+from qmail.protocols import login, qmtp, sasl, smtpevents, smtplines, smtplogin
+from qmail.protocols.recipients import TAKEN
+from qmail.protocols.smtpserver import Session
+from qmail.protocols.smtpsite import Client, Site
+from qmail.rules.relay import Door
 
 GROUP = Group()
 
@@ -34,9 +40,9 @@ def password_file(data: bytes) -> None:
     found = passwordfile.logins(text)
     assert all(b":" not in each and b"\n" not in each for each in found)
     passwordfile.seed(text)
-    for login in found.values():
-        passwordhash.is_hash(login.hash)
-        scram.read(login.keys)
+    for each in found.values():
+        passwordhash.is_hash(each.hash)
+        scram.read(each.keys)
     scram.read(data)
     if passwordfile.may_be_name(name):
         new = passwordfile.with_login(text, passwordfile.Login(name, b"!", b"x", b"/h"))
@@ -165,6 +171,88 @@ def sasl_exchange(data: bytes) -> None:
             # Nobody guesses a proof of SHA-256.
             assert not isinstance(step, sasl.Done)
     assert isinstance(step, (sasl.Done, sasl.Failed)) or mechanism == sasl.SCRAM
+
+
+class Entry:
+    """An SMTP session under TLS in which clients may log in, or must; the password is `secret`."""
+
+    def __init__(self, login: int) -> None:
+        site = Site(
+            b"mx.example.org", Door([b"example.org"]), owns=lambda user, sender: sender == user + b"@example.org"
+        )
+        origin = Origin(b"client.example.net", b"192.0.2.7", None, b"mx.example.org")
+        self.session = Session(site, Client(origin, protocol=b"ESMTPS", login=login))
+        self.login = login
+        self.exchange = sasl.Exchange(b"", b"")
+        self.said = b""
+        self.messages: list[tuple[bytes, list[bytes]]] = []
+        self.passwords = 0  # right ones
+
+    def play(self, pieces: list[bytes]) -> object:
+        """All of it, and what came of it."""
+        for piece in [*pieces, b""]:
+            self.session.receive(piece)
+            while (event := self.session.turn()) not in (smtpevents.WAIT, smtpevents.OVER):
+                self._act(event)
+            self.said += self.session.replies()
+            if event == smtpevents.OVER:
+                break
+        return self.said, self.messages, self.session.login.user
+
+    def _act(self, event: int) -> None:
+        session = self.session
+        if event == smtpevents.LOGIN and session.login.packet:
+            assert len(session.login.packet) <= smtplines.LONGEST_LINE + 99
+            session.told(self._answer(session.login.packet))
+            assert not session.login.user or self.passwords
+        elif event == smtpevents.ASK:
+            session.answered(TAKEN)
+        elif event == smtpevents.BEGIN:
+            session.begin(0)
+        elif event == smtpevents.COMMIT:
+            user = session.login.user
+            assert user or self.login != smtplogin.DEMANDED
+            assert not user or session.sender == user + b"@example.org"
+            assert user or all(each.endswith(b"@example.org") or b"@" not in each for each in session.recipients)
+            self.messages.append((session.sender, session.recipients))
+            session.accepted(7, 1000)
+
+    def _answer(self, packet: bytes) -> bytes:
+        """As qmail-authd would."""
+        if packet.startswith(login.BEGIN):
+            _, mechanism, initial = login.parse_begin(packet)
+            self.exchange = sasl.Exchange(mechanism, b"NONCE")
+            step = self.exchange.begin(initial)
+        else:
+            step = self.exchange.heard(packet[1:])
+        if isinstance(step, sasl.Password):
+            self.passwords += step.password == b"secret"
+            step = self.exchange.decided(step.password == b"secret")
+        elif isinstance(step, sasl.Wanted):
+            assert KEYS is not None
+            step = self.exchange.keyed(KEYS)
+        if isinstance(step, sasl.Challenge):
+            return login.CHALLENGE + step.text
+        return login.DONE + step.name if isinstance(step, sasl.Done) else login.REFUSED
+
+
+JOE, NOT_JOE = base64.b64encode(b"\0joe\0secret"), base64.b64encode(b"\0joe\0wrong")
+
+
+@GROUP.target(
+    b"\0", b"\1", b"\2", b"EHLO x\r\n", b"AUTH PLAIN " + JOE + b"\r\n", b"AUTH PLAIN " + NOT_JOE + b"\r\n",
+    b"AUTH LOGIN\r\n", b"AUTH PLAIN\r\n", JOE + b"\r\n", b"am9l\r\n", b"c2VjcmV0\r\n", b"*\r\n",
+    b"AUTH SCRAM-SHA-256 bixuPWpvZSxyPWE=\r\n", b"MAIL FROM:<joe@example.org>\r\n", b"MAIL FROM:<eve@example.org>\r\n",
+    b"RCPT TO:<a@example.org>\r\n", b"RCPT TO:<a@elsewhere>\r\n", b"DATA\r\n.\r\n", b"RSET\r\n", b"=", b"\r\n",
+    b"STARTTLS\r\n", b"AUTH ",
+)  # fmt: skip
+def smtp_login(data: bytes) -> None:
+    """Logging in by SMTP: nobody sends elsewhere, or as somebody else, who has not said the password."""
+    choices = Choices(data)
+    kind = (smtplogin.OFFERED, smtplogin.DEMANDED, smtplogin.NEVER)[choices.number(2)]
+    stream = choices.rest()
+    agreed(lambda pieces: Entry(kind).play(pieces), stream)
+    outcome(lambda: login.parse_begin(stream), login.Broken)
 
 
 @GROUP.target(b"\7\0\0\0", b"joe", b"pts/0", bytes(372), b"\xff" * 30, b"\0")
