@@ -330,6 +330,32 @@ def test_without_zygote_and_looker_programs_do_their_work(home: Path, users: Use
     assert not below(sender.process.pid)
 
 
+@pytest.mark.prove
+def test_what_is_killed_of_its_company_is_started_again(home: Path, users: Users, started: list[Sender]) -> None:
+    users.says(users.add("joe", 4242), WHO)
+    (home / "alias").chmod(0o755)
+    sender = spawner(started, home)
+
+    def zygotes() -> list[int]:
+        return [pid for pid, (_, words) in below(sender.process.pid).items() if words[-1] == "zygote"]
+
+    def delivered_by_a_worker() -> bool:
+        report = deliver(sender, b"joe@h")[0]
+        assert report.startswith(b"K") and report.split()[1] == b"%d" % users.uids["joe"]
+        return "qmail-local" in [name for pid in zygotes() for name, _ in below(pid).values()]
+
+    for _ in range(2):
+        wait_until(lambda: len(zygotes()) == 1)
+        # Its workers would live on, and deliver.
+        for pid in below(sender.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not below(sender.process.pid))
+        wait_until(delivered_by_a_worker, 60)
+        deliver(sender, b"nobody-has-this-name@h")
+        names = [(name, words[-1]) for name, words in below(sender.process.pid).values() if name != "qmail-local"]
+        assert sorted(names) == [("qmail-getpw", "qmail-getpw"), ("qmail-lspawn", "zygote")]
+
+
 def test_fault_090_what_a_program_leaves_in_the_background_is_waited_for(
     home: Path, users: Users, started: list[Sender]
 ) -> None:

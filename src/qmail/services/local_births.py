@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from qmail.host import passing
+from qmail.host.clock import monotonic
 from qmail.host.program import say
 from qmail.protocols import localjobs
 from qmail.services import local_zygote
+from qmail.services.local_zygote import AGAIN, ZYGOTE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,13 +24,21 @@ class Births:
     def __init__(self, spawner: Spawner, started: Callable[[int, int], None]) -> None:
         self._loop, self._started = spawner.loop, started
         self._serial = 0
-        home, default, environ = spawner.home, spawner.default, spawner.environ
+        self._home, self._default, self._environ = home, default, environ = (
+            spawner.home, spawner.default, spawner.environ,
+        )  # fmt: skip
         self._zygote: Link | None = local_zygote.start(lambda link: local_zygote.zygote(link, default, home, environ))
         self._loop.watch(self._zygote.fileno(), self._heard)
+        self._again = 0.0
 
     @property
     def possible(self) -> bool:
         """Is there a zygote?"""
+        if self._zygote is None and monotonic() >= self._again:
+            self._again = monotonic() + AGAIN
+            self._zygote = local_zygote.start_again(ZYGOTE, self._default, self._home, self._environ)
+            if self._zygote is not None:
+                self._loop.watch(self._zygote.fileno(), self._heard)
         return self._zygote is not None
 
     def make(self, who: Account) -> tuple[int, Link] | None:
@@ -65,7 +75,8 @@ class Births:
 
     def _lose(self) -> None:
         if self._zygote is not None:
-            say(2, b"qmail-lspawn: warning: no more workers can be made, deliveries go by programs\n")
+            say(2, b"qmail-lspawn: warning: no more workers can be made for a while, deliveries go by programs\n")
+            self._again = monotonic() + AGAIN
             self._loop.forget(self._zygote.fileno())
             self._zygote.close()
             self._zygote = None

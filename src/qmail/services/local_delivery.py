@@ -6,10 +6,12 @@ from functools import partial
 
 from qmail.host import fds, title
 from qmail.programs.deliver import qmail_lspawn
+from qmail.services import local_zygote
 from qmail.services.local_crews import Crews
 from qmail.services.local_homes import Homes
 from qmail.services.local_lookups import Lookup, Lookups
 from qmail.services.local_programs import Programs
+from qmail.stores import home as homes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,8 +21,10 @@ __doc__ = qmail_lspawn.__doc__  # what --help prints
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
-    """Run qmail-lspawn."""
+    """Run qmail-lspawn, or what it has started again of its company."""
     fds.standard_open()
+    if local_zygote.ROLE in environ and len(argv) == 2:
+        local_zygote.as_program(argv[1], homes.find(argv[0], environ), environ)
     return qmail_lspawn.main(argv, environ, Company)
 
 

@@ -13,6 +13,7 @@ from qmail.host.clock import monotonic
 from qmail.host.program import say
 from qmail.protocols import localjobs
 from qmail.services import local_zygote
+from qmail.services.local_zygote import AGAIN, LOOKER
 from qmail.stores import home as homes
 
 TYPE_CHECKING = False
@@ -55,6 +56,7 @@ class Lookups:
         self._known: dict[bytes, tuple[float, Account]] = {}
         self._waiting: deque[Lookup] = deque()
         self._asked: list[Lookup] = []
+        self._again = 0.0  # when another looker may be started
         home = spawner.home
         self._link: Link | None = local_zygote.start(lambda link: local_zygote.looker(link, home))
         spawner.loop.watch(self._link.fileno(), self._answered)
@@ -64,10 +66,19 @@ class Lookups:
         until, account = self._known.get(lookup.local, (0.0, None))
         if account is not None and until > monotonic():
             lookup.found(account)
-        elif self._link is None or len(lookup.local) > LONGEST or not self._launcher.is_own():
+        elif not self._is_there() or len(lookup.local) > LONGEST or not self._launcher.is_own():
             lookup.alone()
         else:
             self._waiting.append(lookup)
+
+    def _is_there(self) -> bool:
+        if self._link is None and monotonic() >= self._again:
+            self._again = monotonic() + AGAIN
+            spawner = self._spawner
+            self._link = local_zygote.start_again(LOOKER, spawner.default, spawner.home, spawner.environ)
+            if self._link is not None:
+                spawner.loop.watch(self._link.fileno(), self._answered)
+        return self._link is not None
 
     def forget(self) -> None:
         """What was known counts no more."""
@@ -119,7 +130,8 @@ class Lookups:
         self._known[local] = (monotonic() + KNOWN_FOR, found)
 
     def _lost(self, link: Link) -> None:
-        say(2, b"qmail-lspawn: warning: the look-up process is gone, accounts are looked up by programs\n")
+        say(2, b"qmail-lspawn: warning: the look-up process is gone, programs look accounts up for a while\n")
+        self._again = monotonic() + AGAIN
         self._spawner.loop.forget(link.fileno())
         link.close()
         self._link = None

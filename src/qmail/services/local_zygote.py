@@ -1,7 +1,8 @@
 """The processes that qmail-lspawn forks before it reads its first order, and so without any address in them.
 
 The zygote has read all of qmail-local's code, and makes workers: a fork of it closes everything but its
-link, becomes the user, and serves. The looker is qmail-getpw that stays, as user qmailp.
+link, becomes the user, and serves. The looker is qmail-getpw that stays, as user qmailp. Where one of them is killed,
+another one is started as a program.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ import os
 from qmail.formats import report
 from qmail.formats.usersassign import record
 from qmail.formats.verdict import TEMPORARY
-from qmail.host import fds, identity, passing, program, signals, title
+from qmail.host import execute, fds, identity, passing, program, signals, title
 from qmail.protocols import localjobs
+from qmail.stores import home as homes
 from qmail.stores import users
 
 TYPE_CHECKING = False
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from qmail.stores.home import Home
 
 
+ROLE = b"QMAILLSPAWN"  # the variable that says which of them a program is to be
+ZYGOTE, LOOKER = b"zygote", b"accounts"
+AGAIN = 5.0  # seconds after the loss of one until another one is started
+LINK = 3  # the descriptor of its link
+
+
 def start(serve: Callable[[Link], int]) -> Link:
     """Fork a process of our family; returns our end of the link to it. Raises OSError."""
     ours, theirs = passing.pair()
@@ -33,6 +41,33 @@ def start(serve: Callable[[Link], int]) -> Link:
         _live(theirs, lambda: serve(theirs))
     theirs.close()
     return ours
+
+
+def start_again(role: bytes, default: bytes, home: Home, environ: dict[bytes, bytes]) -> Link | None:
+    """Start one as a program, since a fork of ours would have seen addresses. None where that cannot be now."""
+    path = home.program(b"qmail-lspawn")
+    if not homes.is_own(path, b"qmail-lspawn"):
+        return None
+    try:
+        ours, theirs = passing.pair()
+    except OSError:
+        return None
+    try:
+        execute.spawn([path, default], {**environ, ROLE: role}, {2: 2, LINK: theirs.fileno()})
+    except OSError:
+        ours.close()
+        return None
+    finally:
+        theirs.close()
+    return ours
+
+
+def as_program(default: bytes, home: Home, environ: dict[bytes, bytes]) -> NoReturn:
+    """The whole life of one that was started as a program."""
+    link = passing.link(LINK)
+    if environ.pop(ROLE) == LOOKER:
+        _live(link, lambda: looker(link, home))
+    _live(link, lambda: zygote(link, default, home, environ))
 
 
 def zygote(link: Link, default: bytes, home: Home, environ: dict[bytes, bytes]) -> int:

@@ -15,10 +15,12 @@ a time. The local part of a recipient is looked up in users/cdb, else among the
 accounts of the system by qmail-getpw; qmail-local is run as that user with the
 message, which must be a file of the queue, on descriptor 0. Where
 bin/qmail-local is our own, warm processes, each of one user for its whole life,
-do the same work; after a few seconds without mail they end. Nothing is
-delivered as root. A delivery ends when all its processes have closed descriptor
-1, or 10 minutes after qmail-local. In single-user mode everything runs as that
-one user, and an assignment to another uid is deferred.
+do the same work; after a few seconds without mail they end. The process that
+makes these, and the one that looks accounts up, are started again where they
+are killed; for five seconds programs stand in. Nothing is delivered as root. A
+delivery ends when all its processes have closed descriptor 1, or 10 minutes
+after qmail-local. In single-user mode everything runs as that one user, and an
+assignment to another uid is deferred.
 
 qmail-rcptd, as qmailp, may ask at ql/homes whether there is such an address, where
 it cannot see into a home: a process of that user looks, without a message. Up to
