@@ -217,6 +217,16 @@ def test_the_servers_verdict_is_an_exit_code(home: Path, answer: str, code: int)
         server.close()
 
 
+@needs_root
+def test_an_answer_counts_though_the_server_hangs_up_before_it_has_read_all(home: Path) -> None:
+    (home / "control/qmqpservers").write_text("127.0.0.99\n")
+    server = Server("127.0.0.99", "sh", "-c", "head -c 1 >/dev/null; printf 2:Kx,")
+    try:
+        assert hand_over(home, b"x\n" * 1000, b"Fs\0Tb\0\0") == 0
+    finally:
+        server.close()
+
+
 @pytest.mark.parametrize(
     ("servers", "envelope", "code"),
     [

@@ -75,7 +75,6 @@ class _Failed(Exception):
 
 
 def _hand_over(place: home.Home, environ: Mapping[bytes, bytes]) -> int:
-    servers = _servers(Control(place.path))
     try:
         # One that is closed would become our socket.
         os.fstat(0)
@@ -84,14 +83,21 @@ def _hand_over(place: home.Home, environ: Mapping[bytes, bytes]) -> int:
         sender, *recipients = _envelope()
     except OSError:
         raise _Failed(UNREAD) from None
-    connection = _connection(servers)
+    connection = _connection(_servers(Control(place.path)))
+    head = b"%d:" % message.size
+    tail = b"," + netstring(sender) + b"".join([netstring(recipient) for recipient in recipients])
+    text = b"%d:%b" % (len(head) + message.size + len(tail), head)
     try:
-        head = b"%d:" % message.size
-        tail = b"," + netstring(sender) + b"".join([netstring(recipient) for recipient in recipients])
-        connection.send(b"%d:%b" % (len(head) + message.size + len(tail), head))
+        # In as few pieces as can be: a server may answer before it has read all, and hang up.
         for piece in message.pieces():
-            connection.send(piece)
-        connection.send(tail + b",")
+            if len(text) + len(piece) > fds.CHUNK:
+                connection.send(text)
+                text = b""
+            text += piece
+        connection.send(text + tail + b",")
+    except OSError:
+        pass  # it may have answered all the same
+    try:
         return _verdict(connection)
     except OSError:
         return CUT_OFF
