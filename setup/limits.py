@@ -44,7 +44,7 @@ TABLE = [
     "qmail-queue hold; it says `envelope address too long for qq`, exit 100."),
     Program("qmail-smtpd", 32, [
         Limit(
-            "qmail.protocols.smtpserver:LONGEST_LINE", 32 * KIB, "bytes of a command",
+            "qmail.protocols.smtplines:LONGEST_LINE", 32 * KIB, "bytes of a command",
             "`500 line too long (#5.5.2)`; the line is passed over",
         ),
         Limit(

@@ -311,7 +311,7 @@ def more_hosts(place: Place, limit: int) -> Measured:
 BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     "qmail-inject": {"header_fields:LARGEST": header, "header_tokens:MOST": words, "qmail_inject:MOST_LISTS": lists},
     "qmail-smtpd": {
-        "smtpserver:LONGEST_LINE": command,
+        "smtplines:LONGEST_LINE": command,
         "smtppath:LONGEST": address,
         "smtpserver:LARGEST_RECIPIENTS": smtp_recipients,
         "smtpdata:MOST_HOPS": hops,
