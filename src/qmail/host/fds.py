@@ -75,6 +75,14 @@ def standard_open() -> None:
     os.close(descriptor)
 
 
+def let_go(descriptor: int) -> None:
+    """Close it, whatever the system says of that: what has to be kept was synced before."""
+    try:
+        os.close(descriptor)
+    except OSError:
+        pass  # it is closed all the same (close(2))
+
+
 def close_from(lowest: int, keep: tuple[int, ...] = ()) -> None:
     """Close every descriptor from `lowest` on, except those in `keep`."""
     for name in os.listdir("/proc/self/fd"):

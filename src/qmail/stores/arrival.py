@@ -14,7 +14,7 @@ import errno
 import os
 
 from qmail.formats.note import Note
-from qmail.host import durable
+from qmail.host import durable, fds
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,8 +112,8 @@ class Arrival:
 
     def close(self) -> None:
         """Let go of the files, and with them of the lock."""
-        os.close(self._mess)
-        os.close(self._intd)
+        fds.let_go(self._mess)
+        fds.let_go(self._intd)
 
 
 def take_back(names: list[bytes]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from qmail.host import clock, durable
+from qmail.host import clock, durable, fds
 from qmail.stores import queue as queues
 from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, Refused, take_back
 from qmail.stores.spares import Spares
@@ -45,7 +45,7 @@ class Door:
         finally:
             # Only now: a number that is given back could be given to us again.
             for descriptor in taken:
-                os.close(descriptor)
+                fds.let_go(descriptor)
 
     def _attempt(self, taken: list[int]) -> Arrival | None:
         """A new message, or None where its number is taken; what keeps the number from coming again is in `taken`."""
@@ -74,7 +74,7 @@ class Door:
         except OSError as error:
             take_back(made)
             for one in opened:
-                os.close(one)
+                fds.let_go(one)
             raise Refused(code, error) from error
         take_back(made)
         taken += opened

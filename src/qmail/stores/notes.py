@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats import note
-from qmail.host import localsocket
+from qmail.host import fds, localsocket
 from qmail.stores import trigger
 
 TYPE_CHECKING = False
@@ -62,7 +62,7 @@ class Notes:
     def close(self) -> None:
         """Hang up."""
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            fds.let_go(self._descriptor)
             self._descriptor = -1
 
 

@@ -106,7 +106,7 @@ class Submitters:
                 return
             if not self.shares.admit(peer.uid):
                 _write(peer.descriptor, submit.answer(BUSY, 0))
-                os.close(peer.descriptor)
+                fds.let_go(peer.descriptor)
                 continue
             client = Client(peer)
             self.clients[peer.descriptor] = client
@@ -149,7 +149,7 @@ class Submitters:
         if client.intake is not None:
             client.intake.end(envelope.UNFINISHED)
         self.loop.forget(client.descriptor)
-        os.close(client.descriptor)
+        fds.let_go(client.descriptor)
         del self.clients[client.descriptor]
         self.shares.give_back(client.uid)
 
