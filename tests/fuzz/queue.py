@@ -147,6 +147,8 @@ def submissions(data: bytes) -> None:
                 found = incoming.take()
                 message, text = message + b"".join(found[0]), text + b"".join(found[1])
                 if stage >= Stage.COMMITTED:
+                    whole, _ = submit_frames(data[:fed])
+                    assert re.fullmatch(rb"(?:BM*E*[.A])+", b"".join(letter for letter, _ in whole))
                     assert stage == Stage.COMMITTED or data[:fed].endswith(b"A\0\0\0\0")
                     assert stage == Stage.ABANDONED or data[:fed].endswith(b".\0\0\0\0")
                     messages.append((stage, message, text, incoming.program))
@@ -165,6 +167,18 @@ def submissions(data: bytes) -> None:
     agreed(_frames, data)
     outcome(lambda: submit.parse_answer(data), submit.Broken)
     assert submit.parse_answer(submit.answer(53, 7, full=True)[submit.HEAD :]) == (53, 7)
+
+
+def submit_frames(data: bytes) -> tuple[list[tuple[bytes, bytes]], bool]:
+    """The whole frames in these bytes, by another reader; are they all that is there?"""
+    found = []
+    while len(data) >= submit.HEAD:
+        end = submit.HEAD + int.from_bytes(data[1 : submit.HEAD], "big")
+        if end > len(data):
+            break
+        found.append((data[:1], data[submit.HEAD : end]))
+        data = data[end:]
+    return found, not data
 
 
 def _frames(pieces: list[bytes]) -> object:

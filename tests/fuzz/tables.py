@@ -213,7 +213,10 @@ def multilog_patterns(data: bytes) -> None:
     assert logselect.matches(pattern, line) == (fits and at == len(line))
 
 
-@GROUP.target(b"@4000000037c219bf2ef02e94", b"@", b"40000000", b"f", b"\0", b" x", b"G", b"\xff" * 8)
+@GROUP.target(
+    b"@4000000037c219bf2ef02e94", b"@4000000037c219bf2ef02e94f", b"@", b"40000000", b"f", b"\0", b" x", b"G",
+    b"\xff" * 8,
+)  # fmt: skip
 def tai64n_labels(data: bytes) -> None:
     """Labels: read or none; and what was written is read again."""
     found = tai64n.leading(data)
