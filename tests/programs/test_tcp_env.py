@@ -86,3 +86,11 @@ def test_under_tcpserver_nothing_changes(program: Run) -> None:
 def test_whatever_is_wrong_is_111_in_silence(program: Run, words: list[str]) -> None:
     done = program("tcp-env", *words)
     assert (done.returncode, done.stdout, done.stderr) == (111, b"", b"")
+
+
+def test_letters_that_are_no_options_are_passed_over(program: Run) -> None:
+    for words in (["-z"], ["-zr"], ["-r", "-zt5"]):
+        done = program(
+            "tcp-env", *words, "sh", "-c", "echo $TCPREMOTEIP", env={"PROTO": "TCP", "TCPREMOTEIP": "1.2.3.4"}
+        )
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"1.2.3.4\n", b"")

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import Usage
+from qmail.host import program
 from qmail.stores import children
 
 USAGE = b"preline: usage: preline cmd [ arg ... ]"
@@ -32,11 +33,14 @@ LINES = ((b"f", b"UFLINE"), (b"r", b"RPLINE"), (b"d", b"DTLINE"))
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
+    if any(variable not in environ for _, variable in LINES):
+        raise Usage(USAGE)
     try:
         found, command = options(argv[1:], b"dfr")
-    except Wrong:
+    except Wrong as wrong:
+        program.say(2, b"preline: " + wrong.text + b"\n")
         raise Usage(USAGE) from None
-    if not command or any(variable not in environ for _, variable in LINES):
+    if not command:
         raise Usage(USAGE)
     left_out = [letter for letter, _ in found]
     head = b"".join(environ[variable] for letter, variable in LINES if letter not in left_out)

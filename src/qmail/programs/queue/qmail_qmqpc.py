@@ -75,6 +75,7 @@ class _Failed(Exception):
 
 
 def _hand_over(place: home.Home, environ: Mapping[bytes, bytes]) -> int:
+    lines = _lines(Control(place.path))
     try:
         # One that is closed would become our socket.
         os.fstat(0)
@@ -83,7 +84,7 @@ def _hand_over(place: home.Home, environ: Mapping[bytes, bytes]) -> int:
         sender, *recipients = _envelope()
     except OSError:
         raise _Failed(UNREAD) from None
-    connection = _connection(_servers(Control(place.path)))
+    connection = _connection(_servers(lines))
     head = b"%d:" % message.size
     tail = b"," + netstring(sender) + b"".join([netstring(recipient) for recipient in recipients])
     text = b"%d:%b" % (len(head) + message.size + len(tail), head)
@@ -103,11 +104,17 @@ def _hand_over(place: home.Home, environ: Mapping[bytes, bytes]) -> int:
         return CUT_OFF
 
 
-def _servers(control: Control) -> list[bytes]:
+def _lines(control: Control) -> list[bytes]:
     try:
-        lines = control.lines(b"qmqpservers") or []
+        lines = control.lines(b"qmqpservers")
     except Temporary:
         raise _Failed(NO_SERVERS) from None
+    if lines is None:
+        raise _Failed(NO_SERVERS)
+    return lines
+
+
+def _servers(lines: list[bytes]) -> list[bytes]:
     # What stands behind an address is a remark; a line without one is passed over.
     words = [line.split()[0] for line in lines if line.split()]
     found = [connect.packed(word) or connect.packed(word.partition(b":")[0]) for word in words]

@@ -14,7 +14,8 @@ Usage: tcp-env [-rR] [-tN] PROGRAM [ARGUMENT...]
 Behaviour:
 The variables of tcp-environ(5) are made from the connection on descriptor 0,
 and PROGRAM takes the place of tcp-env. Under tcpserver, where PROTO is TCP
-already, the environment stays as it is. Names are asked of the name servers of
+already, the environment stays as it is. Options of other letters are passed
+over. Names are asked of the name servers of
 this machine; where none could say, TCPREMOTEHOST and TCPLOCALHOST are
 `softdnserror`.
 
@@ -38,12 +39,13 @@ if TYPE_CHECKING:
     from qmail.protocols.dnsquery import Answer
 
 UNANSWERED = b"softdnserror"
+OTHERS = bytes(byte for byte in range(33, 127) if byte not in b"rRt:-")  # letters that are passed over
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     try:
-        found, program = options(argv[1:], b"rRt:")
+        found, program = options(argv[1:], b"rRt:" + OTHERS)
     except Wrong as wrong:
         raise Temporary from wrong
     if not program:
@@ -54,7 +56,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     for letter, value in found:
         if letter == b"t":
             seconds = number(value)
-        else:
+        elif letter in (b"r", b"R"):
             asks = letter == b"r"
     if not sockets.is_tcp(0):
         raise Temporary
