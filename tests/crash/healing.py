@@ -23,7 +23,7 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.par
 
 from crash import system_driver  # noqa: E402
 from crash.disk import Tree, snapshot  # noqa: E402
-from crash.judge import NEW, UNANSWERED, Mail, State, problems  # noqa: E402
+from crash.judge import NEW, UNANSWERED, Mail, Name, State, problems  # noqa: E402
 from crash.recorded import Moment  # noqa: E402
 from crash.system_driver import TAG  # noqa: E402
 
@@ -140,18 +140,28 @@ def _wrongs(moment: Moment, outcome: tuple[Tree, Counter[tuple[bytes, bytes]]], 
             at_others[name, recipient] += times
     after = State(tree, mail, at_others)
     yield from problems(after, moment.promised.acknowledged)
-    found = moment.state(mail).windows(moment.promised.acknowledged)
-    windows = {name for window, name in found if window != UNANSWERED}
+    before = moment.state(mail)
+    windows = {name for window, name in before.windows(moment.promised.acknowledged) if window != UNANSWERED}
     for (text_or_name, to), times in after.copies.items():
         of = text_or_name if isinstance(text_or_name, tuple) else mail.name(text_or_name)
         assert of
-        if times > (2 if of in windows else 1):
-            yield "twice", f"{of} came {times} times to {to!r}"
+        # One more than there were: where none was, and in the windows.
+        earlier = before.copies[text_or_name, to]
+        if times > earlier + (not earlier or of in windows):
+            yield "twice", f"{of} came {times} times to {to!r}, {earlier} of them before"
     # A notice that is made once more after the cut is a text of its own, and tells of the same message.
-    told = Counter((mail.name(text), text.partition(COPY)[2]) for text, _ in after.copies if isinstance(text, bytes))
-    for (of, _copy), times in told.items():
-        if of and of[0] != "message" and times > (2 if ("message", of[1]) in windows or of in windows else 1):
-            yield "twice", f"{of} was told {times} times"
+    told, told_before = _told(after, mail), _told(before, mail)
+    for (of, copy), times in told.items():
+        earlier = told_before[of, copy]
+        if times > max(earlier, 1) + (("message", of[1]) in windows or of in windows):
+            yield "twice", f"{of} was told {times} times, {earlier} of them before"
+
+
+def _told(state: State, mail: Mail) -> Counter[tuple[Name, bytes]]:
+    """How many notices there are of each message: (which kind of notice, the copy of the message in it)."""
+    texts = {text for text, _ in state.copies if isinstance(text, bytes)}
+    named = [(name, text) for text in texts if (name := mail.name(text)) and name[0] != "message"]
+    return Counter((name, text.partition(COPY)[2]) for name, text in named)
 
 
 def each(ward: Ward, moments: Sequence[Moment], mail: Mail) -> list[list[Wrong]]:
