@@ -144,11 +144,11 @@ def queue_address(place: Place, limit: int) -> None:
 def queue_envelope(place: Place, limit: int) -> None:
     record = b"T%b\0" % (b"b" * 1000)
     room = limit // len(record)
-    assert queue(place, b"Fa\0" + record * (room + 1) + b"\0") == [31]
+    assert queue(place, *(b"Fa\0" + record * count + b"\0" for count in (room, room + 1))) == [0, 31]
 
 
 def queue_recipients(place: Place, limit: int) -> None:
-    assert queue(place, b"Fa\0" + b"Tb\0" * (limit + 1) + b"\0") == [31]
+    assert queue(place, *(b"Fa\0" + b"Tb\0" * count + b"\0" for count in (limit, limit + 1))) == [0, 31]
 
 
 def qmtp_address(place: Place, limit: int) -> Measured:

@@ -76,7 +76,7 @@ class Check:
             if unfinished:
                 self._faulty(unfinished)
         self._size += taken
-        if not self.code and (self._size > MOST_BYTES or self._seen > MOST_RECIPIENTS):
+        if not self.code and (self._size > MOST_BYTES or self._seen > 1 + MOST_RECIPIENTS):
             self.code, self.whole = TOO_MANY, False
         return text[:taken]
 
