@@ -73,6 +73,15 @@ def test_fault_070_a_million_lines_are_read_soon() -> None:
     assert time.monotonic() - begin < 20
 
 
+def test_a_body_does_not_count_for_the_header() -> None:
+    header = Header()
+    header.feed(b"X: " + b"a" * (LARGEST - 4) + b"\n" + b"\nbody\n" * 1000)
+    header.feed(b"more" * LARGEST)
+    assert len(header.fields[0]) == LARGEST
+    with pytest.raises(TooLarge):
+        Header().feed(b"X: " + b"a" * (LARGEST - 3) + b"\n\n")
+
+
 def test_a_header_has_a_limit() -> None:
     header = Header()
     with pytest.raises(TooLarge):

@@ -37,12 +37,16 @@ class Header:
             self.body += data
             return
         self._size += len(data)
-        if self._size > LARGEST:
-            raise TooLarge(f"a header of more than {LARGEST} bytes")
         end = data.rfind(b"\n") + 1
-        if not end:
+        if end:
+            self._lines(data, end)
+        else:
             self._rest += data
-            return
+        if self._size - len(self.body or b"") > LARGEST:
+            raise TooLarge(f"a header of more than {LARGEST} bytes")
+
+    def _lines(self, data: bytes, end: int) -> None:
+        """Take the lines that these bytes complete; what is behind `end` has no newline yet."""
         whole = bytes(self._rest) + data[:end]
         self._rest = bytearray(data[end:])
         at = 0
