@@ -119,6 +119,7 @@ def queue_archive(data: bytes) -> None:
         again = queuearchive.parse(queuearchive.text(found))
         assert all(getattr(again, each) == getattr(found, each) for each in found.__slots__)
         assert b"\0" not in found.sender
+        assert found.left <= data.count(b"\n")
     outcome(lambda: queuearchive.parse_sums(data), queuearchive.Corrupt)
     plain = data.replace(b"\0", b"")
     assert queuearchive.unquoted(queuearchive.quoted(plain)) == plain
@@ -140,7 +141,9 @@ def tar_heads(data: bytes) -> None:
     # A sum that fits, so that what is behind it is read at all.
     changed[148:156] = b"%06o\0 " % (sum(changed[:148]) + 256 + sum(changed[156:]))
     found = outcome(lambda: ustar.member(bytes(changed)), ustar.Corrupt)
-    assert not isinstance(found, ustar.Member) or found.size >= 0
+    if isinstance(found, ustar.Member) and len(found.name) <= ustar.LONGEST_NAME and found.size <= ustar.LARGEST:
+        again = ustar.member(ustar.head(found.name, found.size, 0))
+        assert again is not None and again.size == found.size
     outcome(lambda: ustar.member(data), ustar.Corrupt)
 
 

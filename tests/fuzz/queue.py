@@ -294,6 +294,9 @@ def warm_jobs(data: bytes) -> None:
 TARGETS = GROUP.targets
 
 
+TARGETS = GROUP.targets
+
+
 @GROUP.target(
     b"format 1\n", b"number 7\n", b"birth 8\n", b"sender a@b\n", b"fresh c%20d\n", b"local-due 9\n", b"local e\n",
     b"remote-done f\n", b"uid 0\n", b"\n", b"%", b"format 1\nnumber 7\nbirth 8\nsender a@b\n",
