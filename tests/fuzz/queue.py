@@ -7,7 +7,7 @@ import re
 import tempfile
 
 from fuzz.laws import Choices, Group, agreed, outcome
-from qmail.formats import bounce, note, queuearchive, queuefile, remotereport, report, ustar
+from qmail.formats import bounce, note, queuefile, remotereport, report
 from qmail.formats.envelope import LONGEST_ADDRESS, MALFORMED, TOO_LONG, Check, envelope
 from qmail.formats.usersassign import Account
 from qmail.protocols import handover, localjobs, spawn, submit
@@ -292,31 +292,3 @@ def warm_jobs(data: bytes) -> None:
 
 
 TARGETS = GROUP.targets
-
-
-TARGETS = GROUP.targets
-
-
-@GROUP.target(
-    b"format 1\n", b"number 7\n", b"birth 8\n", b"sender a@b\n", b"fresh c%20d\n", b"local-due 9\n", b"local e\n",
-    b"remote-done f\n", b"uid 0\n", b"\n", b"%", b"format 1\nnumber 7\nbirth 8\nsender a@b\n",
-)  # fmt: skip
-def archived_envelope(data: bytes) -> None:
-    """N/envelope of an exported queue: what is read is written as it was read, but for the order of its lines."""
-    found = outcome(lambda: queuearchive.parse(data), queuearchive.Corrupt)
-    if isinstance(found, queuearchive.Envelope):
-        again = queuearchive.parse(queuearchive.text(found))
-        assert [getattr(again, name) for name in found.__slots__] == [getattr(found, name) for name in found.__slots__]
-        assert found.left <= data.count(b"\n")
-    outcome(lambda: queuearchive.parse_sums(data), queuearchive.Corrupt)
-
-
-@GROUP.target(ustar.head(b"7/envelope", 12, 34), b"\0" * 512, b"ustar", b"0000600\0", b"777", b"./7/bounce\0")
-def archive_head(data: bytes) -> None:
-    """A head in an archive: nothing, a file that can be written so again, or Corrupt."""
-    for block in (data, data.ljust(ustar.BLOCK, b"\0")[: ustar.BLOCK]):
-        found = outcome(lambda block=block: ustar.member(block), ustar.Corrupt)
-        if isinstance(found, ustar.Member) and len(found.name) <= ustar.LONGEST_NAME and found.size <= ustar.LARGEST:
-            again = ustar.member(ustar.head(found.name, found.size, 0))
-            assert again is not None
-            assert again.size == found.size
