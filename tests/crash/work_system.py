@@ -9,6 +9,7 @@ import signal
 import struct
 import termios
 import time
+from pathlib import Path
 
 from crash import system_driver
 from crash.system_driver import (
@@ -28,6 +29,8 @@ from crash.system_driver import (
 )  # fmt: skip
 from journeys.conftest import Host, eventually
 from qmail.host.processes import children
+
+SYNCS = {"x86_64": ("74", "306"), "aarch64": ("82", "267")}  # the numbers of fsync and syncfs, as in /proc/PID/syscall
 
 
 def at_once(host: Host) -> None:
@@ -162,7 +165,8 @@ def killed_ending(host: Host) -> None:
     ann.file("ready", "")
     host.services["send"].send_signal(signal.SIGALRM)
     send = host.services["send"].pid
-    while info.exists():
+    # The names are gone, and the first sync is about to begin.
+    while info.exists() or Path(f"/proc/{send}/syscall").read_text().split()[0] not in SYNCS[os.uname().machine]:
         time.sleep(0.001)
     os.kill(send, signal.SIGKILL)
     host.stop_service("send")

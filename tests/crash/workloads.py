@@ -41,8 +41,8 @@ WORKLOADS = {
     "failing": Workload(work_system.failing),
     "apart": Workload(work_system.failing, apart="bounce"),
     "killed": Workload(work_system.killed, small=True),
-    # Each fsync is late, so that the death comes before it.
-    "killed_ending": Workload(work_system.killed_ending, struck="fsync:delay_enter=30000"),
+    # Each sync is late, so that the death comes before it.
+    "killed_ending": Workload(work_system.killed_ending, struck="fsync,syncfs:delay_enter=30000"),
     "renumbered": Workload(work_system.renumbered, small=True),
     "raced": Workload(work_system.raced, small=True),
     "maildir": Workload(work_mailbox.maildir, "mailbox"),
