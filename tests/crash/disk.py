@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from crash.models import STRICT, Data, Model, Name, Pending, Size, choices
-from crash.recording import (
+from crash.happenings import (
     Event,
     Linked,
     MadeDirectory,
@@ -22,6 +21,7 @@ from crash.recording import (
     SyncedDirectory,
     Wrote,
 )
+from crash.models import STRICT, Data, Model, Name, Pending, Size, choices
 
 Tree = dict[bytes, bytes]  # path below the top to contents, of everything that can be found from there
 

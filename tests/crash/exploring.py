@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from crash.disk import Disk, Tree
-from crash.recording import Event
+from crash.happenings import Event
 
 SEED = 20
 

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from crash.disk import Tree
-from crash.recording import Event, Wrote
+from crash.happenings import Event, Wrote
 from crash.system_driver import POSTMASTER
 from qmail.formats import queuefile
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from crash import recording, system_driver, work_mailbox
 from crash.disk import Disk, Tree, snapshot
 from crash.exploring import explore
+from crash.happenings import Event, Opened, Sent
 from crash.judge import Mail, Name, State
 from crash.models import MODELS, STRICT, Model
-from crash.recording import Event, Opened, Sent
 from crash.workloads import WORKLOADS
 from qmail.formats.bounce import DOUBLE
 

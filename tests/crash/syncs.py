@@ -10,8 +10,8 @@ import ast
 from pathlib import Path
 
 from crash.disk import Disk
+from crash.happenings import Event, Synced, SyncedAll, SyncedDirectory
 from crash.models import Name, Size
-from crash.recording import Event, Synced, SyncedAll, SyncedDirectory
 
 # The calls in src/qmail: (module, function) to the purposes of what is synced there.
 SITES = {

@@ -22,7 +22,7 @@ from conftest import BIN, needs_root, open_to_others
 from crash import recording
 from crash.disk import Disk, Tree, rebuild, snapshot
 from crash.exploring import SEED, explore
-from crash.recording import Event, Synced, SyncedAll, SyncedDirectory
+from crash.happenings import Event, Synced, SyncedAll, SyncedDirectory
 
 pytestmark = [needs_root, pytest.mark.prove, pytest.mark.timeout(300)]
 

@@ -13,9 +13,9 @@ import pytest
 
 import figures
 from conftest import TOP
+from crash.happenings import Synced, SyncedAll, SyncedDirectory
 from crash.judge import problems
 from crash.recorded import Record
-from crash.recording import Synced, SyncedAll, SyncedDirectory
 from crash.syncs import MISSED_IN, NOT_MISSED, SITES, Purposes, sites
 from crash.test_states import ALL
 
