@@ -52,7 +52,7 @@ def entry(number: int, subject: bytes, author: bytes, date: bytes, prefix: bytes
     """From the contents of Subject and From; `prefix`: what the list puts in front of subjects."""
     bare, reply = stripped(_line(decoded(subject)), prefix)
     name, box = author_of(author)
-    made = Entry(number, bare, reply, _line(date), name)
+    made = Entry(number, bare, reply, _line(date).replace(b";", b" "), name)  # a semicolon ends it in the index
     made.subject_hash, made.author_hash = fingerprint(made.thread), fingerprint(box.lower())
     return made
 
