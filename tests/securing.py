@@ -30,6 +30,61 @@ def certificate(path: Path, name: str, *, bits: int = 0, days: int = 30) -> None
     os.rename(new, path)
 
 
+class Authority:
+    """Somebody who signs certificates. `trust`: the file with its own, for who trusts it."""
+
+    def __init__(self, place: Path) -> None:
+        self._place = place
+        place.mkdir()
+        (place / "index").touch()
+        (place / "conf").write_text(AUTHORITY.format(place=place))
+        self.trust = place / "trust.pem"
+        subprocess.run(
+            ["openssl", "req", "-x509", *_CURVE, "-nodes", "-days", "30", "-subj", "/CN=Authority", "-keyout",
+             place / "key", "-out", self.trust], check=True, capture_output=True,
+        )  # fmt: skip
+
+    def certify(self, path: Path, *names: str, years: tuple[str, str] | None = None) -> Path:
+        """A certificate for these DNS names and 127.0.0.1, with its key, in one file. `years`: from when to when."""
+        request, key, new = (self._place / word for word in ("request", "new.key", "new"))
+        others = ",".join(f"DNS:{name}" for name in names)
+        subprocess.run(
+            ["openssl", "req", "-new", *_CURVE, "-nodes", "-subj", f"/CN={names[0]}", "-addext",
+             f"subjectAltName={others},IP:127.0.0.1", "-keyout", key, "-out", request], check=True, capture_output=True,
+        )  # fmt: skip
+        when = ["-startdate", f"{years[0]}0101000000Z", "-enddate", f"{years[1]}0101000000Z"] if years else []
+        subprocess.run(
+            ["openssl", "ca", "-batch", "-notext", "-config", self._place / "conf", *when, "-in", request, "-out", new],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        new.chmod(0o600)
+        with new.open("ab") as file:
+            file.write(key.read_bytes())
+        path.parent.mkdir(exist_ok=True)
+        os.rename(new, path)
+        return path
+
+
+_CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
+AUTHORITY = """
+[ca]
+default_ca = here
+[here]
+database = {place}/index
+new_certs_dir = {place}
+certificate = {place}/trust.pem
+private_key = {place}/key
+rand_serial = yes
+default_md = sha256
+default_days = 20
+policy = any
+copy_extensions = copy
+unique_subject = no
+[any]
+commonName = supplied
+"""
+
+
 class Tls:
     """A running qmail-tlsd. `log` is what it has said."""
 
