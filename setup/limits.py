@@ -148,6 +148,10 @@ TABLE = [
             "qmail.stores.reception:LARGEST_MORE", 256 * MIB, "bytes of morercpthosts.cdb",
             "`421 unable to read controls (#4.3.0)` at the first recipient that is looked for there",
         ),
+        Limit(
+            "qmail.stores.relayrecipients:LARGEST_MORE", 256 * MIB, "bytes of morerelayrecipients.cdb",
+            "451 for recipients at other hosts",
+        ),
     ]),
 ]  # fmt: skip
 

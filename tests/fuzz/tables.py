@@ -19,7 +19,7 @@ from qmail.formats import (
     usersassign,
 )
 from qmail.formats import tcprules as rules
-from qmail.rules import logselect, smtproutes
+from qmail.rules import logselect, relayrecipients, smtproutes
 from qmail.rules.relay import Door
 from qmail.rules.routing import LOCAL, REMOTE, Routes, variable_sender
 
@@ -177,6 +177,9 @@ def recipients(data: bytes) -> None:
         assert any(host == line.lower() or (line[:1] == b"." and host.endswith(line.lower())) for line in listed)
     assert not Door(None).accepts(address) or b"@" not in address
     door.blames(address)
+    keys = frozenset(relayrecipients.keys(listed))
+    known = relayrecipients.knows(keys.__contains__, address)
+    assert known is None or address.lower().rpartition(b"@")[2] in keys
     routes = Routes(b"h.example", listed, listed[:1], [line + b":x" for line in listed[2:]])
     channel, whole = routes.route(address)
     assert channel in (LOCAL, REMOTE) and b"@" in whole

@@ -74,6 +74,17 @@ def program(host: Host, *recipients: str, **environ: str) -> list[str]:
     return re.findall(r"^\d\d\d", done.stdout.decode(), re.M)[2:-1]
 
 
+def qmtp(host: Host, *recipients: str, **environ: str) -> str:
+    """The letters of qmail-qmtpd's answers for these recipients."""
+    words = netstring(b"".join(netstring(recipient.encode()) for recipient in recipients))
+    package = netstring(b"\nx\n") + netstring(b"a@b.example") + words
+    done = subprocess.run(
+        [host.home / "bin/qmail-qmtpd"], input=package,
+        env=host.environment | environ, capture_output=True, timeout=60, check=True,
+    )  # fmt: skip
+    return "".join(re.findall(r"\d+:([KDZ])", done.stdout.decode()))
+
+
 @pytest.fixture
 def checked(host: Host) -> Host:
     """A host whose homes have mode 0700, with qmail-rcptd."""
@@ -119,19 +130,10 @@ def test_mail_for_the_known_of_many_recipients_arrives(checked: Host) -> None:
 
 
 def test_qmtp_tells_of_each_recipient(checked: Host) -> None:
-    def answers(*recipients: str, **environ: str) -> str:
-        words = netstring(b"".join(netstring(recipient.encode()) for recipient in recipients))
-        package = netstring(b"\nx\n") + netstring(b"a@b.example") + words
-        done = subprocess.run(
-            [checked.home / "bin/qmail-qmtpd"], input=package,
-            env=checked.environment | environ, capture_output=True, timeout=60, check=True,
-        )  # fmt: skip
-        return "".join(re.findall(r"\d+:([KDZ])", done.stdout.decode()))
-
-    assert answers("joe@here.example", "jim@here.example", "joe-list-x@here.example") == "KDK"
+    assert qmtp(checked, "joe@here.example", "jim@here.example", "joe-list-x@here.example") == "KDK"
     many = [f"jim{i}@here.example" for i in range(20)]
-    assert answers(*many, "joe@here.example") == 20 * "D" + "Z"
-    assert answers(*many, "joe@here.example", RELAYCLIENT="") == 20 * "D" + "K"
+    assert qmtp(checked, *many, "joe@here.example") == 20 * "D" + "Z"
+    assert qmtp(checked, *many, "joe@here.example", RELAYCLIENT="") == 20 * "D" + "K"
 
 
 def test_clients_that_may_relay_are_asked_about_our_own_domains_alone(checked: Host) -> None:
@@ -161,6 +163,19 @@ def test_a_broken_table_of_users_is_temporary_until_it_is_mended(checked: Host) 
     assert told(checked, "joe@here.example", "jim@here.example") == [LATER, LATER]
     table.write_bytes(good)
     assert told(checked, "joe@here.example", "jim@here.example") == [OK, UNKNOWN]
+
+
+def test_recipients_of_hosts_behind_us_are_refused_where_a_list_lacks_them(checked: Host) -> None:
+    checked.control("rcpthosts", "here.example", "behind.example", "unlisted.example")
+    checked.control("relayrecipients", "ann@behind.example")
+    wanted = {"ann@behind.example": OK, "jim@behind.example": UNKNOWN, "jim@unlisted.example": OK}
+    assert told(checked, *wanted) == list(wanted.values())
+    assert program(checked, *wanted) == list(wanted.values())
+    assert program(checked, *wanted, RELAYCLIENT="") == list(wanted.values())
+    assert qmtp(checked, *wanted) == "KDK"
+    (checked.home / "control/morerelayrecipients.cdb").write_bytes(b"torn")
+    assert told(checked, *wanted, "joe@here.example") == [OK, LATER, LATER, OK]
+    assert qmtp(checked, *wanted) == "KZZ"
 
 
 def test_control_files_count_as_soon_as_they_change(checked: Host) -> None:

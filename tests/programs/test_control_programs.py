@@ -66,6 +66,15 @@ def test_newmrh_keeps_the_old_database_in_trouble(home: Path, program: Run) -> N
     assert (home / "control/morercpthosts.cdb").read_text() == "old"
 
 
+def test_newmrr_makes_a_database_of_recipients_and_their_domains(home: Path, program: Run) -> None:
+    (home / "control/morerelayrecipients").write_text("Joe@A.example\nann@a.example \n# c\n\nnobody\n@b.example")
+    assert program("qmail-newmrr", env=env(home)).returncode == 0
+    keys = [key for key, _ in cdb.records((home / "control/morerelayrecipients.cdb").read_bytes())]
+    assert keys == [b"joe@a.example", b"a.example", b"ann@a.example", b"@b.example", b"b.example"]
+    (home / "control/morerelayrecipients").unlink()
+    assert program("qmail-newmrr", env=env(home)).returncode == 111
+
+
 def shown(home: Path, program: Run) -> dict[str, str]:
     done = program("qmail-showctl", env=env(home))
     assert (done.returncode, done.stderr) == (0, b"")
@@ -76,7 +85,18 @@ def shown(home: Path, program: Run) -> dict[str, str]:
 def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run) -> None:
     (home / "control/me").write_text("x.example\n")
     said = shown(home, program)
-    new = {"destinations", "senders", "servercert.pem", "tls", "tlspolicy", "tlstickets", "tlstrust.pem"}
+    new = {
+        "destinations",
+        "morerelayrecipients",
+        "morerelayrecipients.cdb",
+        "relayrecipients",
+        "senders",
+        "servercert.pem",
+        "tls",
+        "tlspolicy",
+        "tlstickets",
+        "tlstrust.pem",
+    }
     assert list(said) == [entry.name.decode() for entry in TABLE if entry.name.decode() not in new]
     assert said["helohost"] == "(Default.) SMTP client HELO host name is x.example."
     assert said["concurrencylocal"] == "(Default.) Local concurrency is 10."
@@ -157,4 +177,7 @@ def test_the_table_names_every_control_file_that_is_read() -> None:
     read = set(re.findall(r'control\.(?:line|lines|line_or_me|number|text)\(b"([a-z.]+)"', source))
     assert read <= {entry.name.decode() for entry in TABLE}
     assert all(entry.about.endswith(".") and entry.used_by for entry in TABLE)
-    assert [entry.source for entry in TABLE if isinstance(entry, Compiled)] == [b"morercpthosts"]
+    assert [entry.source for entry in TABLE if isinstance(entry, Compiled)] == [
+        b"morercpthosts",
+        b"morerelayrecipients",
+    ]

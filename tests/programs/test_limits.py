@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TOP, start_queued
+from conftest import TOP, start_queued, wait_until
 from keeping import Keeper
 from measuring import Measured, measured
 from qmail.formats.netstring import netstring
+from qmail.protocols import recipients
 from scripted import Peer
 
 sys.path.insert(0, str(TOP / "setup"))
@@ -308,6 +310,22 @@ def more_hosts(place: Place, limit: int) -> Measured:
     return done
 
 
+def more_relay_recipients(place: Place, limit: int) -> None:
+    place.control("morerelayrecipients.cdb", b"")
+    os.truncate(place.home / "control/morerelayrecipients.cdb", limit + 1)
+    who = [f"{TOP}/bin/setuidgid", "qmailp"] if UID else []
+    environ = {"QMAIL_HOME": str(place.home), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen([*who, f"{TOP}/bin/qmail-rcptd"], env=environ, stdin=subprocess.DEVNULL) as rcptd:
+        try:
+            wait_until((place.home / "qp/rcpt").exists)
+            with socket.socket(socket.AF_UNIX) as asking:
+                asking.connect(str(place.home / "qp/rcpt"))
+                asking.sendall(recipients.question(1, b"c@elsewhere.example"))
+                assert asking.recv(5) == recipients.answer(1, recipients.TROUBLE)
+        finally:
+            rcptd.kill()
+
+
 BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     "qmail-inject": {"header_fields:LARGEST": header, "header_tokens:MOST": words, "qmail_inject:MOST_LISTS": lists},
     "qmail-smtpd": {
@@ -342,7 +360,11 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     },
     "qmail-pop3d": {"pop3:LONGEST_LINE": pop3_command, "maildir:MOST": pop3_messages},
     "qmail-popup": {"pop3:LONGEST_LINE": popup_command},
-    "control files": {"control:LIMIT": control_file, "reception:LARGEST_MORE": more_hosts},
+    "control files": {
+        "control:LIMIT": control_file,
+        "reception:LARGEST_MORE": more_hosts,
+        "relayrecipients:LARGEST_MORE": more_relay_recipients,
+    },
 }
 ROWS = [(program.name, limit) for program in limits.TABLE for limit in program.limits]
 

@@ -299,3 +299,38 @@ def test_controls_that_cannot_be_read_are_temporary(system: System) -> None:
     assert system.verdicts(b"x@elsewhere.example") == [recipients.TROUBLE]
     (system.home / "control/virtualdomains").rmdir()
     assert system.verdicts(b"x@elsewhere.example") == [recipients.TAKEN]
+
+
+def test_recipients_of_other_hosts_are_those_that_are_listed_in_either_file(system: System, program: Run) -> None:
+    system.control(
+        relayrecipients=["joe@relay.example", "list-default@relay.example"],
+        morerelayrecipients=["ann@RELAY.example", "@open.example"],
+        rcpthosts=["here.example", "relay.example", "open.example", "other.example"],
+    )
+    env = {"QMAIL_HOME": str(system.home)}
+    assert program("qmail-newmrr", env=env).returncode == 0
+    system.start()
+    wanted = {
+        b"Joe@relay.example": recipients.TAKEN, b"ann@relay.example": recipients.TAKEN,
+        b"list-x@relay.example": recipients.TAKEN, b"jim@relay.example": recipients.UNKNOWN,
+        b"jim@open.example": recipients.TAKEN, b"jim@other.example": recipients.TAKEN,
+    }  # fmt: skip
+    assert system.verdicts(*wanted) == list(wanted.values())
+    system.control(relayrecipients=["jim@relay.example"])
+    assert system.verdicts(b"joe@relay.example", b"jim@relay.example") == [recipients.UNKNOWN, recipients.TAKEN]
+
+
+def test_a_list_of_recipients_that_fails_is_temporary_for_other_hosts_alone(system: System) -> None:
+    system.user("joe")
+    system.line("=", "joe", "joe")
+    system.start()
+    asked = (b"joe@relay.example", b"joe@here.example")
+    for name in ("relayrecipients", "morerelayrecipients.cdb"):
+        path = system.home / "control" / name
+        path.mkdir()
+        assert system.verdicts(*asked) == [recipients.TROUBLE, recipients.TAKEN]
+        path.rmdir()
+        path.write_text("jim@relay.example\n")  # as a database: torn
+        assert system.verdicts(*asked)[0] == (recipients.TROUBLE if "cdb" in name else recipients.UNKNOWN)
+        path.unlink()
+    assert system.verdicts(*asked) == [recipients.TAKEN] * 2

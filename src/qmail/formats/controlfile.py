@@ -61,12 +61,12 @@ class Lines:
 
 
 class Compiled:
-    """A constant database that a program makes from another control file, `source`."""
+    """A constant database that a program makes from another control file, `source`. `new`: as that of Lines."""
 
-    __slots__ = ("about", "name", "source", "used_by")
+    __slots__ = ("about", "name", "new", "source", "used_by")
 
-    def __init__(self, name: bytes, used_by: Iterable[bytes], source: bytes, about: str) -> None:
-        self.name, self.used_by, self.source, self.about = name, tuple(used_by), source, about
+    def __init__(self, name: bytes, used_by: Iterable[bytes], source: bytes, about: str, *, new: bool = False) -> None:
+        self.name, self.used_by, self.source, self.about, self.new = name, tuple(used_by), source, about, new
 
 
 class Whole:
@@ -190,6 +190,22 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     Compiled(
         b"morercpthosts.cdb", _SERVERS, b"morercpthosts",
         "What qmail-newmrh makes of morercpthosts.",
+    ),
+    Lines(
+        b"relayrecipients", [_RCPTD], b"Recipient of another host: %b", b"No recipients of other hosts are known.",
+        "Recipients that other hosts have whose mail is taken here (rcpthosts), for qmail-rcptd: `user@domain`, "
+        "`user-default@domain` for all that begin with `user-`, `@domain` for all. Of a domain that has a line, here "
+        "or in morerelayrecipients, everybody else is refused. Case does not count.",
+        new=True,
+    ),
+    Lines(
+        b"morerelayrecipients", [b"qmail-newmrr"], b"Recipient of another host: %b", b"No effect.",
+        "More lines of relayrecipients, for those who have many. Run qmail-newmrr after each change.",
+        new=True,
+    ),
+    Compiled(
+        b"morerelayrecipients.cdb", [_RCPTD], b"morerelayrecipients",
+        "What qmail-newmrr makes of morerelayrecipients.", new=True,
     ),
     Line(
         b"smtpgreeting", [_SMTPD], ME, b"SMTP greeting: 220 %b.",

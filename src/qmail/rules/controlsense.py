@@ -45,6 +45,13 @@ def control(found: Found) -> Iterator[Finding]:
                 b"control/smtproutes has `" + domain + b"` twice; the last line counts", b"remove the other one"
             )
         seen.add(domain.lower())
+    for name in (b"relayrecipients", b"morerelayrecipients"):
+        for line in found.lines(name):
+            if b"@" not in line:
+                yield Finding(
+                    b"control/" + name + b" has `" + line + b"`, without an @: it says nothing",
+                    b"write user@domain, or @domain",
+                )
 
 
 def _doors(found: Found) -> Iterator[Finding]:

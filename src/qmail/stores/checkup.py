@@ -106,7 +106,8 @@ def homes(found: Found) -> Iterator[Finding]:
 
 def files(found: Found, home: Home) -> Iterator[Finding]:
     """Texts that are newer than what was compiled from them; aliases that anybody may change; open passwords."""
-    pairs = [(home.file(b"control/morercpthosts"), home.file(b"control/morercpthosts.cdb"), b"qmail-newmrh")]
+    more = ((b"control/morercpthosts", b"qmail-newmrh"), (b"control/morerelayrecipients", b"qmail-newmrr"))
+    pairs = [(home.file(name), home.file(name + b".cdb"), program) for name, program in more]
     pairs += [(home.file(b"users/assign"), home.file(b"users/cdb"), b"qmail-newu")]
     pairs += [(rules.path.removesuffix(b".cdb"), rules.path, b"tcprules") for rules in found.rules]
     forwarding = [

@@ -2,7 +2,8 @@
 
 Whether mail is local is decided as qmail-send does with the control files of now, who answers as qmail-lspawn does
 (users/cdb, else the accounts of the system). The .qmail files are searched as qmail-local does, as far as they can
-be seen from outside: where not, `OWNER` says that only who owns the home can tell.
+be seen from outside: where not, `OWNER` says that only who owns the home can tell. Of other hosts' recipients
+control/relayrecipients may say who is there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from qmail.rules.routing import LOCAL
 from qmail.stores import home as homes
 from qmail.stores import userhome, users
 from qmail.stores.control import Control
+from qmail.stores.relayrecipients import RelayRecipients
 from qmail.stores.sendcontrols import FILES, SendControls
 
 TYPE_CHECKING = False
@@ -39,6 +41,7 @@ class Recipients:
         self._assignments = users.Assignments(home)
         self._stamps: list[Stamp] = []
         self._routes: Routes | None = None
+        self._relayed = RelayRecipients(self._control)
         self._programs = [homes.Launcher(home, name) for name in (b"qmail-getpw", b"qmail-local")]
 
     def verdict(self, recipient: bytes) -> tuple[bytes, bytes]:
@@ -47,8 +50,10 @@ class Recipients:
             channel, address = self._routed(recipient)
         except Temporary:
             return TROUBLE, b""
+        if channel != LOCAL:
+            return self._relayed.verdict(address), b""
         local = address.rpartition(b"@")[0]
-        if channel != LOCAL or not local:
+        if not local:
             return TAKEN, b""
         try:
             who = self._assigned(local)

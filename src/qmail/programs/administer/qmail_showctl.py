@@ -97,7 +97,7 @@ def _groups(place: home.Home) -> list[int]:
 
 def _is_new(entry: Line | Lines | Compiled | Whole) -> bool:
     # Who reads our words by program expects the files of C qmail, and these alone.
-    return isinstance(entry, Whole) or (isinstance(entry, Lines) and entry.new)
+    return isinstance(entry, Whole) or (isinstance(entry, Lines | Compiled) and entry.new)
 
 
 def _one(entry: Line | Lines | Compiled | Whole, control: Control, me: bytes | None) -> tuple[bytes, bytes]:

@@ -12,8 +12,12 @@ Listens at qp/rcpt, where qmail-smtpd asks about each recipient. It decides as a
 delivery would, by the same code: control files say whether mail is local, and
 users/cdb, else the accounts of the system, who answers; then there must be a
 .qmail file, a default, or an address that needs none. A recipient is unknown
-where a delivery would fail with "no mailbox here by that name". Mail for other
-hosts is never unknown.
+where a delivery would fail with "no mailbox here by that name".
+
+A recipient at another host is unknown where control/relayrecipients, or
+morerelayrecipients.cdb made of more such lines (qmail-newmrr), lists recipients
+of that domain, and not him. Lines are `user@domain`, `user-default@domain`, for
+all that begin with `user-`, and `@domain`, for all.
 
 Where it cannot see into a home, which is so with mode 0700, it asks qmail-lspawn
 at ql/homes, and remembers the answer for 60 seconds. Whatever cannot be found
@@ -24,7 +28,8 @@ locals or virtualdomains after HUP, so give it that at once. A second qmail-rcpt
 for the same home exits 111.
 
 Files: qp/rcpt, qp/lock, ql/homes; users/cdb; control/: me, locals, percenthack,
-virtualdomains, envnoathost. One that cannot be read is 451 for every recipient.
+virtualdomains, envnoathost, relayrecipients, morerelayrecipients.cdb. One that
+cannot be read is 451 for every recipient that it might be about.
 Runs as: qmailp.
 Faces: recipients from strangers; only root, qmaild and qmailp may ask.
 Exit codes: 100 usage; 111 another one runs, or the socket cannot be made.
