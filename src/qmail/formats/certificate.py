@@ -6,7 +6,7 @@ import binascii
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 LARGEST = 1 << 20  # bytes of a file
 BEGIN, END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
@@ -28,10 +28,15 @@ class Certificate:
         self.begins, self.ends, self.names = begins, ends, names
 
     def covers(self, host: bytes) -> bool:
-        """Is it for this host? A `*` stands for one label, the first (RFC 6125 6.4.3)."""
-        host = host.lower()
-        above = host.partition(b".")[2]
-        return any(name.lower() in (host, b"*." + above) for name in self.names)
+        """Is it for this host?"""
+        return covers(self.names, host)
+
+
+def covers(names: Iterable[bytes], host: bytes) -> bool:
+    """Is one of these names, perhaps with `*` for one label, the first (RFC 6125 6.4.3), this host's?"""
+    host = host.lower()
+    above = host.partition(b".")[2]
+    return any(name.lower() in (host, b"*." + above) for name in names)
 
 
 def first(pem: bytes) -> Certificate:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from qmail.host.connect import Connection
 
 CHUNK = 65536
+# X509_V_ERR_* of X509_STORE_CTX_get_error(3): has expired; is for another host, or another address.
+_REASONS = {10: b"certificate-expired", 62: b"certificate-host-mismatch", 64: b"certificate-host-mismatch"}
 
 
 class Secured:
@@ -93,6 +95,13 @@ class Secured:
     def _flush(self) -> None:
         if self._going.pending:
             self._connection.send(self._going.read())
+
+
+def failure(error: OSError) -> bytes:
+    """What went wrong in a handshake, in the words of RFC 8460 4.3."""
+    if not isinstance(error, ssl.SSLCertVerificationError):
+        return b"validation-failure"
+    return _REASONS.get(error.verify_code, b"certificate-not-trusted")
 
 
 def _context(trusted: bytes | None) -> ssl.SSLContext:

@@ -8,7 +8,8 @@ over and its report stands in `report`: qmail-remote(8)'s records, each ended by
 
 Where the server announces PIPELINING (RFC 2920), MAIL, RCPT and DATA go out in one write. Where it offers
 STARTTLS (RFC 3207) and that is wanted, the stage HANDSHAKE comes: whoever drives the conversation puts TLS in front
-of the connection and says `secured`, or `insecure`.
+of the connection and says `secured`, or `insecure`. Where mail must have TLS and the server has none, `unoffered` is
+set, and whoever drives the conversation knows what to report.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Conversation:
         self.reusable = False  # may another transaction follow?
         self.again = False  # should this transaction be tried anew, on a fresh connection?
         self.polite = False  # is QUIT in order?
+        self.unoffered: Reply | None = None  # what it said instead of the TLS that there must be
         self._output = b""
         self._sender = b""
         self._recipients: Sequence[bytes] = ()
@@ -94,10 +96,8 @@ class Conversation:
         elif self.stage == STARTTLS:
             if reply.code == 220:
                 self.stage = HANDSHAKE
-            elif self._must:
-                self._fail(b"ZConnected to ", b" but it refused to begin TLS", reply)
             else:
-                self._envelope()
+                self._without_tls(reply)
 
     def secured(self) -> None:
         """TLS stands in front of the connection; what the server said before it counts no more."""
@@ -108,7 +108,7 @@ class Conversation:
     def insecure(self) -> None:
         """TLS could not be had. Without it this connection is of no use; another one may go without, unless it must."""
         self.again = not self._must
-        self._end(b"ZConnected to " + self.partner + b" but TLS could not be agreed on. (#4.7.5)\n")
+        self._end(b"")
 
     def sending_last(self) -> None:
         """The last bytes of the message, with the final dot, are about to be written: the server may take it now."""
@@ -141,10 +141,15 @@ class Conversation:
                 self._envelope()
             elif b"STARTTLS" in self.extensions:
                 self.stage, self._output = STARTTLS, b"STARTTLS\r\n"
-            elif self._must:
-                self._fail(b"ZConnected to ", b" but it does not offer TLS, which mail to it must have", reply)
             else:
-                self._envelope()
+                self._without_tls(reply)
+
+    def _without_tls(self, reply: Reply) -> None:
+        if not self._must:
+            self._envelope()
+            return
+        self.unoffered, self.polite = reply, True
+        self._end(b"")
 
     def _envelope(self) -> None:
         self.stage = ENVELOPE
@@ -167,7 +172,7 @@ class Conversation:
                 self._fail(b"Z", b" does not like recipient", reply, renew=True)
             else:
                 letter = b"h" if code >= 500 else b"s"
-                self._records += letter + self.partner + b" does not like recipient.\n" + _said(reply) + b"\0"
+                self._records += letter + self.partner + b" does not like recipient.\n" + said(reply) + b"\0"
             if step == len(self._recipients) and not self._accepted and self.stage == ENVELOPE:
                 self._fail(b"DGiving up on ", b"", None)
         elif code >= 400:
@@ -183,14 +188,14 @@ class Conversation:
         if reply.code >= 400:
             self._fail(_letter(reply.code), b" failed after I sent the message", reply)
         else:
-            self._end(b"K" + self.partner + b" accepted message.\n" + _said(reply))
+            self._end(b"K" + self.partner + b" accepted message.\n" + said(reply))
             self.reusable = self.polite = True
 
     def _fail(self, before: bytes, after: bytes, reply: Reply | None, *, renew: bool = False) -> None:
         """End with a record that names the server between two texts. The rest of pipelined replies is not awaited."""
         self.again = renew and self._worn
         self.polite = True
-        self._end(before + self.partner + after + b".\n" + (_said(reply) if reply else b""))
+        self._end(before + self.partner + after + b".\n" + (said(reply) if reply else b""))
 
     def _end(self, record: bytes) -> None:
         self.stage = OVER
@@ -222,5 +227,6 @@ def _letter(code: int) -> bytes:
     return b"D" if code >= 500 else b"Z"
 
 
-def _said(reply: Reply) -> bytes:
+def said(reply: Reply) -> bytes:
+    """A line of a record, with the server's own words."""
     return b"Remote host said: " + reply.text if reply.text else b""

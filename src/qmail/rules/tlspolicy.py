@@ -1,31 +1,32 @@
 """Whether mail to a domain goes by TLS: control/tlspolicy (qmail-remote(8)).
 
-    domain:may        if the server offers it, and else without (RFC 7435); so too where no line fits
+    domain:may        if the server offers it, and else without (RFC 7435), whatever its DNS records say
     domain:encrypt    by TLS or not at all, whoever the server is
     domain:verify     by TLS, and with a certificate for the exchanger's name that this system trusts
     domain:none       without TLS
 
 The longest name that fits wins, as in control/smtproutes: `.example.com` is every host below, an empty name everybody.
+Where no line fits, TLS is used if the server offers it.
 """
 
 from __future__ import annotations
 
 from qmail.rules import smtproutes
+from qmail.rules.tlsneeds import ENCRYPT, LOCAL, MAY, NONE, VERIFY, Needs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-NONE, MAY, ENCRYPT, VERIFY = range(4)
 _WORDS = {b"none": NONE, b"may": MAY, b"encrypt": ENCRYPT, b"verify": VERIFY}
 
 
 def table(lines: Iterable[bytes]) -> dict[bytes, int]:
-    """Names in lower case to policies. A word that is none of these counts as `verify`: a mistake must not weaken."""
+    """Names in lower case to levels. A word that is none of these counts as `verify`: a mistake must not weaken."""
     return {name: _WORDS.get(word.strip().lower(), VERIFY) for name, word in smtproutes.table(lines).items()}
 
 
-def policy(policies: Mapping[bytes, int], host: bytes) -> int:
-    """What holds for mail to `host`."""
+def needs(policies: Mapping[bytes, int], host: bytes) -> Needs:
+    """What mail to `host` needs by the lines of this file."""
     found = smtproutes.longest(policies, host)
-    return MAY if found is None else found
+    return Needs(MAY) if found is None else Needs(found, LOCAL, settled=found <= MAY)

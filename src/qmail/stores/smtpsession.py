@@ -6,7 +6,8 @@ import os
 import time
 
 from qmail.protocols import replyreader, smtpclient
-from qmail.rules import tlspolicy
+from qmail.rules import tlsneeds
+from qmail.rules.tlsneeds import Needs, Unmet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +24,9 @@ UNREADABLE = b"ZUnable to read message. (#4.3.0)\n"
 class Session:
     """What follows a connection: transactions, then `close`.
 
-    `seconds`: within which each reply must be whole. `policy`: of TLS (rules.tlspolicy); `name`: the server's;
-    `trusted`: a file of certificates that sign others, beside those of the system. `local`: it is LMTP, and a last line
-    without an end gets one.
+    `seconds`: within which each reply must be whole. `needs`: what TLS there must be; `name`: the server's; `trusted`:
+    a file of certificates that sign others, beside those of the system. `local`: it is LMTP, and a last line without
+    an end gets one.
     """
 
     def __init__(
@@ -36,20 +37,22 @@ class Session:
         seconds: int,
         *,
         extended: bool,
-        policy: int = tlspolicy.NONE,
+        needs: Needs | None = None,
         name: bytes = b"",
         trusted: bytes = b"",
         local: bool = False,
     ) -> None:
         self._connection: Connection | Secured = connection
         self._plain, self._seconds = connection, max(seconds, 1)
-        self._policy, self._name, self._trusted = policy, name, trusted
+        self.needs = needs = needs or Needs(tlsneeds.NONE)
+        self.unmet: Unmet | None = None  # why the last transaction could not have the TLS that it needs
+        self._name, self._trusted = name, trusted
         self._conversation = smtpclient.Conversation(
             partner,
             hello,
             extended=extended,
-            tls=policy > tlspolicy.NONE,
-            must=policy >= tlspolicy.ENCRYPT,
+            tls=needs.level > tlsneeds.NONE,
+            must=needs.level >= tlsneeds.ENCRYPT,
             local=local,
         )
         self._replies = replyreader.Reader()
@@ -66,7 +69,11 @@ class Session:
     @property
     def report(self) -> bytes:
         """The records of the last transaction."""
-        return self._conversation.report
+        if self.unmet is None:
+            return self._conversation.report
+        said = smtpclient.said(reply) if (reply := self._conversation.unoffered) else b""
+        about = b"Connected to " + self._conversation.partner
+        return tlsneeds.report(about, self.unmet, final=self.needs.final, said=said) + b"\0"
 
     @property
     def reusable(self) -> bool:
@@ -78,12 +85,14 @@ class Session:
         """Must the last transaction be tried anew, on a fresh connection, since this one was worn out?"""
         return self._conversation.again
 
-    def satisfies(self, policy: int) -> bool:
-        """May mail under this policy go by this session?"""
-        secured = self._conversation.is_secured
-        if policy == tlspolicy.NONE:
-            return not secured
-        return policy == tlspolicy.MAY or (secured and self._policy >= policy)
+    @property
+    def secured(self) -> bool:
+        """Is everything said in TLS?"""
+        return self._conversation.is_secured
+
+    def satisfies(self, needs: Needs) -> bool:
+        """May mail to a domain with these needs go by this session?"""
+        return needs.met_by(self.needs, secured=self.secured, exchanger=self._name)
 
     def transact(self, sender: bytes, recipients: Sequence[bytes], message: int, size: int | None) -> None:
         """Carry one transaction to its end. The message is a file of `size` bytes, or (None) whatever can be read."""
@@ -101,6 +110,8 @@ class Session:
         except (OSError, replyreader.Broken):
             if talk.stage != smtpclient.OVER:
                 talk.dropped()
+        if talk.unoffered is not None:
+            self.unmet = Unmet(tlsneeds.NO_STARTTLS)
 
     def close(self) -> None:
         """Say goodbye where that is in order, and close; waiting for an answer would be ridiculous."""
@@ -116,13 +127,14 @@ class Session:
         if not self._replies.idle:
             # Said before the keys were agreed on, and to be taken for what was said behind them: by nobody knows whom.
             raise replyreader.Broken("words behind the answer to STARTTLS")
-        from qmail.host.tlsclient import Secured
+        from qmail.host.tlsclient import Secured, failure
 
         try:
-            trusted = self._trusted if self._policy == tlspolicy.VERIFY else None
+            trusted = self._trusted if self.needs.level == tlsneeds.VERIFY else None
             secured = Secured(self._plain, self._name, trusted)
             secured.shake_hands(self._seconds)
-        except OSError:
+        except OSError as error:
+            self.unmet = Unmet(failure(error))
             self._conversation.insecure()
             return
         self._connection = secured

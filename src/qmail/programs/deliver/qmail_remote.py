@@ -38,52 +38,27 @@ Exit codes: 0 always.
 
 from __future__ import annotations
 
-import os
-
 from qmail.formats import address
-from qmail.formats.verdict import Ending
-from qmail.host import connect, fds, interfaces
-from qmail.rules import mx, smtproutes, tlspolicy
-from qmail.stores import home, names
+from qmail.host import fds
+from qmail.stores import home
 from qmail.stores.control import Control
-from qmail.stores.smtpsession import Session
-from qmail.stores.tcpto import Timeouts
+from qmail.stores.nexthop import NextHops
+from qmail.stores.remotecontrols import Failure, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from qmail.rules.mx import Exchanger
+    from qmail.rules.smtproutes import Route
+    from qmail.rules.tlsneeds import Needs
     from qmail.stores.control import Stamp
     from qmail.stores.home import Home
+    from qmail.stores.smtpsession import Session
 
-LONGEST_TIMEOUT = 1_000_000  # seconds
-REMEMBERED = 100  # routes
 LARGE = 262144  # bytes; such a message may take its time
 LOOKED = 1.0  # seconds between looks at the control files, where this process lives on
-
-
-class Failure(Exception):
-    """The delivery ends with this record, `D...` or `Z...`, before any server was asked."""
-
-    def __init__(self, record: bytes) -> None:
-        super().__init__(record)
-        self.record = record
-
-
 USAGE = b"DI (qmail-remote) was invoked improperly. (#5.3.5)\n"
-NO_HOME = b"ZUnable to switch to home directory. (#4.3.0)\n"
-NO_CONTROL = b"ZUnable to read control files. (#4.3.0)\n"
 NO_SYSTEM = b"ZSystem resources temporarily unavailable. (#4.3.0)\n"
-NO_ANSWER = b"ZSorry, I couldn't find any host by that name. (#4.1.2)\n"
-NO_CONNECTION = b"ZSorry, I wasn't able to establish an SMTP connection. (#4.4.1)\n"
-NO_HOST = b"DSorry, I couldn't find any host named %b. (#5.1.2)\n"
-NO_EXCHANGER = b"DSorry, I couldn't find a mail exchanger or IP address. (#5.4.4)\n"
-NULL_EXCHANGER = b"DSorry, %b says that it takes no mail. (#5.1.10)\n"
-OURSELVES = (
-    b"DSorry. Although I'm listed as a best-preference MX or A for that host,\n"
-    b"it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)\n"
-)
 BROKEN_ADDRESS = (
     b"DSorry, SMTP has no words for an address with a line break, or with a blank or such in its host. (#5.1.3)\n"
 )
@@ -101,38 +76,6 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     return 0
 
 
-class Settings:
-    """What the control files say. Raises Failure."""
-
-    FILES = (b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote", b"tlspolicy")
-
-    def __init__(self, where: Home) -> None:
-        if not os.path.isdir(where.path):
-            raise Failure(NO_HOME)
-        control = Control(where.path)
-        try:
-            self.timeout = min(control.number(b"timeoutremote", 1200), LONGEST_TIMEOUT)
-            self.timeout_connect = min(control.number(b"timeoutconnect", 60), LONGEST_TIMEOUT)
-            hello = control.line_or_me(b"helohost")
-            self.routes = smtproutes.table(control.lines(b"smtproutes") or ())
-            self.policies = tlspolicy.table(control.lines(b"tlspolicy") or ())
-        except Ending:
-            raise Failure(NO_CONTROL) from None
-        if hello is None:
-            raise Failure(NO_CONTROL)
-        self.hello = hello
-        self._routes: dict[bytes, smtproutes.Route] = {}  # of the last hosts
-
-    def route(self, host: bytes) -> smtproutes.Route:
-        """Where mail for `host` goes."""
-        found = self._routes.get(host)
-        if found is None:
-            if len(self._routes) >= REMEMBERED:
-                self._routes.clear()
-            found = self._routes[host] = smtproutes.route(self.routes, host)
-        return found
-
-
 class Remote:
     """Delivers one message after the other, and keeps the connection to the last server that took one.
 
@@ -140,12 +83,9 @@ class Remote:
     """
 
     def __init__(self, where: Home, environ: Mapping[bytes, bytes], *, extended: bool) -> None:
-        self._home, self._extended = where, extended
-        # A program of its own asks the servers that its environment names; a worker's is that of qmail-dns too.
-        self._names = names.Names(where, environ, alone=not extended and b"DNSCACHEIP" in environ)
-        self._timeouts = Timeouts(where)
+        self._home, self._hops = where, NextHops(where, environ, extended=extended)
         self._settings: Settings | None = None
-        self._kept: tuple[smtproutes.Route, Session] | None = None
+        self._kept: tuple[Route, Session] | None = None
         self._looked = 0.0
         self._stamps: list[Stamp] = []
 
@@ -166,9 +106,8 @@ class Remote:
             if self._settings is None:
                 self._settings = Settings(self._home)
             sender, *recipients = _written(sender, *recipients)
-            route = self._settings.route(host)
-            policy = tlspolicy.policy(self._settings.policies, host) if self._extended else tlspolicy.NONE
-            session = self._kept_for(route, policy)
+            route, needs = self._settings.route(host), self._hops.needs(self._settings, host)
+            session = self._kept_for(route, needs)
             if slow and (session is None or (size or 0) > LARGE):
                 slow()
             if session is not None:
@@ -177,13 +116,9 @@ class Remote:
                 session.transact(sender, recipients, message, size)
             if session is None or session.again:
                 self.leave()
-                session = self._connected(self._settings, route, policy)
-                session.transact(sender, recipients, message, size)
-            if session.again:
-                # TLS was offered, and could not be had.
-                session.close()
-                session = self._connected(self._settings, route, tlspolicy.NONE)
-                session.transact(sender, recipients, message, size)
+                session = self._hops.send(
+                    self._settings, route, needs, lambda fresh: fresh.transact(sender, recipients, message, size)
+                )
         except Failure as failure:
             return failure.record + b"\0"
         except OSError:
@@ -198,7 +133,7 @@ class Remote:
 
     def leave(self) -> None:
         """Take leave of the server, and of qmail-dns."""
-        self._names.close()
+        self._hops.close()
         if self._kept is not None:
             self._kept[1].close()
             self._kept = None
@@ -214,49 +149,11 @@ class Remote:
             self._stamps, self._settings = stamps, None
             self.leave()
 
-    def _kept_for(self, route: smtproutes.Route, policy: int) -> Session | None:
+    def _kept_for(self, route: Route, needs: Needs) -> Session | None:
         if self._kept is None:
             return None
         before, session = self._kept
-        return session if session.reusable and before.key == route.key and session.satisfies(policy) else None
-
-    def _connected(self, settings: Settings, route: smtproutes.Route, policy: int) -> Session:
-        """A session with the best server that answers. Raises Failure or OSError."""
-        for exchanger in self._exchangers(route):
-            addresses = [each for each in exchanger.addresses if not self._timeouts.is_shunned(each)]
-            wanted = mx.interleaved(addresses)
-            attempt = connect.connect(wanted, route.port, settings.timeout_connect, settings.timeout)
-            for silent in attempt.silent:
-                self._timeouts.timed_out(silent)
-            if attempt.connection is not None:
-                self._timeouts.connected(attempt.address)
-                partner = connect.text(attempt.address)
-                return Session(
-                    attempt.connection, partner, settings.hello, settings.timeout,
-                    extended=self._extended, policy=policy, name=exchanger.name.strip(b"[]").rstrip(b"."),
-                    trusted=self._home.file(b"control/tlstrust.pem"),
-                )  # fmt: skip
-        raise Failure(NO_CONNECTION)
-
-    def _exchangers(self, route: smtproutes.Route) -> list[Exchanger]:
-        """Who to connect to, best first. Raises Failure."""
-        try:
-            if route.relay:
-                return [mx.Exchanger(0, route.host, self._names.addresses(route.host))]
-            found = self._names.exchangers(route.host)
-        except names.Unanswered:
-            raise Failure(NO_ANSWER) from None
-        except names.Unknown:
-            raise Failure(NO_HOST % _shown(route.host)) from None
-        except names.Refusing:
-            raise Failure(NULL_EXCHANGER % _shown(route.host)) from None
-        if not found:
-            raise Failure(NO_EXCHANGER)
-        own = interfaces.addresses()
-        better = mx.before_ourselves(found, lambda each: interfaces.leads_here(each, own))
-        if not better:
-            raise Failure(OURSELVES)
-        return better
+        return session if session.reusable and before.key == route.key and session.satisfies(needs) else None
 
 
 def _written(*addresses: bytes) -> list[bytes]:
@@ -265,7 +162,3 @@ def _written(*addresses: bytes) -> list[bytes]:
     if len(written) < len(addresses):
         raise Failure(BROKEN_ADDRESS)
     return written
-
-
-def _shown(host: bytes) -> bytes:
-    return bytes(byte if 33 <= byte <= 126 else 63 for byte in host)

@@ -1,0 +1,119 @@
+"""Who takes the mail for a host, what TLS it needs there, and the connection to it."""
+
+from __future__ import annotations
+
+from qmail.host import connect, interfaces
+from qmail.rules import mx, tlsneeds, tlspolicy
+from qmail.stores import names
+from qmail.stores.remotecontrols import Failure
+from qmail.stores.smtpsession import Session
+from qmail.stores.tcpto import Timeouts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qmail.rules.mx import Exchanger
+    from qmail.rules.smtproutes import Route
+    from qmail.rules.tlsneeds import Needs
+    from qmail.stores.home import Home
+    from qmail.stores.remotecontrols import Settings
+
+NO_ANSWER = b"ZSorry, I couldn't find any host by that name. (#4.1.2)\n"
+NO_CONNECTION = b"ZSorry, I wasn't able to establish an SMTP connection. (#4.4.1)\n"
+NO_HOST = b"DSorry, I couldn't find any host named %b. (#5.1.2)\n"
+NO_EXCHANGER = b"DSorry, I couldn't find a mail exchanger or IP address. (#5.4.4)\n"
+NULL_EXCHANGER = b"DSorry, %b says that it takes no mail. (#5.1.10)\n"
+OURSELVES = (
+    b"DSorry. Although I'm listed as a best-preference MX or A for that host,\n"
+    b"it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)\n"
+)
+
+
+class NextHops:
+    """The servers of other hosts. `extended`: greet them with EHLO, and use what they announce; TLS is part of that."""
+
+    def __init__(self, where: Home, environ: Mapping[bytes, bytes], *, extended: bool) -> None:
+        self._home, self._extended = where, extended
+        # A program of its own asks the servers that its environment names; a worker's is that of qmail-dns too.
+        self._names = names.Names(where, environ, alone=not extended and b"DNSCACHEIP" in environ)
+        self._timeouts = Timeouts(where)
+
+    def needs(self, settings: Settings, host: bytes) -> Needs:
+        """What TLS mail to a domain needs, before it is known who takes it: here each source of that adds its own."""
+        return tlspolicy.needs(settings.policies, host) if self._extended else tlsneeds.Needs(tlsneeds.NONE)
+
+    def send(self, settings: Settings, route: Route, needs: Needs, transact: Callable[[Session], None]) -> Session:
+        """The session with the best server that answers, and has the TLS there must be; `transact` was done with it.
+
+        Raises Failure or OSError.
+        """
+        record = NO_CONNECTION
+        for exchanger in self._exchangers(route):
+            wanted = self._needs_at(exchanger, needs)
+            if wanted.unmet is not None:
+                record = tlsneeds.report(b"I found " + exchanger.name, wanted.unmet, final=wanted.final)
+                continue
+            session = self._connected(settings, exchanger, route, wanted)
+            if session is None:
+                continue
+            transact(session)
+            if session.again:
+                # TLS was offered, and could not be had.
+                session.close()
+                session = self._connected(settings, exchanger, route, wanted.without_tls())
+                if session is None:
+                    continue
+                transact(session)
+            if session.unmet is None:
+                return session
+            session.close()
+            record = session.report.removesuffix(b"\0")
+        raise Failure(record)
+
+    def close(self) -> None:
+        """Let the connection to qmail-dns go."""
+        self._names.close()
+
+    def _needs_at(self, exchanger: Exchanger, needs: Needs) -> Needs:
+        """What TLS there must be at one exchanger: here each source of that adds its own."""
+        return needs
+
+    def _connected(self, settings: Settings, exchanger: Exchanger, route: Route, needs: Needs) -> Session | None:
+        """A session with this exchanger, None where it does not answer. Raises OSError."""
+        addresses = [each for each in exchanger.addresses if not self._timeouts.is_shunned(each)]
+        attempt = connect.connect(mx.interleaved(addresses), route.port, settings.timeout_connect, settings.timeout)
+        for silent in attempt.silent:
+            self._timeouts.timed_out(silent)
+        if attempt.connection is None:
+            return None
+        self._timeouts.connected(attempt.address)
+        return Session(
+            attempt.connection, connect.text(attempt.address), settings.hello, settings.timeout,
+            extended=self._extended, needs=needs, name=exchanger.name.strip(b"[]").rstrip(b"."),
+            trusted=self._home.file(b"control/tlstrust.pem"),
+        )  # fmt: skip
+
+    def _exchangers(self, route: Route) -> list[Exchanger]:
+        """Who to connect to, best first. Raises Failure."""
+        try:
+            if route.relay:
+                return [mx.Exchanger(0, route.host, self._names.addresses(route.host))]
+            found = self._names.exchangers(route.host)
+        except names.Unanswered:
+            raise Failure(NO_ANSWER) from None
+        except names.Unknown:
+            raise Failure(NO_HOST % _shown(route.host)) from None
+        except names.Refusing:
+            raise Failure(NULL_EXCHANGER % _shown(route.host)) from None
+        if not found:
+            raise Failure(NO_EXCHANGER)
+        own = interfaces.addresses()
+        better = mx.before_ourselves(found, lambda each: interfaces.leads_here(each, own))
+        if not better:
+            raise Failure(OURSELVES)
+        return better
+
+
+def _shown(host: bytes) -> bytes:
+    return bytes(byte if 33 <= byte <= 126 else 63 for byte in host)

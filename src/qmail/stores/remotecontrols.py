@@ -1,0 +1,59 @@
+"""What the control files say of mail to other hosts (qmail-remote(8)), and how a delivery ends before it began."""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats.verdict import Ending
+from qmail.rules import smtproutes, tlspolicy
+from qmail.stores.control import Control
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmail.rules.smtproutes import Route
+    from qmail.stores.home import Home
+
+LONGEST_TIMEOUT = 1_000_000  # seconds
+REMEMBERED = 100  # routes
+NO_HOME = b"ZUnable to switch to home directory. (#4.3.0)\n"
+NO_CONTROL = b"ZUnable to read control files. (#4.3.0)\n"
+
+
+class Failure(Exception):
+    """The delivery ends with this record, `D...` or `Z...`, before any server took it."""
+
+    def __init__(self, record: bytes) -> None:
+        super().__init__(record)
+        self.record = record
+
+
+class Settings:
+    """What the control files say. Raises Failure."""
+
+    FILES = (b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote", b"tlspolicy")
+
+    def __init__(self, where: Home) -> None:
+        if not os.path.isdir(where.path):
+            raise Failure(NO_HOME)
+        control = Control(where.path)
+        try:
+            self.timeout = min(control.number(b"timeoutremote", 1200), LONGEST_TIMEOUT)
+            self.timeout_connect = min(control.number(b"timeoutconnect", 60), LONGEST_TIMEOUT)
+            hello = control.line_or_me(b"helohost")
+            self.routes = smtproutes.table(control.lines(b"smtproutes") or ())
+            self.policies = tlspolicy.table(control.lines(b"tlspolicy") or ())
+        except Ending:
+            raise Failure(NO_CONTROL) from None
+        if hello is None:
+            raise Failure(NO_CONTROL)
+        self.hello = hello
+        self._routes: dict[bytes, Route] = {}  # of the last hosts
+
+    def route(self, host: bytes) -> Route:
+        """Where mail for `host` goes."""
+        found = self._routes.get(host)
+        if found is None:
+            if len(self._routes) >= REMEMBERED:
+                self._routes.clear()
+            found = self._routes[host] = smtproutes.route(self.routes, host)
+        return found
