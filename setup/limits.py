@@ -51,7 +51,7 @@ TABLE = [
             "qmail.protocols.smtppath:LONGEST", 899, "bytes of an address", "`555 syntax error (#5.5.4)`",
         ),
         Limit(
-            "qmail.protocols.smtpserver:LARGEST_RECIPIENTS", 2 * MIB,
+            "qmail.protocols.smtpenvelope:LARGEST_RECIPIENTS", 2 * MIB,
             "bytes of all recipients of a message, each counted with 64 more",
             "`452 too many recipients (#4.5.3)`; those before it are served",
         ),

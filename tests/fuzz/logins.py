@@ -213,11 +213,11 @@ class Entry:
         elif event == smtpevents.BEGIN:
             session.begin(0)
         elif event == smtpevents.COMMIT:
-            user = session.login.user
+            user, envelope = session.login.user, session.envelope
             assert user or self.login != smtplogin.DEMANDED
-            assert not user or session.sender == user + b"@example.org"
-            assert user or all(each.endswith(b"@example.org") or b"@" not in each for each in session.recipients)
-            self.messages.append((session.sender, session.recipients))
+            assert not user or envelope.sender == user + b"@example.org"
+            assert user or all(each.endswith(b"@example.org") or b"@" not in each for each in envelope.recipients)
+            self.messages.append((envelope.sender, envelope.recipients))
             session.accepted(7, 1000)
 
     def _answer(self, packet: bytes) -> bytes:

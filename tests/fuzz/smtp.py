@@ -60,9 +60,9 @@ class Talk:
         if event == smtp.BEGIN:
             session.begin(0)
             self._message, self._begun = session.content, len(self.fed)
-            assert session.recipients
+            assert session.envelope.recipients
         elif event == smtp.ASK:
-            session.answered(VERDICTS[sum(session.asked) % len(VERDICTS)])
+            session.answered(VERDICTS[sum(session.envelope.asked) % len(VERDICTS)])
         elif event in (smtp.CONTENT, smtp.COMMIT):
             self._message += session.content
             if event == smtp.COMMIT:
@@ -78,15 +78,15 @@ class Talk:
             # Nothing but CR LF . CR LF ends a message, and it says what the client has sent.
             assert text == unstuffed(self.fed[self._begun :])
         assert not self.limit or len(text) <= self.limit
-        for address in (session.sender, *session.recipients):
+        for address in (session.envelope.sender, *session.envelope.recipients):
             assert b"\0" not in address and b"\n" not in address
             assert len(address) <= smtppath.LONGEST + len(self.relay or b"")
         if self.relay is None:
-            assert session.sender.lower() != b"bad@evil.example"
-            assert not session.sender.lower().endswith(b"@worse.example")
-            hosts = [recipient.lower().rpartition(b"@") for recipient in session.recipients]
+            assert session.envelope.sender.lower() != b"bad@evil.example"
+            assert not session.envelope.sender.lower().endswith(b"@worse.example")
+            hosts = [recipient.lower().rpartition(b"@") for recipient in session.envelope.recipients]
             assert all(host == b"example.org" or host.endswith(b".example.net") for _, at, host in hosts if at)
-        self.messages.append((text, session.sender, session.recipients))
+        self.messages.append((text, session.envelope.sender, session.envelope.recipients))
         session.accepted(7, 1000)
 
 

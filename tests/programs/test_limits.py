@@ -331,7 +331,7 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     "qmail-smtpd": {
         "smtplines:LONGEST_LINE": command,
         "smtppath:LONGEST": address,
-        "smtpserver:LARGEST_RECIPIENTS": smtp_recipients,
+        "smtpenvelope:LARGEST_RECIPIENTS": smtp_recipients,
         "smtpdata:MOST_HOPS": hops,
     },
     "qmail-queue": {

@@ -71,11 +71,11 @@ def play(pieces: list[bytes], complaint: bytes = b"", **site: Any) -> Seen:
                 if complaint:
                     one.refuse(reply_to(complaint))
                 else:
-                    seen.messages.append((message, one.sender, one.recipients))
+                    seen.messages.append((message, one.envelope.sender, one.envelope.recipients))
                     one.accepted(7, 1000)
                 message = None
         elif event == smtp.ASK:
-            one.answered(VERDICTS.get(one.asked.partition(b"@")[0], recipients.TAKEN))
+            one.answered(VERDICTS.get(one.envelope.asked.partition(b"@")[0], recipients.TAKEN))
         elif event == smtp.ABANDON:
             assert message is not None
             message = None
@@ -277,7 +277,7 @@ def test_fault_027_recipients_are_bounded() -> None:
             one.answered(recipients.TAKEN)
         answers.add(one.replies())
     assert answers == {b"250 ok\r\n", b"452 too many recipients (#4.5.3)\r\n"}
-    assert 10_000 < len(one.recipients) < 100_000
+    assert 10_000 < len(one.envelope.recipients) < 100_000
 
 
 def test_fault_028_one_turn_is_one_command() -> None:

@@ -219,6 +219,12 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         new=True,
     ),
     Lines(
+        b"smtpextensions", [_SMTPD], b"SMTP extension: %b", b"No SMTP extensions but those that C qmail has.",
+        "ESMTP keywords that are announced, one a line: LIMITS. Others have no effect. What C qmail announces, and "
+        "SIZE, STARTTLS and AUTH, do not depend on it. `qmail setup` writes it with all of them.",
+        new=True,
+    ),
+    Lines(
         b"smtproutes", [_REMOTE, _SEND], b"SMTP route: %b", b"No artificial SMTP routes.",
         "`domain:relay` or `domain:relay:port`: where mail for a domain goes instead of its mail exchangers. "
         "`.suffix` is for all hosts below it, an empty domain for the rest; the longest that fits counts, and "

@@ -4,11 +4,11 @@ Whoever drives a session writes `greeting`, then calls `turn` again and again an
 
     WAIT      write `replies()`, then `receive` what the client sends (b"" at its end)
     TURN      a command was answered, or a block of a message read; there may be more
-    ASK       is `asked` a recipient that there is? Say `answered`. What the client sent meanwhile waits.
+    ASK       is `envelope.asked` a recipient that there is? Say `answered`. What the client sent meanwhile waits.
     BEGIN     a message comes: answer with `begin`, or with `refuse`
     CONTENT   `content` holds a piece of the message
-    COMMIT    `content` holds the last piece; put `sender` and `recipients` into the queue, then say `accepted`
-              or `refuse`. What the client sent after the message is not looked at before that.
+    COMMIT    `content` holds the last piece; queue it with the `envelope`, then say `accepted` or `refuse`. What
+              the client sent after the message is not looked at before that.
     ABANDON   the message under way is not to be queued; the session goes on
     TLS       find somebody to speak TLS, and say `securing`, write `replies()`, and when the handshake is over say
               `secured`; or say `insecure`

@@ -8,8 +8,6 @@ is dropped up to its first colon. Quotes and backslashes are taken away before a
 
 from __future__ import annotations
 
-from qmail.protocols import smtpreply as reply
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,20 +55,3 @@ def _unquote(text: bytes, end: bytes) -> tuple[bytes, bytes]:
         else:
             pieces.append(byte)
     return b"".join(pieces), text[at:]
-
-
-def refusal(parameters: list[bytes], limit: int) -> bytes:
-    """The reply to parameters of MAIL that cannot be obeyed: SIZE (RFC 1870), BODY (RFC 6152). `limit`: bytes, or 0."""
-    for parameter in parameters:
-        name, _, value = parameter.upper().partition(b"=")
-        if name == b"SIZE":
-            if not value.isdigit() or len(value) > 20:
-                return reply.VALUE
-            if limit and int(value) > limit:
-                return reply.TOO_LARGE
-        elif name == b"BODY":
-            if value not in (b"7BIT", b"8BITMIME"):
-                return reply.VALUE
-        else:
-            return reply.PARAMETER
-    return b""

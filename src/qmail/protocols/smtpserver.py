@@ -7,7 +7,7 @@ can be fair. A session holds at most one received block, one command line and th
 from __future__ import annotations
 
 from qmail.formats import received
-from qmail.protocols import recipients, smtpdata, smtplines, smtplogin, smtppath
+from qmail.protocols import smtpdata, smtpenvelope, smtpextensions, smtplines, smtplogin, smtpparameters
 from qmail.protocols import smtpreply as reply
 from qmail.protocols.smtpevents import ABANDON, ASK, BEGIN, COMMIT, CONTENT, LOGIN, OVER, TLS, TURN, WAIT
 from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Unreadable
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
     from qmail.protocols.smtpsite import Client, Site
 
-LARGEST_RECIPIENTS = 1 << 21  # bytes of all recipients of a message
-COST_OF_RECIPIENT = 64  # bytes that the memory of each takes besides its own
-MOST_UNKNOWN = 20  # recipients that a client may name in a session and that are unknown
-
 _HTTP = (b"get", b"post", b"put", b"head", b"options", b"connect", b"delete")
 
 
@@ -30,26 +26,22 @@ class Session:
     """One conversation, from the greeting to the end."""
 
     __slots__ = (
-        "_barred", "_client", "_content", "_door", "_dropped", "_greeted", "_limit", "_lines",
-        "_protocol", "_relay", "_replies", "_room", "_seen_mail", "_site", "_stage", "_strangers", "_tls",
-        "asked", "code", "content", "login", "recipients", "sender",
+        "_client", "_content", "_dropped", "_greeted", "_limit", "_lines", "_protocol", "_replies", "_site", "_stage",
+        "_tls", "code", "content", "envelope", "login",
     )  # fmt: skip
 
     def __init__(self, site: Site, client: Client) -> None:
-        self._site, self._client, self._door = site, client, site.door
+        self._site, self._client = site, client
         self._limit = site.limit if client.limit is None else client.limit
         self._lines = smtplines.Lines()
         self._replies: list[bytes] = []
         self._greeted: bytes | None = None
-        self._seen_mail = self._barred = self._dropped = False
+        self._dropped = False
         self._content: smtpdata.Content | None = None
-        self._tls, self._protocol, self._relay = client.tls, client.protocol, client.relay
-        self.login = smtplogin.Login()
+        self._tls, self._protocol = client.tls, client.protocol
+        self.login, self.envelope = smtplogin.Login(), smtpenvelope.Envelope(site, client)
         self._stage = TLS if self._tls == FIRST else TURN
-        self._strangers = 0
-        self.sender, self.asked, self.content, self.code = b"", b"", b"", 1
-        self.recipients: list[bytes] = []
-        self._room = LARGEST_RECIPIENTS
+        self.content, self.code = b"", 1
 
     @property
     def greeting(self) -> bytes:
@@ -117,15 +109,7 @@ class Session:
 
     def answered(self, verdict: bytes) -> None:
         """After ASK: one of protocols.recipients."""
-        self._stage = TURN
-        if verdict == recipients.UNKNOWN:
-            self._strangers += 1
-            self._say(reply.NO_MAILBOX)
-        elif verdict == recipients.TROUBLE:
-            self._say(reply.NO_LOOKUP)
-        else:
-            self.recipients.append(self.asked)
-            self._say(reply.OK)
+        self._stage = self._say(self.envelope.answered(verdict))
 
     def securing(self) -> None:
         """After TLS: the next bytes of the client are those of a handshake."""
@@ -137,7 +121,7 @@ class Session:
         first, self._tls, self._protocol, self._stage = self._tls == FIRST, NEVER, protocol, TURN
         self._lines.block()
         self._greeted = None
-        self._forget()
+        self.envelope.forget()
         if first:
             self._say(self.greeting)
 
@@ -158,9 +142,9 @@ class Session:
             return
         self._say(text)
         if self.login.user:
-            self._relay = b"" if self._relay is None else self._relay
+            self.envelope.relay = self.envelope.relay or b""
             self._protocol = self._protocol.replace(b"ESMTPS", b"ESMTPSA", 1)
-            self._forget()
+            self.envelope.forget()
 
     def _say(self, text: bytes) -> int:
         self._replies.append(text)
@@ -182,63 +166,38 @@ class Session:
         tls = b"250-STARTTLS\r\n" if self._tls == OFFERED else b""
         if self._client.login != smtplogin.NEVER and self._protocol != b"SMTP":
             tls += smtplogin.KEYWORDS  # a password is never asked for in the clear
-        return self._say(b"250-%b\r\n250-PIPELINING\r\n%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size))
+        more = smtpextensions.announced(self._site.extensions)
+        return self._say(b"250-%b\r\n250-PIPELINING\r\n%b%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size, more))
 
     def _meet(self, name: bytes) -> None:
         self._greeted = None if name.lower() == self._client.origin.host.lower() else name
-        self._forget()
+        self.envelope.forget()
+
+    def _terms(self) -> smtpparameters.Terms:
+        secured = self._protocol != b"SMTP"
+        return smtpparameters.Terms(self._limit, self._site.extensions, secured=secured)
 
     def _mail(self, argument: bytes, _verb: bytes) -> int:
-        path = smtppath.parse(argument, self._door.readdressed)
-        if path is None:
-            return self._say(reply.SYNTAX)
-        if path[1] and (refusal := smtppath.refusal(path[1], self._limit)):
-            return self._say(refusal)
-        if self.login.user and not self._site.owns(self.login.user, path[0]):
-            return self._say(reply.NOT_YOURS)
-        if not self.login.user and self._client.login == smtplogin.DEMANDED:
-            return self._say(reply.WANT_LOGIN)
-        self.sender = path[0]
-        self._barred = self._door.blames(self.sender)
-        self._forget()
-        self._seen_mail = True
-        return self._say(reply.OK)
+        return self._say(self.envelope.mail(argument, self.login.user, self._terms()))
 
     def _rcpt(self, argument: bytes, _verb: bytes) -> int:
-        if not self._seen_mail:
-            return self._say(reply.WANT_MAIL)
-        path = smtppath.parse(argument, self._door.readdressed)
-        if path is None:
-            return self._say(reply.SYNTAX)
-        if self._barred:
-            return self._say(reply.BAD_SENDER)
-        recipient = path[0]
-        if self._relay is not None:
-            recipient += self._relay
-        elif not self._door.accepts(recipient):
-            return self._say(reply.NO_GATEWAY)
-        if path[1]:
-            return self._say(reply.PARAMETER)
-        if self._strangers >= MOST_UNKNOWN and self._relay is None:
-            # A harvester learns no more. A message that has recipients may come: its sender repeats the others.
-            return self._say(reply.TOO_MANY_UNKNOWN) if self.recipients else self._end(reply.HARVESTING)
-        self._room -= len(recipient) + COST_OF_RECIPIENT
-        if self._room < 0:
-            return self._say(reply.TOO_MANY)
-        self.asked, self._stage = recipient, ASK
-        return ASK
+        text = self.envelope.rcpt(argument, self._terms())
+        if text == reply.HARVESTING:
+            return self._end(text)
+        self._stage = self._say(text) if text else ASK
+        return self._stage
 
     def _data(self, _argument: bytes, _verb: bytes) -> int:
-        if not self._seen_mail:
+        if not self.envelope.begun:
             return self._say(reply.WANT_MAIL)
-        if not self.recipients:
+        if not self.envelope.recipients:
             return self._say(reply.WANT_RCPT)
-        self._seen_mail = False
+        self.envelope.begun = False
         self._stage = BEGIN
         return BEGIN
 
     def _reset(self, _argument: bytes, _verb: bytes) -> int:
-        self._forget()
+        self.envelope.forget()
         return self._say(reply.FLUSHED)
 
     def _quit(self, _argument: bytes, _verb: bytes) -> int:
@@ -259,7 +218,7 @@ class Session:
         if self._client.login == smtplogin.NEVER:
             return self._unknown(argument, verb)
         clear, ip = self._protocol == b"SMTP", self._client.origin.ip
-        return self._log_in(self.login.command(argument, ip, clear=clear, sending=self._seen_mail))
+        return self._log_in(self.login.command(argument, ip, clear=clear, sending=self.envelope.begun))
 
     def _log_in(self, refusal: bytes) -> int:
         if self.login.failed:
@@ -272,11 +231,6 @@ class Session:
             # A browser that was led here: what follows, and may be chosen by a web page, must not be read as commands.
             return self._end(reply.UNKNOWN)
         return self._say(reply.UNKNOWN)
-
-    def _forget(self) -> None:
-        self._seen_mail = False
-        self.recipients = []  # the queue's side may still hold the old ones
-        self._room = LARGEST_RECIPIENTS
 
     def _block(self, content: smtpdata.Content) -> int:
         block = self._lines.block()

@@ -21,10 +21,10 @@ class Site:
     """What the control files say: the same for every session until they change.
 
     `limit`: bytes of a message, 0 for no limit. `timeout`: seconds a client may keep us waiting. `owns`: may
-    who has logged in as this send as that address?
+    who has logged in as this send as that address? `extensions`: keywords that are announced (smtpextensions).
     """
 
-    __slots__ = ("door", "greeting", "limit", "owns", "timeout")
+    __slots__ = ("door", "extensions", "greeting", "limit", "owns", "timeout")
 
     def __init__(
         self,
@@ -33,9 +33,10 @@ class Site:
         limit: int = 0,
         timeout: int = 1200,
         owns: Callable[[bytes, bytes], bool] = lambda _user, _sender: False,
+        extensions: frozenset[bytes] = frozenset(),
     ) -> None:
         self.greeting, self.door, self.limit, self.timeout = greeting, door, limit, timeout
-        self.owns = owns
+        self.owns, self.extensions = owns, extensions
 
 
 class Client:

@@ -136,7 +136,7 @@ class Conversation:
         session = self._session
         if event == ASK:
             self._asking = True
-            self._around.asker.ask(session.asked, self._told)
+            self._around.asker.ask(session.envelope.asked, self._told)
             self._busy = self._asking
         elif event == BEGIN:
             self._latest = clock.monotonic() + LONGEST
@@ -149,7 +149,7 @@ class Conversation:
             self._busy = self._committed = True
             self._heard, self._deadline = False, clock.monotonic() + submission.PATIENCE
             self._message.write(session.content)
-            self._message.finish(session.sender, session.recipients)
+            self._message.finish(session.envelope.sender, session.envelope.recipients)
             return False
         elif event == ABANDON:
             self._give_up_message()

@@ -10,6 +10,7 @@ import os
 
 from qmail.formats.verdict import Permanent, Temporary
 from qmail.host import durable
+from qmail.protocols import smtpextensions
 from qmail.stores.control import Control
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LONGEST = 253  # bytes of a host name, RFC 1035 2.3.4
+EXTENSIONS = b"smtpextensions"  # a control file that a new system begins with
 ALLOWED = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 
 
@@ -45,6 +47,11 @@ def configure(home: bytes, fqdn: bytes, also: Iterable[bytes] = ()) -> list[tupl
                 reason = os.fsencode(error.strerror or str(error))
                 raise Temporary(b"unable to write " + path + b": " + reason) from error
     return files
+
+
+def extensions() -> bytes:
+    """The text of control/smtpextensions with everything that there is."""
+    return b"".join([word + b"\n" for word in smtpextensions.KNOWN])
 
 
 def is_host_name(name: bytes) -> bool:

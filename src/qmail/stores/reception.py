@@ -13,7 +13,7 @@ from qmail.formats import cdb, received
 from qmail.formats.verdict import Temporary
 from qmail.host import clock
 from qmail.host.interfaces import Own
-from qmail.protocols import smtplogin
+from qmail.protocols import smtpextensions, smtplogin
 from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Client, Site, Unreadable
 from qmail.rules import senders
 from qmail.rules.relay import Door
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MORE = b"morercpthosts.cdb"
 FILES = (
     b"me", b"smtpgreeting", b"localiphost", b"timeoutsmtpd", b"rcpthosts", MORE, b"badmailfrom", b"databytes",
-    b"senders",
+    b"senders", b"smtpextensions",
 )  # fmt: skip
 LONGEST_TIMEOUT = 1_000_000  # seconds
 SETTLED = 4  # seconds after which a change of the directory shows in its times, on any file system
@@ -57,6 +57,7 @@ def site(control: Control) -> Site:
     return Site(
         greeting, door, control.number(b"databytes", 0), timeout,
         lambda user, sender: senders.may_send_as(table, user, sender, door.accepts),
+        smtpextensions.known(control.lines(b"smtpextensions") or ()),
     )  # fmt: skip
 
 

@@ -113,6 +113,9 @@ def _copy(home: bytes, source: library.Source, argv0: bytes) -> None:
 
 def _files(home: bytes, fqdn: bytes, person: bytes | None) -> Iterator[Step]:
     control = home + b"/control/"
+    if not os.path.lexists(control + b"me"):
+        # A new system's; one that has lived without goes on without.
+        yield from _file(control + configuration.EXTENSIONS, configuration.extensions())
     yield from _file(control + b"me", fqdn + b"\n")
     yield from _file(control + b"defaultdomain", configuration.default_domain(fqdn) + b"\n")
     yield from _file(control + b"plusdomain", configuration.plus_domain(fqdn) + b"\n")

@@ -91,6 +91,8 @@ def _run(home: Home, programs: dict[str, str], dry: bool, stop: list[bytes], ser
     twosets.take_over(home.path, programs, library.running())
     program.say(1, b"taken over. The C programs are in " + home.path + twosets.KEPT + b", without their setuid bits;\n")
     program.say(1, b"'qmail giveback' puts them back. Start qmail-send as you always did.\n")
+    if not os.path.lexists(home.file(b"control/smtpextensions")):
+        program.say(1, b"SMTP clients are offered what they knew here; control/smtpextensions can offer them more.\n")
     for descriptor in held:
         os.close(descriptor)
     standstill.start(stop)

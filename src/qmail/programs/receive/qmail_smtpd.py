@@ -25,6 +25,9 @@ refused. A command may have 32 KiB, all recipients together 2 MiB, and each wait
 for the client ends after timeoutsmtpd seconds. A Received line names the
 client.
 
+control/smtpextensions names further extensions that are announced, one a line:
+LIMITS (RFC 9422) says that 1000 recipients always have room.
+
 Where qmail-tlsd runs, STARTTLS (RFC 3207) is announced: qmail-tlsd speaks TLS on
 the connection, and what it makes of it takes its place. A Received line says
 ESMTPS then, with protocol and cipher. Anything behind STARTTLS in one segment is
@@ -50,7 +53,7 @@ SMTPAUTH: clients may log in; with a `!` in it they must, before MAIL.
 SSL_PROTOCOL, SSL_CIPHER: TLS is there already, as tlswrap says. SMTPDCLIENTS=1
 in tcpserver's environment keeps clients in processes of their own.
 Files: control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
-databytes, localiphost, senders, timeoutsmtpd. One that cannot be read ends the
+databytes, localiphost, senders, smtpextensions, timeoutsmtpd. One that cannot be read ends the
 session with 421. QMAIL_HOME: qp/rcpt, qp/login, qt/socket.
 Runs as: qmaild.
 Faces: the network.
@@ -127,7 +130,7 @@ class _Talk:
                 self._write(session.replies())
                 return session.code
             elif event == smtpevents.ASK:
-                session.answered(self._asker.verdict(session.asked))
+                session.answered(self._asker.verdict(session.envelope.asked))
             elif event == smtpevents.TLS:
                 self._secure()
             elif event == smtpevents.LOGIN:
@@ -159,7 +162,8 @@ class _Talk:
         self._message.write(self._session.content)
 
     def _finish(self, message: submission.Submission) -> None:
-        outcome = message.finish(self._session.sender, self._session.recipients)
+        envelope = self._session.envelope
+        outcome = message.finish(envelope.sender, envelope.recipients)
         self._message = self._latest = None
         self._extend()
         if outcome.code == 0:

@@ -1,0 +1,102 @@
+"""The envelope of an SMTP transaction (RFC 5321 3.3): what MAIL and RCPT say, and what is answered to them."""
+
+from __future__ import annotations
+
+from qmail.protocols import recipients, smtplogin, smtpparameters, smtppath
+from qmail.protocols import smtpreply as reply
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmail.protocols.smtpparameters import Parameters, Terms
+    from qmail.protocols.smtpsite import Client, Site
+
+LARGEST_RECIPIENTS = 1 << 21  # bytes of all recipients of a message
+COST_OF_RECIPIENT = 64  # bytes that the memory of each takes besides its own
+COST_OF_PARAMETER = 256  # the same of each of its parameters
+MOST_UNKNOWN = 20  # recipients that a client may name in a session and that are unknown
+
+
+class Envelope:
+    """The transaction of a session, one after the other.
+
+    `begun`: MAIL has been said. `sender`, `recipients`: addresses, as the queue is to have them. `parameters`: those
+    of MAIL; `wishes`: those of each recipient. `asked`: the recipient that is to be looked up. `relay`: appended to
+    each recipient, which then may be anywhere; None where rcpthosts counts.
+    """
+
+    __slots__ = (
+        "_asked_for", "_barred", "_client", "_room", "_site", "_strangers",
+        "asked", "begun", "parameters", "recipients", "relay", "sender", "wishes",
+    )  # fmt: skip
+
+    def __init__(self, site: Site, client: Client) -> None:
+        self._site, self._client, self.relay = site, client, client.relay
+        self._strangers = 0
+        self._barred = self.begun = False
+        self.sender = self.asked = b""
+        self.parameters = self._asked_for = smtpparameters.NONE
+        self.forget()
+
+    def forget(self) -> None:
+        """There is no transaction."""
+        self.begun = False
+        # New ones, since the queue's side may still hold the old.
+        self.recipients: list[bytes] = []
+        self.wishes: list[Parameters] = []
+        self._room = LARGEST_RECIPIENTS
+
+    def mail(self, argument: bytes, user: bytes, terms: Terms) -> bytes:
+        """MAIL, by whoever has logged in as `user`; b"" is nobody. Returns the reply."""
+        path = smtppath.parse(argument, self._site.door.readdressed)
+        if path is None:
+            return reply.SYNTAX
+        sender, words = path
+        parameters = smtpparameters.read(words, smtpparameters.MAIL, terms) if words else smtpparameters.NONE
+        if isinstance(parameters, bytes):
+            return parameters
+        if user and not self._site.owns(user, sender):
+            return reply.NOT_YOURS
+        if not user and self._client.login == smtplogin.DEMANDED:
+            return reply.WANT_LOGIN
+        self.forget()
+        self.sender, self.parameters, self.begun = sender, parameters, True
+        self._barred = self._site.door.blames(sender)
+        return reply.OK
+
+    def rcpt(self, argument: bytes, terms: Terms) -> bytes:
+        """RCPT. Returns the reply, or b"" where `asked` is to be looked up. Raises Unreadable."""
+        if not self.begun:
+            return reply.WANT_MAIL
+        door = self._site.door
+        path = smtppath.parse(argument, door.readdressed)
+        if path is None:
+            return reply.SYNTAX
+        if self._barred:
+            return reply.BAD_SENDER
+        recipient, words = path
+        if self.relay is not None:
+            recipient += self.relay
+        elif not door.accepts(recipient):
+            return reply.NO_GATEWAY
+        parameters = smtpparameters.read(words, smtpparameters.RCPT, terms) if words else smtpparameters.NONE
+        if isinstance(parameters, bytes):
+            return parameters
+        if self._strangers >= MOST_UNKNOWN and self.relay is None:
+            # A harvester learns no more. A message that has recipients may come: its sender repeats the others.
+            return reply.TOO_MANY_UNKNOWN if self.recipients else reply.HARVESTING
+        self._room -= len(recipient) + COST_OF_RECIPIENT + sum(COST_OF_PARAMETER + len(word) for word in words)
+        if self._room < 0:
+            return reply.TOO_MANY
+        self.asked, self._asked_for = recipient, parameters
+        return b""
+
+    def answered(self, verdict: bytes) -> bytes:
+        """What is known of `asked` (protocols.recipients). Returns the reply."""
+        if verdict == recipients.UNKNOWN:
+            self._strangers += 1
+            return reply.NO_MAILBOX
+        if verdict == recipients.TROUBLE:
+            return reply.NO_LOOKUP
+        self.recipients.append(self.asked)
+        self.wishes.append(self._asked_for)
+        return reply.OK

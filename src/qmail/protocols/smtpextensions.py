@@ -1,0 +1,29 @@
+"""What an SMTP server announces beyond what qmail always has: the keywords of EHLO (RFC 5321 4.1.1.1).
+
+PIPELINING and 8BITMIME are always there, SIZE, STARTTLS and AUTH where they are configured. The others stand in
+control/smtpextensions, one a line.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LIMITS = b"LIMITS"  # RFC 9422
+KNOWN = (LIMITS,)  # in the order in which they are announced
+FEWEST_RECIPIENTS = 1000  # so many have room in a transaction, however long they and their parameters are
+
+
+def known(lines: Iterable[bytes]) -> frozenset[bytes]:
+    """Which keywords a control file switches on; what is none of them is nothing."""
+    return frozenset(KNOWN).intersection(line.upper() for line in lines)
+
+
+def announced(extensions: frozenset[bytes]) -> bytes:
+    """Their lines of a reply to EHLO, none of which is the last one."""
+    return b"".join([b"250-%b%b\r\n" % (word, _WORDS.get(word, b"")) for word in KNOWN if word in extensions])
+
+
+# What stands behind a keyword.
+_WORDS = {LIMITS: b" RCPTMAX=%d" % FEWEST_RECIPIENTS}
