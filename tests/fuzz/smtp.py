@@ -7,7 +7,15 @@ import re
 from fuzz.laws import Choices, Group, agreed
 from qmail.formats.address import mailbox
 from qmail.formats.received import Origin
-from qmail.protocols import replyreader, smtpclient, smtpdata, smtppath
+from qmail.protocols import (
+    replyreader,
+    smtpclient,
+    smtpdata,
+    smtpextensions,
+    smtpparameters,
+    smtppath,
+    smtpreply,
+)  # fmt: skip
 from qmail.protocols import smtpserver as smtp
 from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN, UNTOLD
 from qmail.protocols.smtpsite import Client, Site
@@ -19,15 +27,17 @@ TRACE = b"Received: from client.example.net"
 REPLY = re.compile(rb"(?:\d{3}-[ -~]*\r\n)*\d{3} [ -~]*\r\n")
 VERDICTS = (TAKEN, UNKNOWN, TROUBLE, UNTOLD)
 SENT = b"MAIL FROM:<a@b.example>\r\nRCPT TO:<c@example.org>\r\nDATA\r\n..x\r\n.\r\n"
+EXTENSIONS = smtpextensions.known(smtpextensions.KNOWN)
 MOST_SAID = 6000  # bytes of a record of qmail-remote's
 
 
 class Talk:
-    """An SMTP session fed piece by piece, with an eye on it."""
+    """An SMTP session (its envelope is a smtpenvelope) fed piece by piece, with an eye on it."""
 
-    def __init__(self, limit: int, relay: bytes | None) -> None:
+    def __init__(self, limit: int, relay: bytes | None, *, extended: bool = False) -> None:
         door = Door([b"example.org", b".example.net"], [b"bad@evil.example", b"@worse.example"])
-        self.session = smtp.Session(Site(b"mx.example.org", door, limit), Client(ORIGIN, relay))
+        site = Site(b"mx.example.org", door, limit, extensions=EXTENSIONS if extended else frozenset())
+        self.session = smtp.Session(site, Client(ORIGIN, relay))
         self.limit, self.relay = limit, relay
         self.fed = b""
         self.replies = [self.session.greeting]
@@ -110,9 +120,28 @@ def unstuffed(wire: bytes) -> bytes:
 def smtp_session(data: bytes) -> None:
     """Whatever a client says: the same answers and messages however it is cut."""
     choices = Choices(data)
-    kind = choices.number(5)
-    stream = choices.rest()
-    agreed(lambda pieces: Talk((0, 40)[kind % 2], (None, b"", b"@relay")[kind // 2]).play(pieces), stream)
+    kind = choices.number(11)
+    limit, relay, extended = (0, 40)[kind % 2], (None, b"", b"@relay")[kind // 2 % 3], kind >= 6
+    agreed(lambda pieces: Talk(limit, relay, extended=extended).play(pieces), choices.rest())
+
+
+@GROUP.target(
+    b"\0", b"\1", b"\3", b" ", b"SIZE=", b"size", b"BODY=", b"8BITMIME", b"7bit", b"=", b"0", b"9" * 20, b"\xff", b"X",
+)  # fmt: skip
+def smtp_parameters(data: bytes) -> None:
+    """What stands behind an address: values as they were said, or one reply that refuses."""
+    choices = Choices(data)
+    kind = choices.number(7)
+    terms = smtpparameters.Terms((0, 99)[kind & 1], EXTENSIONS if kind & 2 else frozenset(), secured=bool(kind & 4))
+    words = choices.rest().split()
+    for readers in (smtpparameters.MAIL, smtpparameters.RCPT):
+        found = smtpparameters.read(words, readers, terms)
+        if isinstance(found, bytes):
+            assert REPLY.fullmatch(found) and found[:1] == b"5" and found in vars(smtpreply).values()
+        else:
+            said = [word.partition(b"=")[0].upper() + word[word.find(b"=") :] * (b"=" in word) for word in words]
+            assert said == [word if value is None else word + b"=" + value for word, value in found.items()]
+            assert set(found) <= set(readers)
 
 
 @GROUP.target(
