@@ -7,5 +7,5 @@ user() { getent passwd "$1" >/dev/null || useradd -M -d "$3" -s /bin/false -g "$
 group nofiles
 group qmail
 user alias nofiles "$home/alias"
-for name in qmaild qmaill qmailp qmailt; do user $name nofiles "$home"; done
+for name in qmaild qmaill qmailp qmailt qmailc; do user $name nofiles "$home"; done
 for name in qmailq qmailr qmails; do user $name qmail "$home"; done

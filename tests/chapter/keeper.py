@@ -20,7 +20,7 @@ sys.path.insert(0, str(TOP / "tests"))
 
 ADDRESSES = ["127.0.0.2/8", "192.168.1.1/24", "192.168.1.2/24", "192.168.1.3/24", "10.1.1.1/32", "10.1.1.2/32",
              "10.1.1.3/32", "1.2.3.4/32"]  # fmt: skip
-OLD = ["alias", "qmaild", "qmaill", "qmailp", "qmailq", "qmailr", "qmails", "qmailt"]
+OLD = ["alias", "qmaild", "qmaill", "qmailp", "qmailq", "qmailr", "qmails", "qmailt", "qmailc"]
 
 
 def run(*words: str, fine: tuple[int, ...] = (0,)) -> None:

@@ -192,6 +192,11 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "What qmail-newmrh makes of morercpthosts.",
     ),
     Lines(
+        b"rcptcheck", [b"qmail-rcptcheckd", _RCPTD], b"Recipients are checked by: %b", b"No program checks recipients.",
+        "A program and its arguments, the first line alone, that qmail-rcptcheckd runs for each recipient.",
+        new=True,
+    ),
+    Lines(
         b"relayrecipients", [_RCPTD], b"Recipient of another host: %b", b"No recipients of other hosts are known.",
         "Recipients that other hosts have whose mail is taken here (rcpthosts), for qmail-rcptd: `user@domain`, "
         "`user-default@domain` for all that begin with `user-`, `@domain` for all. Of a domain that has a line, here "

@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 
 RECIPIENTS = b"qp/rcpt"  # where qmail-rcptd listens
 HOMES = b"ql/homes"  # where qmail-lspawn does, for qmail-rcptd alone
+CHECKS = b"qc/check"  # where qmail-rcptcheckd does, for qmail-rcptd alone
 PATIENCE = 2  # seconds for an answer
+# Those whom qmail-rcptd asks in its turn answer in WITHIN seconds, or are given up while it can still answer.
+WITHIN, BEHIND = 1.5, 1.75
 PAUSE = 10.0  # seconds without questions after one who has said nothing for so long
 MOST_WAITING = 4096  # questions under way
 
 
 class Asker:
-    """One kept connection. `path`: the socket."""
+    """One kept connection. `path`: the socket. `patience`: seconds for an answer."""
 
-    def __init__(self, loop: Loop, path: bytes) -> None:
-        self._loop, self._path = loop, path
+    def __init__(self, loop: Loop, path: bytes, patience: float = PATIENCE) -> None:
+        self._loop, self._path, self._patience = loop, path, patience
         self._descriptor = -1
         self._reader = recipients.Answers()
         self._waiting: dict[int, tuple[float, Told]] = {}  # tag to when it was asked, and who wants to know
@@ -40,14 +43,14 @@ class Asker:
         self._heard = 0.0  # when the other side said something
         self._not_before = 0.0
 
-    def ask(self, address: bytes, told: Told) -> None:
+    def ask(self, text: bytes, told: Told) -> None:
         """`told` gets the verdict, from the loop or at once."""
-        if len(address) > LONGEST or len(self._waiting) >= MOST_WAITING or not self._connected():
+        if len(text) > LONGEST or len(self._waiting) >= MOST_WAITING or not self._connected():
             told(UNTOLD)
             return
         self._tag = self._tag + 1 & 0xFFFFFFFF
         self._waiting[self._tag] = monotonic(), told
-        question = recipients.question(self._tag, address)
+        question = recipients.question(self._tag, text)
         try:
             # Questions are small beside what a socket takes: one that takes no more is not being read.
             whole = os.write(self._descriptor, question) == len(question)
@@ -59,14 +62,14 @@ class Asker:
     def rest(self) -> float | None:
         """After how many seconds `tick` has something to do."""
         for since, _ in self._waiting.values():
-            return max(since + PATIENCE - monotonic(), 0.0)
+            return max(since + self._patience - monotonic(), 0.0)
         return None
 
     def tick(self) -> None:
         """Give up what was asked too long ago; to be called once a round."""
         if not self._waiting:
             return
-        past = monotonic() - PATIENCE
+        past = monotonic() - self._patience
         late = []
         for tag, (since, _) in self._waiting.items():  # in the order they were asked
             if since > past:
@@ -125,15 +128,15 @@ class Patient:
         self._tag = 0
         self._not_before = 0.0
 
-    def verdict(self, address: bytes) -> bytes:
-        """The verdict on a recipient."""
-        if len(address) > LONGEST or monotonic() < self._not_before:
+    def verdict(self, text: bytes) -> bytes:
+        """The verdict on a recipient (recipients.text)."""
+        if len(text) > LONGEST or monotonic() < self._not_before:
             return UNTOLD
         for fresh in (self._descriptor < 0, True):
             try:
                 if self._descriptor < 0:
                     self._descriptor = localsocket.connect(self._path, patience=PATIENCE)
-                return self._asked(address)
+                return self._asked(text)
             except BlockingIOError:
                 self._not_before = monotonic() + PAUSE
                 break
@@ -150,9 +153,9 @@ class Patient:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _asked(self, address: bytes) -> bytes:
+    def _asked(self, text: bytes) -> bytes:
         self._tag = self._tag + 1 & 0xFFFFFFFF
-        fds.write_all(self._descriptor, recipients.question(self._tag, address))
+        fds.write_all(self._descriptor, recipients.question(self._tag, text))
         reader = recipients.Answers()
         while data := os.read(self._descriptor, fds.CHUNK):
             for tag, verdict in reader.feed(data):

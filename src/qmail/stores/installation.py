@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterable, Iterator
 
 ACCOUNTS = (b"alias", b"qmaild", b"qmaill", b"qmailp", b"qmailq", b"qmailr", b"qmails")
-KEYS = b"qmailt"  # who uses the keys of TLS; where there is none, qmaild does
+# Who uses the keys of TLS, and who runs control/rcptcheck; where there is none, qmaild does.
+KEYS, CHECKS = b"qmailt", b"qmailc"
 TCPTO_SIZE = 1024
 
 
@@ -63,13 +64,15 @@ def pieces() -> Iterator[Piece]:
     yield Piece(b"queue/lock/sendmutex", "file", b"qmails", b"qmail", 0o600)
     yield Piece(b"queue/lock/tcpto", "file", b"qmailr", b"qmail", 0o644)
     yield Piece(b"queue/lock/trigger", "fifo", b"qmails", b"qmail", 0o622)
-    # Where the sockets of qmail-queued, qmail-send, qmail-dns, qmail-rcptd, qmail-lspawn and qmail-tlsd stand.
+    # Where the sockets of qmail-queued, qmail-send, qmail-dns, qmail-rcptd, qmail-lspawn, qmail-tlsd and
+    # qmail-rcptcheckd stand.
     yield Piece(b"qq", "directory", b"qmailq", b"qmail", 0o755)
     yield Piece(b"qs", "directory", b"qmails", b"qmail", 0o750)
     yield Piece(b"qr", "directory", b"qmailr", b"qmail", 0o755)
     yield Piece(b"qp", "directory", b"qmailp", b"nofiles", 0o755)
     yield Piece(b"ql", "directory", b"root", b"qmail", 0o755)
     yield Piece(b"qt", "directory", b"root", b"qmail", 0o755)
+    yield Piece(b"qc", "directory", b"root", b"qmail", 0o755)
 
 
 def installed(programs: Iterable[bytes], pages: Iterable[bytes], documents: Iterable[bytes]) -> Iterator[Piece]:

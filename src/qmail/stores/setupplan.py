@@ -66,7 +66,7 @@ def _accounts(home: bytes) -> Iterator[Step]:
         if name not in groups:
             yield Step(b"group " + name, [b"group " + name], _running(b"groupadd", name))
     users = {entry.pw_name.encode() for entry in pwd.getpwall()}
-    for name in (*installation.ACCOUNTS, installation.KEYS):
+    for name in (*installation.ACCOUNTS, installation.KEYS, installation.CHECKS):
         if name not in users:
             group = b"qmail" if name in (b"qmailq", b"qmailr", b"qmails") else b"nofiles"
             place = home + b"/alias" if name == b"alias" else home
@@ -152,6 +152,7 @@ def _services(home: bytes) -> Iterator[Step]:
     yield from _directory(SERVICE)
     certified = certificates.files(Control(home))
     names = (*servicescript.NAMES, *servicescript.SECURE) if certified else servicescript.NAMES
+    names += tuple(name for name, file in servicescript.WANTED if os.path.lexists(home + b"/control/" + file))
     for name in names:
         log, place = LOGS + b"/" + name, home + b"/supervise/" + name
         if not os.path.isdir(log):

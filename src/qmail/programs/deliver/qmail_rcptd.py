@@ -19,6 +19,11 @@ morerelayrecipients.cdb made of more such lines (qmail-newmrr), lists recipients
 of that domain, and not him. Lines are `user@domain`, `user-default@domain`, for
 all that begin with `user-`, and `@domain`, for all.
 
+Last, where control/rcptcheck names a program, qmail-rcptcheckd is asked, which
+runs it; where that does not answer, recipients are put off. The first of all
+these that says that a recipient is unknown, or that he cannot be looked up now,
+counts.
+
 Where it cannot see into a home, which is so with mode 0700, it asks qmail-lspawn
 at ql/homes, and remembers the answer for 60 seconds. Whatever cannot be found
 out within 2 seconds is taken: also where bin/qmail-getpw or bin/qmail-local is
@@ -27,7 +32,7 @@ users/cdb are read again when they have changed; qmail-send follows a changed
 locals or virtualdomains after HUP, so give it that at once. A second qmail-rcptd
 for the same home exits 111.
 
-Files: qp/rcpt, qp/lock, ql/homes; users/cdb; control/: me, locals, percenthack,
+Files: qp/rcpt, qp/lock, ql/homes, qc/check; users/cdb; control/: me, locals, percenthack,
 virtualdomains, envnoathost, relayrecipients, morerelayrecipients.cdb. One that
 cannot be read is 451 for every recipient that it might be about.
 Runs as: qmailp.
@@ -40,31 +45,32 @@ from __future__ import annotations
 import gc
 import pwd
 import resource
-from collections import deque
 from functools import partial
 
-from qmail.formats.verdict import Temporary, Usage
-from qmail.host import locks, sandbox, title
-from qmail.host.clock import monotonic
-from qmail.host.localsocket import Listener
+from qmail.formats.verdict import Usage
+from qmail.host import sandbox, title
 from qmail.host.loop import Loop
-from qmail.host.reasons import reason
-from qmail.protocols.recipients import UNTOLD
-from qmail.stores import asking, confinement, home
-from qmail.stores.answering import Client, Clients
+from qmail.protocols.recipients import TROUBLE, UNKNOWN, UNTOLD, combined, parts
+from qmail.stores import answering, asking, confinement, home
+from qmail.stores.control import Control
+from qmail.stores.homeanswers import HomeAnswers
 from qmail.stores.recipients import OWNER, Recipients
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import NoReturn
 
+    from qmail.host.localsocket import Listener
+    from qmail.stores.answering import Client
+    from qmail.stores.asking import Told
+
+    Source = Callable[[Told], None]
+
+NAME = b"qmail-rcptd"
 USAGE = b"qmail-rcptd: usage: qmail-rcptd"
 LOCK = b"qp/lock"
 MOST_CLIENTS = 1000
-MOST_ASKED = 40  # questions to qmail-lspawn under way
-MOST_WAITING = 4000  # questions that wait for that
-KNOWN_FOR = 60.0  # seconds that an answer of qmail-lspawn is good for
-MOST_KNOWN = 10_000  # answers
 _OURS = ("root", "qmaild")
 
 
@@ -73,14 +79,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     if len(argv) > 1:
         raise Usage(USAGE)
     where = home.find(argv[0], environ)
-    try:
-        # Held until the end of the process.
-        if locks.take(where.file(LOCK)) is None:
-            raise Temporary(b"qmail-rcptd is already running")
-        listener = Listener(where.file(asking.RECIPIENTS), 0o666)
-    except OSError as error:
-        raise Temporary(b"unable to listen at " + where.file(asking.RECIPIENTS) + b": " + reason(error)) from error
-    title.show(b"qmail-rcptd")
+    listener = answering.listener(NAME, where.file(asking.RECIPIENTS), where.file(LOCK))
+    title.show(NAME)
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     service = Service(where, listener)
@@ -100,45 +100,75 @@ def _may_ask(where: home.Home) -> frozenset[int]:
 
 
 class Service:
-    """The loop: questions in, decisions, and what only the owners of homes can tell."""
+    """The loop: questions in, decisions, and what only others can tell."""
 
     def __init__(self, where: home.Home, listener: Listener) -> None:
         self._loop = Loop()
+        self._control = Control(where.path)
         self._recipients = Recipients(where)
-        self._owners = asking.Asker(self._loop, where.file(asking.HOMES))
-        self._known: dict[bytes, tuple[float, bytes]] = {}  # local part: until when, verdict
-        self._asking: dict[bytes, list[tuple[Client, int]]] = {}  # asked or to be asked, and who wants to know
-        self._waiting: deque[bytes] = deque()  # those to be asked
-        Clients(self._loop, listener, _may_ask(where), self._verdict, MOST_CLIENTS)
+        self._homes = HomeAnswers(self._loop, where.file(asking.HOMES))
+        self._checks = asking.Asker(self._loop, where.file(asking.CHECKS), asking.BEHIND)
+        answering.Clients(self._loop, listener, _may_ask(where), self._verdict, MOST_CLIENTS)
 
     def run(self) -> NoReturn:
         """For ever."""
         while True:
-            while self._waiting and len(self._asking) - len(self._waiting) < MOST_ASKED:
-                local = self._waiting.popleft()
-                self._owners.ask(local, partial(self._told, local))
-            self._loop.round(self._owners.rest())
-            self._owners.tick()
+            rests = [rest for each in (self._homes, self._checks) if (rest := each.rest()) is not None]
+            self._loop.round(min(rests, default=None))
+            self._homes.tick()
+            self._checks.tick()
 
-    def _verdict(self, client: Client, tag: int, recipient: bytes) -> bytes | None:
-        verdict, local = self._recipients.verdict(recipient)
-        if verdict != OWNER:
-            return verdict
-        until, known = self._known.get(local, (0.0, UNTOLD))
-        if until > monotonic():
-            return known
-        if len(self._waiting) >= MOST_WAITING:
-            return UNTOLD
-        wanting = self._asking.setdefault(local, [])
-        wanting.append((client, tag))
-        if len(wanting) == 1:
-            self._waiting.append(local)
-        return None
+    def _verdict(self, client: Client, tag: int, text: bytes) -> bytes | None:
+        question = Question(client, tag)
+        for source in self._sources(text):
+            question.ask(source)
+            if question.verdict() in (UNKNOWN, TROUBLE):
+                break
+        return question.later()
 
-    def _told(self, local: bytes, verdict: bytes) -> None:
-        if verdict != UNTOLD:
-            if len(self._known) >= MOST_KNOWN:
-                self._known.clear()
-            self._known[local] = monotonic() + KNOWN_FOR, verdict
-        for client, tag in self._asking.pop(local):
-            client.answer(tag, verdict)
+    def _sources(self, text: bytes) -> list[Source]:
+        # Whoever has a say in it, in the order in which they count.
+        verdict, local = self._recipients.verdict(parts(text)[0])
+        sources: list[Source] = [
+            partial(self._homes.ask, local) if verdict == OWNER else lambda told: told(verdict),
+        ]
+        if self._control.stamps((b"rcptcheck",)) != [None]:
+            sources.append(partial(self._check, text))
+        return sources
+
+    def _check(self, text: bytes, told: Told) -> None:
+        # Where a check is wanted, and nobody is there to do it, the message waits.
+        self._checks.ask(text, lambda verdict: told(TROUBLE if verdict == UNTOLD else verdict))
+
+
+class Question:
+    """One question, and what those who were asked have said."""
+
+    __slots__ = ("_client", "_open", "_said", "_tag")
+
+    def __init__(self, client: Client, tag: int) -> None:
+        self._client, self._tag = client, tag
+        self._said: list[bytes | None] = []
+        self._open = False
+
+    def ask(self, source: Source) -> None:
+        """Ask one more, who counts after those before."""
+        self._said.append(None)
+        source(partial(self._told, len(self._said) - 1))
+
+    def verdict(self) -> bytes | None:
+        """The verdict, or None where it must be waited for."""
+        return combined(self._said)
+
+    def later(self) -> bytes | None:
+        """The same, when all have been asked: where it is None, the client gets an answer later."""
+        verdict = self.verdict()
+        self._open = verdict is None
+        return verdict
+
+    def _told(self, place: int, verdict: bytes) -> None:
+        self._said[place] = verdict
+        answer = self.verdict()
+        if self._open and answer is not None:
+            self._open = False
+            self._client.answer(self._tag, answer)
