@@ -139,6 +139,10 @@ TABLE = [
             "qmail.protocols.pop3:LONGEST_LINE", 8 * KIB, "bytes of a command", "`-ERR authorization first`",
         ),
     ]),
+    Program("qmail-checkd", 32, [
+        Limit("qmail.programs.deliver.qmail_checkd:MOST_RUNNING", 20, "programs at a time", "the others wait"),
+        Limit("qmail.programs.deliver.qmail_checkd:MOST_WAITING", 1000, "recipients that wait", "451"),
+    ], see="A program that does not end is killed with its process group."),
     Program("control files", 32, [
         Limit(
             "qmail.stores.control:LIMIT", 64 * MIB, "bytes of a control file",

@@ -199,7 +199,18 @@ def dns_service(data: bytes) -> None:
 
 
 @GROUP.target(
-    b"\0\5\0\0\0\1a", b"\0\4\0\0\0\2", b"\x20\4", b"\x20\5", b"\0\3", b"\0\0\0\1K", b"\0\0\0\2D", b"-", b"Z", b"\0"
+    b"\0\5\0\0\0\1a",
+    b"\0\4\0\0\0\2",
+    b"\x20\4",
+    b"\x20\5",
+    b"\0\3",
+    b"\0\0\0\1K",
+    b"\0\0\0\2D",
+    b"-",
+    b"Z",
+    b"\0",
+    b"\0TCPREMOTEIP=1",
+    b"\0PATH=x",
 )
 def recipients_service(data: bytes) -> None:
     """The talk with qmail-rcptd, both ways."""
@@ -212,6 +223,10 @@ def recipients_service(data: bytes) -> None:
 
     for kind in (recipients.Questions, recipients.Answers):
         agreed(lambda pieces, kind=kind: feeding(kind())(pieces), data)
+    recipient, sender, variables = recipients.parts(data)
+    assert b"\0" not in recipient + sender and set(variables) <= set(recipients.VARIABLES)
+    again = recipients.parts(recipients.text(recipient, sender, recipients.surroundings(variables)))
+    assert again == (recipient, sender, variables)
     address = data[: recipients.LONGEST]
     assert recipients.Questions().feed(recipients.question(7, address)) == [(7, address)]
 

@@ -137,8 +137,8 @@ class Host:
         """qmail-rcptd, when it can be asked."""
         who = ["setuidgid", "qmailp"] if os.geteuid() == 0 else ["env"]
         self.run("rcptd", *who, f"{self.home}/bin/qmail-rcptd")
-        eventually("the socket of qmail-rcptd", lambda: _listens(self.home / "qp/rcpt"))
-        eventually("the socket of qmail-lspawn", lambda: _listens(self.home / "ql/homes"))
+        eventually("the socket of qmail-rcptd", lambda: listens(self.home / "qp/rcpt"))
+        eventually("the socket of qmail-lspawn", lambda: listens(self.home / "ql/homes"))
 
     def start_smtpd(self) -> None:
         """tcpserver and qmail-smtpd."""
@@ -198,12 +198,13 @@ class Host:
 
     def stop(self) -> None:
         """Everything, in the order of the path."""
-        for service in ("smtpd", "rcptd", "send", "queued"):
+        for service in ("smtpd", "rcptd", "checkd", "send", "queued"):
             if service in self.services:
                 self.stop_service(service)
 
 
-def _listens(path: Path) -> bool:
+def listens(path: Path) -> bool:
+    """Is there somebody behind this socket?"""
     with socket.socket(socket.AF_UNIX) as probe:
         return probe.connect_ex(str(path)) == 0
 

@@ -15,7 +15,7 @@ import pytest
 
 from accounts import Accounts
 from conftest import needs_root
-from journeys.conftest import Host
+from journeys.conftest import Host, eventually, listens
 from qmail.formats.netstring import netstring
 
 OK, UNKNOWN, LATER = "250", "550", "451"
@@ -176,6 +176,49 @@ def test_recipients_of_hosts_behind_us_are_refused_where_a_list_lacks_them(check
     (checked.home / "control/morerelayrecipients.cdb").write_bytes(b"torn")
     assert told(checked, *wanted, "joe@here.example") == [OK, LATER, LATER, OK]
     assert qmtp(checked, *wanted) == "KZZ"
+
+
+def test_a_program_of_ones_own_is_asked_last(checked: Host, tmp_path: Path) -> None:
+    checked.control("rcpthosts", "here.example", "behind.example")
+    checked.control("relayrecipients", "ann@behind.example", "bad@behind.example", "later@behind.example")
+    log = tmp_path / "asked"
+    log.touch()
+    log.chmod(0o666)
+    script = tmp_path / "check"
+    script.write_text(
+        f"""#!/bin/sh
+echo "$SENDER $RECIPIENT $TCPREMOTEIP ${{RELAYCLIENT-none}}" >>{log}
+case $RECIPIENT in bad*) exit 100;; later*) exit 111;; esac
+"""
+    )
+    script.chmod(0o755)
+    checked.control("rcptcheck", str(script))
+    wanted = {
+        "joe@here.example": LATER, "ann@behind.example": LATER, "jim@here.example": UNKNOWN,
+        "jim@behind.example": UNKNOWN,
+    }  # fmt: skip
+    assert told(checked, *wanted) == list(wanted.values()), "it is wanted, and nobody runs it"
+    checked.run("checkd", "qmail-checkd")
+    eventually("the socket of qmail-checkd", lambda: listens(checked.home / "qc/check"))
+    checked.stop_service("rcptd")
+    checked.start_rcptd()  # else it would be asked again after ten seconds
+    wanted = {
+        "joe@here.example": OK, "ann@behind.example": OK, "jim@here.example": UNKNOWN, "bad@behind.example": UNKNOWN,
+        "later@behind.example": LATER, "jim@behind.example": UNKNOWN,
+    }  # fmt: skip
+    assert told(checked, *wanted) == list(wanted.values())
+    lines = [
+        f"a@sender.example {recipient} 127.0.0.1 none"
+        for recipient in wanted
+        if not recipient.startswith("jim")  # unknown without it, so it is not asked
+    ]
+    assert sorted(log.read_text().splitlines()) == sorted(lines)
+    log.write_text("")
+    assert program(checked, *wanted, RELAYCLIENT="", TCPREMOTEIP="192.0.2.1") == list(wanted.values())
+    assert "a@b.example joe@here.example 192.0.2.1 \n" in log.read_text()
+    log.write_text("")
+    assert qmtp(checked, *wanted, TCPREMOTEIP="192.0.2.2") == "KKDDZD"
+    assert "a@b.example joe@here.example 192.0.2.2 none\n" in log.read_text()
 
 
 def test_control_files_count_as_soon_as_they_change(checked: Host) -> None:

@@ -89,6 +89,7 @@ def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run
         "destinations",
         "morerelayrecipients",
         "morerelayrecipients.cdb",
+        "rcptcheck",
         "relayrecipients",
         "senders",
         "servercert.pem",

@@ -226,6 +226,8 @@ def test_a_port_without_a_checker_of_recipients_is_named(whole: Path, program: R
         with open(whole / "qp/lock", "wb") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             assert b"qmail-rcptd" not in examine(program, whole, dns).stdout
+            (whole / "control/rcptcheck").write_text("true\n")
+            assert b"qmail-checkd does not run" in examine(program, whole, dns).stdout
 
 
 def test_a_silent_name_server_is_a_finding(whole: Path, program: Run) -> None:

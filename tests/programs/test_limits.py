@@ -8,7 +8,8 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -310,20 +311,49 @@ def more_hosts(place: Place, limit: int) -> Measured:
     return done
 
 
+@contextmanager
+def asked(place: Place, program: str, path: str, user: str = "") -> Iterator[socket.socket]:
+    """A connection to a service of this home that answers questions about recipients."""
+    who = [f"{TOP}/bin/setuidgid", user] if user and UID else []
+    environ = {"QMAIL_HOME": str(place.home), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen([*who, f"{TOP}/bin/{program}"], env=environ, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_until((place.home / path).exists)
+            with socket.socket(socket.AF_UNIX) as asking:
+                asking.settimeout(60)
+                asking.connect(str(place.home / path))
+                yield asking
+        finally:
+            process.kill()
+
+
+def checks(place: Place, limit: int) -> None:
+    """Programs that go on: of many questions at most so many of them run, and `beyond` that wait are refused."""
+    begun = place.place / "begun"
+    begun.mkdir(mode=0o777)
+    begun.chmod(0o777)
+    script = place.place / "check"
+    script.write_text(f"#!/bin/sh\n: >{begun}/$$\nexec sleep 10\n")
+    script.chmod(0o755)
+    place.control("rcptcheck", b"%b\n" % os.fsencode(script))
+    questions = b"".join(recipients.question(tag, b"c@example.org") for tag in range(1200))
+    with asked(place, "qmail-checkd", "qc/check") as asking:
+        asking.sendall(questions)
+        reader, told = recipients.Answers(), []
+        while len(told) < 1200:
+            told += reader.feed(asking.recv(65536))
+    assert {verdict for _, verdict in told} == {recipients.TROUBLE}
+    assert 0 < len(list(begun.iterdir())) <= 20
+    if limit == 1000:
+        assert min(tag for tag, _ in told[:100]) >= limit
+
+
 def more_relay_recipients(place: Place, limit: int) -> None:
     place.control("morerelayrecipients.cdb", b"")
     os.truncate(place.home / "control/morerelayrecipients.cdb", limit + 1)
-    who = [f"{TOP}/bin/setuidgid", "qmailp"] if UID else []
-    environ = {"QMAIL_HOME": str(place.home), "PATH": "/usr/bin:/bin"}
-    with subprocess.Popen([*who, f"{TOP}/bin/qmail-rcptd"], env=environ, stdin=subprocess.DEVNULL) as rcptd:
-        try:
-            wait_until((place.home / "qp/rcpt").exists)
-            with socket.socket(socket.AF_UNIX) as asking:
-                asking.connect(str(place.home / "qp/rcpt"))
-                asking.sendall(recipients.question(1, b"c@elsewhere.example"))
-                assert asking.recv(5) == recipients.answer(1, recipients.TROUBLE)
-        finally:
-            rcptd.kill()
+    with asked(place, "qmail-rcptd", "qp/rcpt", "qmailp") as asking:
+        asking.sendall(recipients.question(1, b"c@elsewhere.example"))
+        assert asking.recv(5) == recipients.answer(1, recipients.TROUBLE)
 
 
 BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
@@ -360,6 +390,7 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     },
     "qmail-pop3d": {"pop3:LONGEST_LINE": pop3_command, "maildir:MOST": pop3_messages},
     "qmail-popup": {"pop3:LONGEST_LINE": popup_command},
+    "qmail-checkd": {"qmail_checkd:MOST_RUNNING": checks, "qmail_checkd:MOST_WAITING": checks},
     "control files": {
         "control:LIMIT": control_file,
         "reception:LARGEST_MORE": more_hosts,

@@ -192,8 +192,8 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "What qmail-newmrh makes of morercpthosts.",
     ),
     Lines(
-        b"rcptcheck", [b"qmail-rcptcheckd", _RCPTD], b"Recipients are checked by: %b", b"No program checks recipients.",
-        "A program and its arguments, the first line alone, that qmail-rcptcheckd runs for each recipient.",
+        b"rcptcheck", [b"qmail-checkd", _RCPTD], b"Recipients are checked by: %b", b"No program checks recipients.",
+        "A program and its arguments, the first line alone, that qmail-checkd runs for each recipient.",
         new=True,
     ),
     Lines(

@@ -90,6 +90,12 @@ class Envelope:
         self.asked, self._asked_for = recipient, parameters
         return b""
 
+    @property
+    def question(self) -> bytes:
+        """What to ask about `asked` (protocols.recipients.text)."""
+        may_relay = b"\0RELAYCLIENT=" if self.relay is not None and self._client.relay is None else b""  # by its login
+        return recipients.text(self.asked, self.sender, self._client.surroundings + may_relay)
+
     def answered(self, verdict: bytes) -> bytes:
         """What is known of `asked` (protocols.recipients). Returns the reply."""
         if verdict == recipients.UNKNOWN:

@@ -4,7 +4,8 @@ Whoever drives a session writes `greeting`, then calls `turn` again and again an
 
     WAIT      write `replies()`, then `receive` what the client sends (b"" at its end)
     TURN      a command was answered, or a block of a message read; there may be more
-    ASK       is `envelope.asked` a recipient that there is? Say `answered`. What the client sent meanwhile waits.
+    ASK       is `envelope.asked` a recipient that there is? Ask `envelope.question`, and say `answered`. What the
+              client sent meanwhile waits.
     BEGIN     a message comes: answer with `begin`, or with `refuse`
     CONTENT   `content` holds a piece of the message
     COMMIT    `content` holds the last piece; queue it with the `envelope`, then say `accepted` or `refuse`. What

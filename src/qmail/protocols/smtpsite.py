@@ -45,10 +45,11 @@ class Client:
     `relay`: appended to each recipient, which then may be anywhere; None where rcpthosts counts.
     `limit`: as that of a Site, which it replaces where it is not None.
     `protocol`: what a Received line calls it. `tls`: NEVER, OFFERED (STARTTLS), or FIRST, before the greeting.
-    `login`: whether it may log in, or must (smtplogin.NEVER, OFFERED, DEMANDED).
+    `login`: whether it may log in, or must (smtplogin.NEVER, OFFERED, DEMANDED). `surroundings`: what whoever is
+    asked about recipients hears of it (protocols.recipients).
     """
 
-    __slots__ = ("limit", "login", "origin", "protocol", "relay", "tls")
+    __slots__ = ("limit", "login", "origin", "protocol", "relay", "surroundings", "tls")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class Client:
         protocol: bytes = b"SMTP",
         tls: int = NEVER,
         login: int = NEVER,
+        surroundings: bytes = b"",
     ) -> None:
         self.origin, self.relay, self.limit = origin, relay, limit
-        self.protocol, self.tls, self.login = protocol, tls, login
+        self.protocol, self.tls, self.login, self.surroundings = protocol, tls, login, surroundings

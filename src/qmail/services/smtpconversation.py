@@ -136,7 +136,7 @@ class Conversation:
         session = self._session
         if event == ASK:
             self._asking = True
-            self._around.asker.ask(session.envelope.asked, self._told)
+            self._around.asker.ask(session.envelope.question, self._told)
             self._busy = self._asking
         elif event == BEGIN:
             self._latest = clock.monotonic() + LONGEST

@@ -1,4 +1,4 @@
-"""What only the owner of a home can tell of recipients: asked of qmail-lspawn, a few questions at a time, remembered."""
+"""What only the owner of a home can tell of recipients: asked of qmail-lspawn, not all at once, and remembered."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def pieces() -> Iterator[Piece]:
     yield Piece(b"queue/lock/tcpto", "file", b"qmailr", b"qmail", 0o644)
     yield Piece(b"queue/lock/trigger", "fifo", b"qmails", b"qmail", 0o622)
     # Where the sockets of qmail-queued, qmail-send, qmail-dns, qmail-rcptd, qmail-lspawn, qmail-tlsd and
-    # qmail-rcptcheckd stand.
+    # qmail-checkd stand.
     yield Piece(b"qq", "directory", b"qmailq", b"qmail", 0o755)
     yield Piece(b"qs", "directory", b"qmails", b"qmail", 0o750)
     yield Piece(b"qr", "directory", b"qmailr", b"qmail", 0o755)

@@ -14,6 +14,7 @@ from qmail.formats.verdict import Temporary
 from qmail.host import clock
 from qmail.host.interfaces import Own
 from qmail.protocols import smtpextensions, smtplogin
+from qmail.protocols.recipients import surroundings
 from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Client, Site, Unreadable
 from qmail.rules import senders
 from qmail.rules.relay import Door
@@ -81,6 +82,7 @@ def client(environ: Mapping[bytes, bytes], *, tls: bool = False) -> Client:
         protocol=b"SMTP" if protocol is None else received.secure(protocol, environ.get(b"SSL_CIPHER", b"")),
         tls=NEVER if protocol is not None else FIRST if b"SMTPS" in environ else OFFERED if tls else NEVER,
         login=smtplogin.NEVER if login is None else smtplogin.DEMANDED if b"!" in login else smtplogin.OFFERED,
+        surroundings=surroundings(environ),
     )
 
 

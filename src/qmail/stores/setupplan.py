@@ -151,8 +151,8 @@ def _services(home: bytes) -> Iterator[Step]:
     yield from _directory(home + b"/supervise")
     yield from _directory(SERVICE)
     certified = certificates.files(Control(home))
-    names = (*servicescript.NAMES, *servicescript.SECURE) if certified else servicescript.NAMES
-    names += tuple(name for name, file in servicescript.WANTED if os.path.lexists(home + b"/control/" + file))
+    wanted = [name for name, file in servicescript.WANTED if os.path.lexists(home + b"/control/" + file)]
+    names = [*servicescript.NAMES, *(servicescript.SECURE if certified else ()), *wanted]
     for name in names:
         log, place = LOGS + b"/" + name, home + b"/supervise/" + name
         if not os.path.isdir(log):

@@ -19,7 +19,7 @@ morerelayrecipients.cdb made of more such lines (qmail-newmrr), lists recipients
 of that domain, and not him. Lines are `user@domain`, `user-default@domain`, for
 all that begin with `user-`, and `@domain`, for all.
 
-Last, where control/rcptcheck names a program, qmail-rcptcheckd is asked, which
+Last, where control/rcptcheck names a program, qmail-checkd is asked, which
 runs it; where that does not answer, recipients are put off. The first of all
 these that says that a recipient is unknown, or that he cannot be looked up now,
 counts.
@@ -33,8 +33,8 @@ locals or virtualdomains after HUP, so give it that at once. A second qmail-rcpt
 for the same home exits 111.
 
 Files: qp/rcpt, qp/lock, ql/homes, qc/check; users/cdb; control/: me, locals, percenthack,
-virtualdomains, envnoathost, relayrecipients, morerelayrecipients.cdb. One that
-cannot be read is 451 for every recipient that it might be about.
+virtualdomains, envnoathost, rcptcheck, relayrecipients, morerelayrecipients.cdb.
+One that cannot be read is 451 for every recipient that it might be about.
 Runs as: qmailp.
 Faces: recipients from strangers; only root, qmaild and qmailp may ask.
 Exit codes: 100 usage; 111 another one runs, or the socket cannot be made.

@@ -34,8 +34,7 @@ from qmail.formats import received
 from qmail.formats.netstring import Broken, Ended, Input, TooLong, netstring
 from qmail.formats.verdict import PERMANENT, SUCCESS, TEMPORARY, Temporary
 from qmail.host import clock, fds, signals
-from qmail.protocols import qmtp
-from qmail.protocols.recipients import TROUBLE, UNKNOWN
+from qmail.protocols import qmtp, recipients
 from qmail.protocols.smtpsite import Unreadable
 from qmail.stores import asking, home, reception, submission
 from qmail.stores.control import Control, leading_digits
@@ -76,7 +75,7 @@ class _Server:
         self._strangers = 0  # recipients that were unknown
         limit = environ.get(b"DATABYTES")
         self._most = control.number(b"databytes", 0) if limit is None else int(leading_digits(limit) or b"0")
-        self._relay = environ.get(b"RELAYCLIENT")
+        self._relay, self._surroundings = environ.get(b"RELAYCLIENT"), recipients.surroundings(environ)
         self._answers: list[bytes] = []
         self._source = Input(self._read)
 
@@ -104,7 +103,7 @@ class _Server:
         source.comma()
         sender = qmtp.address(source)
         source.begin()
-        verdicts = [self._verdict(recipient) for recipient in qmtp.texts(source)]
+        verdicts = [self._verdict(recipient, sender or b"") for recipient in qmtp.texts(source)]
         source.finish()
         taken = [verdict for verdict in verdicts if isinstance(verdict, _Taken)]
         if room < 0:
@@ -121,7 +120,7 @@ class _Server:
         message.abandon()
         return [answer if isinstance(verdict, _Taken) else verdict for verdict in verdicts]
 
-    def _verdict(self, recipient: bytes | None) -> _Taken | bytes:
+    def _verdict(self, recipient: bytes | None, sender: bytes) -> _Taken | bytes:
         if recipient is not None and self._relay is not None:
             recipient += self._relay
         if recipient is None or len(recipient) > qmtp.LONGEST_ADDRESS:
@@ -132,11 +131,11 @@ class _Server:
             return qmtp.BAD_RECIPIENT
         if self._strangers >= MOST_UNKNOWN and self._relay is None:
             return qmtp.TOO_MANY_UNKNOWN
-        verdict = self._asker.verdict(recipient)
-        if verdict == UNKNOWN:
+        verdict = self._asker.verdict(recipients.text(recipient, sender, self._surroundings))
+        if verdict == recipients.UNKNOWN:
             self._strangers += 1
             return qmtp.NO_MAILBOX
-        return qmtp.NO_LOOKUP if verdict == TROUBLE else _Taken(recipient)
+        return qmtp.NO_LOOKUP if verdict == recipients.TROUBLE else _Taken(recipient)
 
     def _read(self) -> bytes:
         self.answer()  # before we wait, the client gets what it waits for

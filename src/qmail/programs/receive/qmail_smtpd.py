@@ -130,7 +130,7 @@ class _Talk:
                 self._write(session.replies())
                 return session.code
             elif event == smtpevents.ASK:
-                session.answered(self._asker.verdict(session.envelope.asked))
+                session.answered(self._asker.verdict(session.envelope.question))
             elif event == smtpevents.TLS:
                 self._secure()
             elif event == smtpevents.LOGIN:

@@ -1,11 +1,11 @@
-"""qmail-rcptcheckd: runs a program of yours for each recipient, before mail for him is taken.
+"""qmail-checkd: runs a program of yours for each recipient, before mail for him is taken.
 
 Who has recipients in a database, or rules of its own, plugs them in here. The
 servers that talk to strangers start no program.
 
-Usage: qmail-rcptcheckd
+Usage: qmail-checkd
 
-    exec qmail-rcptcheckd                    # a run script
+    exec qmail-checkd                    # a run script
 
 control/rcptcheck names the program:
 
@@ -33,9 +33,9 @@ unforeseen code took the recipient.
 At most 20 run at a time. One that has not ended after 1.5 seconds, waiting for its
 turn included, is killed with its process group, as with 111. The file is read
 again when it has changed; without it every recipient is taken, and where it cannot
-be read he is put off. A second qmail-rcptcheckd for the same home exits 111.
+be read he is put off. A second qmail-checkd for the same home exits 111.
 
-Environment: the program gets that of qmail-rcptcheckd, with RECIPIENT and SENDER,
+Environment: the program gets that of qmail-checkd, with RECIPIENT and SENDER,
 addresses as they will stand in the envelope; and, where qmail-smtpd or qmail-qmtpd
 has them, PROTO, TCPLOCALHOST, TCPLOCALIP, TCPLOCALPORT, TCPREMOTEHOST,
 TCPREMOTEINFO, TCPREMOTEIP, TCPREMOTEPORT (tcp-environ(5)) and RELAYCLIENT.
@@ -71,7 +71,7 @@ if TYPE_CHECKING:
     from qmail.stores.answering import Client
     from qmail.stores.control import Stamp
 
-NAME = b"qmail-rcptcheckd"
+NAME = b"qmail-checkd"
 LOCK = b"qc/lock"
 FILE = b"rcptcheck"
 MOST_CLIENTS = 100
@@ -84,7 +84,7 @@ VERDICTS = {0: TAKEN, 100: UNKNOWN, 111: TROUBLE, UNABLE: TROUBLE}
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     if len(argv) > 1:
-        raise Usage(b"qmail-rcptcheckd: usage: qmail-rcptcheckd")
+        raise Usage(b"qmail-checkd: usage: qmail-checkd")
     where = home.find(argv[0], environ)
     fds.standard_open()
     listener = answering.listener(NAME, where.file(asking.CHECKS), where.file(LOCK))
@@ -119,7 +119,9 @@ class Check:
 class Service:
     """The loop: questions in, programs started and ended."""
 
-    def __init__(self, where: home.Home, listener: Listener, environ: Mapping[bytes, bytes], may: frozenset[int]) -> None:
+    def __init__(
+        self, where: home.Home, listener: Listener, environ: Mapping[bytes, bytes], may: frozenset[int]
+    ) -> None:
         self._loop, self._control = Loop(), Control(where.path)
         self._environ = {name: value for name, value in environ.items() if name not in VARIABLES}
         self._null = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
