@@ -56,7 +56,11 @@ TABLE = [
             "`452 too many recipients (#4.5.3)`; those before it are served",
         ),
         Limit(
-            "qmail.protocols.smtpdata:MOST_HOPS", 99, "Received and Delivered-To fields",
+            "qmail.protocols.smtpchunks:MOST", (1 << 63) - 1, "bytes of a chunk (BDAT)",
+            "`501 no such size of a chunk (#5.5.4)`, and the end of the session",
+        ),
+        Limit(
+            "qmail.protocols.smtpmeasure:MOST_HOPS", 99, "Received and Delivered-To fields",
             "`554 too many hops, this message is looping (#5.4.6)`",
         ),
     ], see="The bytes of a message are limited by control/databytes alone, `552`; no more than 64 KiB of one are in "

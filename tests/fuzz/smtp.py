@@ -9,9 +9,12 @@ from qmail.formats.address import mailbox
 from qmail.formats.received import Origin
 from qmail.protocols import (
     replyreader,
+    smtpchunks,
     smtpclient,
     smtpdata,
+    smtpevents,
     smtpextensions,
+    smtpmeasure,
     smtpparameters,
     smtppath,
     smtpreply,
@@ -51,7 +54,7 @@ class Talk:
         for piece in [*pieces, b""]:
             self.fed += piece
             self.session.receive(piece)
-            while (event := self.session.turn()) not in (smtp.WAIT, smtp.OVER):
+            while (event := self.session.turn()) not in (smtpevents.WAIT, smtpevents.OVER):
                 self._act(event, exact)
             # A greeting, and no more answers than lines: DATA has two, its own and that of the message's last line.
             said = self.session.replies()
@@ -60,33 +63,35 @@ class Talk:
             self.replies += answers
             lines += piece.count(b"\n")
             assert len(self.replies) <= 1 + lines
-            if event == smtp.OVER:
+            if event == smtpevents.OVER:
                 break
-        assert self.session.turn() == smtp.OVER
+        assert self.session.turn() == smtpevents.OVER
         return self.replies, self.messages, self.session.code
 
     def _act(self, event: int, exact: bool) -> None:
         session = self.session
-        if event == smtp.BEGIN:
+        if event == smtpevents.BEGIN:
             session.begin(0)
             self._message, self._begun = session.content, len(self.fed)
             assert session.envelope.recipients
-        elif event == smtp.ASK:
+        elif event == smtpevents.ASK:
             session.answered(VERDICTS[sum(session.envelope.asked) % len(VERDICTS)])
-        elif event in (smtp.CONTENT, smtp.COMMIT):
+        elif event in (smtpevents.CONTENT, smtpevents.COMMIT):
             self._message += session.content
-            if event == smtp.COMMIT:
+            if event == smtpevents.COMMIT:
                 self._commit(exact)
         else:
-            assert event in (smtp.TURN, smtp.ABANDON)
+            assert event in (smtpevents.TURN, smtpevents.ABANDON)
 
     def _commit(self, exact: bool) -> None:
         session = self.session
         trace, _, text = self._message.partition(b"1 Jan 1970 00:00:00 -0000\n")
         assert trace.startswith(TRACE) and trace.count(b"\n") == 1
         if exact:
-            # Nothing but CR LF . CR LF ends a message, and it says what the client has sent.
-            assert text == unstuffed(self.fed[self._begun :])
+            # Nothing but CR LF . CR LF ends a message, or the last byte of its last chunk; and it says what was sent.
+            command = self.fed.rfind(b"\n", 0, self._begun - 1) + 1
+            chunked = self.fed[command : self._begun].lower().startswith(b"bdat")
+            assert text == (unchunked(self.fed[command:]) if chunked else unstuffed(self.fed[self._begun :]))
         assert not self.limit or len(text) <= self.limit
         for address in (session.envelope.sender, *session.envelope.recipients):
             assert b"\0" not in address and b"\n" not in address
@@ -109,13 +114,29 @@ def unstuffed(wire: bytes) -> bytes:
     return text[2:].replace(b"\r\n", b"\n")
 
 
+def unchunked(wire: bytes) -> bytes:
+    """The message of the bytes from BDAT's first line to the last byte of the last chunk."""
+    text = b""
+    while wire:
+        line, _, wire = wire.partition(b"\n")
+        words = line.partition(b"\0")[0].upper().split()
+        if words[:1] == [b"BDAT"]:
+            size = int(words[1])
+            text, wire = text + wire[:size], wire[size:]
+            assert not wire or words[2:] == []
+    assert re.search(rb"(?<!\r)\n", text) is None
+    return text.replace(b"\r\n", b"\n") + b"\n" * (text != b"" and not text.endswith(b"\r\n"))
+
+
 @GROUP.target(
     SENT, SENT.replace(b"c@example.org", b"c@elsewhere"), SENT.replace(b"a@b", b"x@worse"), b"\0", b"HELO a\r\n",
     b"EHLO b\r\n", b"MAIL FROM:<a@b.example>\r\n", b"MAIL FROM:<> SIZE=99\r\n", b"RCPT TO:<c@example.org>\r\n",
     b"RCPT TO:<c@elsewhere>\r\n", b"DATA\r\n", b"RSET\r\n", b"QUIT\r\n", b"NOOP\r\n", b"Subject: x\r\n\r\nhello\r\n",
     b".\r\n", b"\r\n.\r\n", b"\n.\n", b"\r.\r", b"..", b"\r", b"\n", b"Received: x\r\n",
     b"mail from:<bad@evil.example>\n", b"GET / HTTP/1.1\r\n", b" BODY=8BITMIME", b"\xff",
-    b"RCPT TO:<@r:d@[127.0.0.1]>\n",
+    b"RCPT TO:<@r:d@[127.0.0.1]>\n", SENT.replace(b"DATA\r\n..x\r\n.\r\n", b""), b"\6", b"\7",
+    b"BDAT 5\r\nhi\r\nx", b"BDAT 2 LAST\n\r\n", b"BDAT 0\r\n", b"bdat 0 last\r\n",
+    b"BDAT 9", b"223372036854775807", b" LAST",
 )  # fmt: skip
 def smtp_session(data: bytes) -> None:
     """Whatever a client says: the same answers and messages however it is cut."""
@@ -155,15 +176,39 @@ def smtp_message(data: bytes) -> None:
         for at, piece in enumerate(pieces):
             try:
                 text += content.feed(piece)
-            except smtpdata.BareLineFeed:
+            except smtpmeasure.BareLineFeed:
                 return "bare LF"
             if content.over:
                 rest = content.rest + b"".join(pieces[at + 1 :])
                 assert text == unstuffed(data[: len(data) - len(rest)])
-                return text, content.size, content.hops, rest
-        return content.hops
+                return text, content.measure.size, content.measure.hops, rest
+        return content.measure.hops
 
     agreed(read, data)
+
+
+@GROUP.target(
+    b"\2", b"\3", b"\r\n", b"\r", b"\n", b".\r\n", b"x", b"\r\n\r\n", b"Received: y\r\n", b"5 LAST",
+    b"9223372036854775807",
+)  # fmt: skip
+def smtp_chunks(data: bytes) -> None:
+    """Chunks of any size: the message is the same however they and what comes of them are cut (smtpmessage)."""
+    said = smtpchunks.chunk(data)
+    assert said is None or (0 <= said[0] < 1 << 63 and data.split()[0].isdigit())
+    choices = Choices(data)
+    size, step, whole = choices.number(7) + 1, choices.number(3) + 1, choices.rest()
+    chunks, text = smtpchunks.Chunks(b""), b""
+    for at in range(0, len(whole) + 1, size):
+        piece = whole[at : at + size]
+        chunks.expect(len(piece), at + size > len(whole))
+        text += b"".join([chunks.feed(piece[i : i + step]) for i in range(0, len(piece) or 1, step)])
+        assert chunks.left == 0
+    ends = whole.replace(b"\r\n", b"")
+    if b"\n" in ends:
+        assert chunks.refusal == smtpreply.BARE_LF
+    else:
+        assert text == whole.replace(b"\r\n", b"\n") + b"\n" * (whole != b"" and not whole.endswith(b"\r\n"))
+        assert chunks.measure.size == len(text) and not chunks.refusal
 
 
 @GROUP.target(

@@ -123,6 +123,13 @@ def smtp_recipients(place: Place, limit: int) -> Measured:
     return done
 
 
+def chunk(place: Place, limit: int) -> Measured:
+    place.control("smtpextensions", b"CHUNKING\n")
+    done = place.smtpd(b"BDAT %d" % (limit + 1), b"NOOP")
+    assert done.out.splitlines()[1:] == [b"501 no such size of a chunk (#5.5.4)"]
+    return done
+
+
 def hops(place: Place, limit: int) -> Measured:
     done = place.smtpd(MAIL, RCPT, b"DATA", *[b"Received: x"] * (limit + 1), b"", b".")
     assert done.out.split(b"\r\n")[-3] == b"554 too many hops, this message is looping (#5.4.6)"
@@ -362,7 +369,8 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
         "smtplines:LONGEST_LINE": command,
         "smtppath:LONGEST": address,
         "smtpenvelope:LARGEST_RECIPIENTS": smtp_recipients,
-        "smtpdata:MOST_HOPS": hops,
+        "smtpchunks:MOST": chunk,
+        "smtpmeasure:MOST_HOPS": hops,
     },
     "qmail-queue": {
         "envelope:LONGEST_ADDRESS": queue_address,

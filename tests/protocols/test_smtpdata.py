@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmail.protocols.smtpdata import BareLineFeed, Content
+from qmail.protocols.smtpdata import Content
+from qmail.protocols.smtpmeasure import BareLineFeed
 
 Result = tuple[bytes, bytes] | str  # (message, rest), or what went wrong
 
@@ -33,7 +34,7 @@ def in_pieces(pieces: list[bytes]) -> Result:
         except BareLineFeed:
             return "bare line feed"
         if content.over:
-            assert content.size == len(message)
+            assert content.measure.size == len(message)
             return message, content.rest + b"".join(pieces[index + 1 :])
     return "goes on"
 
@@ -127,4 +128,4 @@ def test_hops_are_whole_names_in_the_header(header: bytes, hops: int) -> None:
         content = Content()
         for at in range(0, len(stream), step):
             content.feed(stream[at : at + step])
-        assert content.hops == hops
+        assert content.measure.hops == hops

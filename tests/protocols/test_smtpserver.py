@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmail.formats.received import Origin
-from qmail.protocols import recipients
+from qmail.protocols import recipients, smtpevents
 from qmail.protocols import smtpserver as smtp
 from qmail.protocols.smtplines import LONGEST_LINE
 from qmail.protocols.smtpreply import reply_to
@@ -58,34 +58,34 @@ def play(pieces: list[bytes], complaint: bytes = b"", **site: Any) -> Seen:
     message: bytes | None = None
     while True:
         event = one.turn()
-        if event == smtp.WAIT:
+        if event == smtpevents.WAIT:
             seen.replies += one.replies()
             one.receive(pieces.pop(0))
-        elif event == smtp.BEGIN:
+        elif event == smtpevents.BEGIN:
             one.begin(0)
             message = one.content
-        elif event in (smtp.CONTENT, smtp.COMMIT):
+        elif event in (smtpevents.CONTENT, smtpevents.COMMIT):
             assert message is not None
             message += one.content
-            if event == smtp.COMMIT:
+            if event == smtpevents.COMMIT:
                 if complaint:
                     one.refuse(reply_to(complaint))
                 else:
                     seen.messages.append((message, one.envelope.sender, one.envelope.recipients))
                     one.accepted(7, 1000)
                 message = None
-        elif event == smtp.ASK:
+        elif event == smtpevents.ASK:
             one.answered(VERDICTS.get(one.envelope.asked.partition(b"@")[0], recipients.TAKEN))
-        elif event == smtp.ABANDON:
+        elif event == smtpevents.ABANDON:
             assert message is not None
             message = None
             seen.abandoned += 1
-        elif event == smtp.OVER:
+        elif event == smtpevents.OVER:
             seen.replies += one.replies()
             seen.code = one.code
             return seen
         else:
-            assert event == smtp.TURN
+            assert event == smtpevents.TURN
 
 
 def talk(stream: bytes, complaint: bytes = b"", **site: Any) -> Seen:
@@ -228,11 +228,11 @@ def test_the_queue_may_refuse_and_the_session_goes_on(complaint: bytes, reply: b
 def test_without_a_queue_there_is_no_data() -> None:
     one = session()
     one.receive(MESSAGE.partition(b"Subject")[0])
-    assert [one.turn(), one.turn()] == [smtp.TURN, smtp.ASK]
+    assert [one.turn(), one.turn()] == [smtpevents.TURN, smtpevents.ASK]
     one.answered(recipients.TAKEN)
-    assert one.turn() == smtp.BEGIN
+    assert one.turn() == smtpevents.BEGIN
     one.refuse(b"451 no\r\n")
-    assert one.turn() == smtp.WAIT and one.replies() == b"250 ok\r\n250 ok\r\n451 no\r\n"
+    assert one.turn() == smtpevents.WAIT and one.replies() == b"250 ok\r\n250 ok\r\n451 no\r\n"
 
 
 def test_an_unreadable_control_file_ends_the_session() -> None:
@@ -247,9 +247,9 @@ def test_an_unreadable_control_file_ends_the_session() -> None:
 
 def test_a_timeout_is_told() -> None:
     one = session()
-    assert one.turn() == smtp.WAIT
+    assert one.turn() == smtpevents.WAIT
     one.timed_out()
-    assert one.turn() == smtp.OVER and one.replies() == b"451 timeout (#4.4.2)\r\n" and one.code == 1
+    assert one.turn() == smtpevents.OVER and one.replies() == b"451 timeout (#4.4.2)\r\n" and one.code == 1
 
 
 @pytest.mark.parametrize("size", [512, 513, 5000, LONGEST_LINE - 5])
@@ -262,18 +262,18 @@ def test_fault_025_an_endless_command_takes_no_memory_and_gets_one_reply() -> No
     one = session()
     for _ in range(160):
         one.receive(b"x" * 65_536)
-        assert one.turn() == smtp.WAIT
+        assert one.turn() == smtpevents.WAIT
         assert len(one._lines._buffer) <= LONGEST_LINE + 65_536
     one.receive(b"x\r\nQUIT\r\n")
-    assert [one.turn(), one.turn()] == [smtp.TURN, smtp.OVER]
+    assert [one.turn(), one.turn()] == [smtpevents.TURN, smtpevents.OVER]
     assert one.replies() == b"500 line too long (#5.5.2)\r\n221 mx.example.org\r\n"
 
 
 def test_fault_027_recipients_are_bounded() -> None:
     one, answers = session(), set()
     one.receive(b"MAIL FROM:<a@b>\r\n" + b"RCPT TO:<c@example.org>\r\n" * 100_000 + b"DATA\r\n")
-    while (event := one.turn()) in (smtp.TURN, smtp.ASK):
-        if event == smtp.ASK:
+    while (event := one.turn()) in (smtpevents.TURN, smtpevents.ASK):
+        if event == smtpevents.ASK:
             one.answered(recipients.TAKEN)
         answers.add(one.replies())
     assert answers == {b"250 ok\r\n", b"452 too many recipients (#4.5.3)\r\n"}
@@ -284,8 +284,8 @@ def test_fault_028_one_turn_is_one_command() -> None:
     one = session()
     one.receive(b"NOOP\r\n" * 10_000)
     for _ in range(10_000):
-        assert one.turn() == smtp.TURN and one.replies() == b"250 ok\r\n"
-    assert one.turn() == smtp.WAIT
+        assert one.turn() == smtpevents.TURN and one.replies() == b"250 ok\r\n"
+    assert one.turn() == smtpevents.WAIT
 
 
 @pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"POST /x HTTP/1.0", b"OPTIONS * HTTP/2.0"])

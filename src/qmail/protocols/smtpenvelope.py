@@ -37,6 +37,13 @@ class Envelope:
         self.parameters = self._asked_for = smtpparameters.NONE
         self.forget()
 
+    @property
+    def incomplete(self) -> bytes:
+        """The reply to a message that comes too early, or b""."""
+        if not self.begun:
+            return reply.WANT_MAIL
+        return b"" if self.recipients else reply.WANT_RCPT
+
     def forget(self) -> None:
         """There is no transaction."""
         self.begun = False

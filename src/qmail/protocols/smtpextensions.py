@@ -10,8 +10,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+CHUNKING = b"CHUNKING"  # RFC 3030
+STATUS_CODES = b"ENHANCEDSTATUSCODES"  # RFC 2034
 LIMITS = b"LIMITS"  # RFC 9422
-KNOWN = (LIMITS,)  # in the order in which they are announced
+KNOWN = (CHUNKING, STATUS_CODES, LIMITS)  # in the order in which they are announced
 FEWEST_RECIPIENTS = 1000  # so many have room in a transaction, however long they and their parameters are
 
 

@@ -48,6 +48,13 @@ class Lines:
         self._buffer, self._at, self.more = b"", 0, False
         return block
 
+    def take(self, most: int) -> bytes:
+        """At most so many bytes."""
+        taken = self._buffer[self._at : self._at + most]
+        self._at += len(taken)
+        self.more = self._at < len(self._buffer)
+        return taken
+
     def give_back(self, rest: bytes) -> None:
         """Of the last `block` this is still to be read."""
         self._buffer, self.more = rest, bool(rest)

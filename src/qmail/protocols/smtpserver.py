@@ -7,9 +7,17 @@ can be fair. A session holds at most one received block, one command line and th
 from __future__ import annotations
 
 from qmail.formats import received
-from qmail.protocols import smtpdata, smtpenvelope, smtpextensions, smtplines, smtplogin, smtpparameters
+from qmail.protocols import (
+    smtpchunks,
+    smtpenvelope,
+    smtpextensions,
+    smtplines,
+    smtplogin,
+    smtpmessage,
+    smtpparameters,
+)
 from qmail.protocols import smtpreply as reply
-from qmail.protocols.smtpevents import ABANDON, ASK, BEGIN, COMMIT, CONTENT, LOGIN, OVER, TLS, TURN, WAIT
+from qmail.protocols.smtpevents import ASK, BEGIN, COMMIT, LOGIN, OVER, TLS, TURN, WAIT
 from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Unreadable
 
 TYPE_CHECKING = False
@@ -26,8 +34,8 @@ class Session:
     """One conversation, from the greeting to the end."""
 
     __slots__ = (
-        "_client", "_content", "_dropped", "_greeted", "_limit", "_lines", "_protocol", "_replies", "_site", "_stage",
-        "_tls", "code", "content", "envelope", "login",
+        "_behind_chunk", "_client", "_enhanced", "_greeted", "_limit", "_lines", "_message", "_protocol", "_replies",
+        "_site", "_stage", "_tls", "code", "content", "envelope", "login",
     )  # fmt: skip
 
     def __init__(self, site: Site, client: Client) -> None:
@@ -36,8 +44,8 @@ class Session:
         self._lines = smtplines.Lines()
         self._replies: list[bytes] = []
         self._greeted: bytes | None = None
-        self._dropped = False
-        self._content: smtpdata.Content | None = None
+        self._enhanced = self._behind_chunk = False
+        self._message = smtpmessage.Incoming(self._limit)
         self._tls, self._protocol = client.tls, client.protocol
         self.login, self.envelope = smtplogin.Login(), smtpenvelope.Envelope(site, client)
         self._stage = TLS if self._tls == FIRST else TURN
@@ -51,7 +59,7 @@ class Session:
     @property
     def more(self) -> bool:
         """May what came hold another turn?"""
-        return self._lines.more or self._stage == OVER
+        return self._lines.more or self._message.due or self._stage == OVER
 
     def receive(self, data: bytes) -> None:
         """What the client sent; b"" means that it will send nothing more."""
@@ -67,22 +75,29 @@ class Session:
         """Do one command, or read one block of a message. Returns the event."""
         if self._stage != TURN:
             return self._stage
-        if self._content is not None:
-            return self._block(self._content)
+        if self._message.reading:
+            return self._read()
         try:
             line = self._lines.next()
         except smtplines.TooLong:
-            return self._say(reply.TOO_LONG)
+            return self._end(reply.TOO_LONG) if self._behind_chunk else self._say(reply.TOO_LONG)
         if line is None:
             return self._end() if self._lines.ended else WAIT
         if self.login.awaited:
             return self._log_in(self.login.line(line))
+        return self._command(line)
+
+    def _command(self, line: bytes) -> int:
         verb, _, argument = line.partition(b" ")
         word = verb.lower()
-        if word in SAYINGS:
-            return self._say(SAYINGS[word])
+        act = COMMANDS.get(word)
+        if act is None:
+            return self._say(SAYINGS[word]) if word in SAYINGS else self._unknown(argument, verb)
+        if self._message.halfway and word not in BETWEEN:
+            return self._say(reply.IN_CHUNKS)
+        self._behind_chunk = False
         try:
-            return COMMANDS.get(word, Session._unknown)(self, argument.lstrip(b" "), verb)
+            return act(self, argument.lstrip(b" "), verb)
         except Unreadable:
             return self._end(reply.UNREADABLE)
 
@@ -92,9 +107,9 @@ class Session:
 
     def begin(self, now: int) -> None:
         """After BEGIN: the message may come. `now`: seconds since 1970. `content` is its first piece."""
-        self._say(reply.GO_AHEAD)
-        self._content = smtpdata.Content()
-        self._dropped, self._stage = False, TURN
+        if text := self._message.begin():
+            self._say(text)
+        self._stage = TURN
         self.content = received.line(self._protocol, self._client.origin, self._greeted, now)
 
     def accepted(self, qp: int, now: int) -> None:
@@ -104,12 +119,13 @@ class Session:
 
     def refuse(self, text: bytes) -> None:
         """After BEGIN or COMMIT: the message cannot be taken."""
-        self._say(text)
+        if text := self._message.refuse(text):
+            self._say(text)
         self._stage = TURN
 
     def answered(self, verdict: bytes) -> None:
         """After ASK: one of protocols.recipients."""
-        self._stage = self._say(self.envelope.answered(verdict))
+        self._stage = self._say(self.envelope.answered(verdict), reply.RECIPIENT)
 
     def securing(self) -> None:
         """After TLS: the next bytes of the client are those of a handshake."""
@@ -120,10 +136,10 @@ class Session:
         """After `securing`: the handshake is over. Nothing counts that the client said before it (RFC 3207 4.2)."""
         first, self._tls, self._protocol, self._stage = self._tls == FIRST, NEVER, protocol, TURN
         self._lines.block()
-        self._greeted = None
-        self.envelope.forget()
+        self._greeted, self._enhanced = None, False
+        self._forget()
         if first:
-            self._say(self.greeting)
+            self._replies.append(self.greeting)
 
     def insecure(self) -> None:
         """After TLS: nobody is there to speak it."""
@@ -144,41 +160,45 @@ class Session:
         if self.login.user:
             self.envelope.relay = self.envelope.relay or b""
             self._protocol = self._protocol.replace(b"ESMTPS", b"ESMTPSA", 1)
-            self.envelope.forget()
+            self._forget()
 
-    def _say(self, text: bytes) -> int:
-        self._replies.append(text)
+    def _say(self, text: bytes, code: bytes = b"") -> int:
+        # `code`: the enhanced status code of a reply that says none.
+        self._replies.append(reply.enhanced(text, code) if self._enhanced else text)
         return TURN
 
     def _end(self, text: bytes = b"", code: int = 1) -> int:
         if text:
-            self._replies.append(text)
+            self._say(text)
         self._stage, self.code = OVER, code
         return OVER
 
     def _hello(self, name: bytes, _verb: bytes) -> int:
-        self._meet(name)
-        return self._say(b"250 " + self._site.greeting + b"\r\n")
+        return self._meet(name, b"250 " + self._site.greeting + b"\r\n")
 
     def _extended_hello(self, name: bytes, _verb: bytes) -> int:
-        self._meet(name)
         size = b"250-SIZE %d\r\n" % self._limit if self._limit else b""
         tls = b"250-STARTTLS\r\n" if self._tls == OFFERED else b""
         if self._client.login != smtplogin.NEVER and self._protocol != b"SMTP":
             tls += smtplogin.KEYWORDS  # a password is never asked for in the clear
         more = smtpextensions.announced(self._site.extensions)
-        return self._say(b"250-%b\r\n250-PIPELINING\r\n%b%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size, more))
+        words = b"250-%b\r\n250-PIPELINING\r\n%b%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size, more)
+        return self._meet(name, words, enhanced=smtpextensions.STATUS_CODES in self._site.extensions)
 
-    def _meet(self, name: bytes) -> None:
+    def _meet(self, name: bytes, text: bytes, *, enhanced: bool = False) -> int:
         self._greeted = None if name.lower() == self._client.origin.host.lower() else name
-        self.envelope.forget()
+        self._enhanced = enhanced
+        self._replies.append(text)
+        return self._forget()
 
     def _terms(self) -> smtpparameters.Terms:
         secured = self._protocol != b"SMTP"
         return smtpparameters.Terms(self._limit, self._site.extensions, secured=secured)
 
     def _mail(self, argument: bytes, _verb: bytes) -> int:
-        return self._say(self.envelope.mail(argument, self.login.user, self._terms()))
+        if not self._message.halfway:
+            self._message.forget()  # chunks that were refused
+        return self._say(self.envelope.mail(argument, self.login.user, self._terms()), reply.SENDER)
 
     def _rcpt(self, argument: bytes, _verb: bytes) -> int:
         text = self.envelope.rcpt(argument, self._terms())
@@ -188,17 +208,29 @@ class Session:
         return self._stage
 
     def _data(self, _argument: bytes, _verb: bytes) -> int:
-        if not self.envelope.begun:
-            return self._say(reply.WANT_MAIL)
-        if not self.envelope.recipients:
-            return self._say(reply.WANT_RCPT)
+        if refusal := self.envelope.incomplete:
+            return self._say(refusal)
+        self._message.forget()  # chunks that were refused
+        return self._begin()
+
+    def _chunk(self, argument: bytes, verb: bytes) -> int:
+        if smtpextensions.CHUNKING not in self._site.extensions:
+            return self._unknown(argument, verb)
+        chunk = smtpchunks.chunk(argument)
+        if chunk is None:
+            # Nobody can say how much of what follows is no command.
+            return self._end(reply.NO_CHUNK)
+        self._behind_chunk = True
+        return self._begin() if self._message.expect(*chunk, self.envelope.incomplete) else TURN
+
+    def _begin(self) -> int:
         self.envelope.begun = False
         self._stage = BEGIN
         return BEGIN
 
     def _reset(self, _argument: bytes, _verb: bytes) -> int:
-        self.envelope.forget()
-        return self._say(reply.FLUSHED)
+        self._say(reply.FLUSHED)
+        return self._forget()
 
     def _quit(self, _argument: bytes, _verb: bytes) -> int:
         return self._end(b"221 " + self._site.greeting + b"\r\n", 0)
@@ -227,30 +259,26 @@ class Session:
         return LOGIN
 
     def _unknown(self, argument: bytes, verb: bytes) -> int:
-        if b" HTTP/" in argument and verb.lower() in _HTTP:
-            # A browser that was led here: what follows, and may be chosen by a web page, must not be read as commands.
+        if self._behind_chunk or (b" HTTP/" in argument and verb.lower() in _HTTP):
+            # A client that has counted wrong, or a browser that was led here: what follows may be chosen by whoever
+            # wrote a message or a web page, and must not be read as commands.
             return self._end(reply.UNKNOWN)
         return self._say(reply.UNKNOWN)
 
-    def _block(self, content: smtpdata.Content) -> int:
-        block = self._lines.block()
-        if not block:
-            return self._end() if self._lines.ended else WAIT
-        try:
-            self.content = content.feed(block)
-        except smtpdata.BareLineFeed:
-            return self._end(reply.BARE_LF)
-        complaint = content.complaint(self._limit)
-        if content.over:
-            self._content = None
-            self._lines.give_back(content.rest)
-            if not complaint:
-                self._stage = COMMIT
-                return COMMIT
-            self._say(complaint)
-        elif not complaint:
-            return CONTENT
-        event, self._dropped = TURN if self._dropped else ABANDON, True
+    def _forget(self) -> int:
+        # There is no transaction any more. The event.
+        self.envelope.forget()
+        return self._message.forget()
+
+    def _read(self) -> int:
+        event, text = self._message.turn(self._lines)
+        if event == OVER:
+            return self._end(text)
+        self.content = self._message.content
+        if event == COMMIT:
+            self._stage = COMMIT
+        if text:
+            self._say(text)
         return event
 
 
@@ -260,6 +288,7 @@ COMMANDS: Final[dict[bytes, Callable[[Session, bytes, bytes], int]]] = {
     b"mail": Session._mail,  # 4.1.1.2
     b"rcpt": Session._rcpt,  # 4.1.1.3
     b"data": Session._data,  # 4.1.1.4
+    b"bdat": Session._chunk,  # RFC 3030 2
     b"rset": Session._reset,  # 4.1.1.5
     b"quit": Session._quit,  # 4.1.1.10
     b"starttls": Session._starttls,  # RFC 3207 4
@@ -270,3 +299,4 @@ SAYINGS: Final[dict[bytes, bytes]] = {
     b"help": reply.HELP,  # 4.1.1.8
     b"noop": reply.OK,  # 4.1.1.9
 }
+BETWEEN = frozenset((b"bdat", b"rset", b"quit", b"helo", b"ehlo"))  # and SAYINGS: what may stand between two chunks

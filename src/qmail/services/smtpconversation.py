@@ -153,6 +153,7 @@ class Conversation:
             return False
         elif event == ABANDON:
             self._give_up_message()
+            self._latest = math.inf
         elif event == TLS:
             return self._secure()
         elif event == LOGIN:

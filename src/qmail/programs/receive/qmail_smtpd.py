@@ -25,8 +25,16 @@ refused. A command may have 32 KiB, all recipients together 2 MiB, and each wait
 for the client ends after timeoutsmtpd seconds. A Received line names the
 client.
 
-control/smtpextensions names further extensions that are announced, one a line:
-LIMITS (RFC 9422) says that 1000 recipients always have room.
+control/smtpextensions names further extensions that are announced, one a line.
+CHUNKING (RFC 3030): BDAT, for a message in chunks. What holds behind DATA holds
+in them: a LF without its CR is 451, here for that message only, a CR alone
+stays, and a last line without an end gets one. A size that is none, or 2^63 or
+more, is 501 and the end, since what follows could be taken for commands; so is,
+with 502, an unknown command behind a chunk, whose client has counted wrong.
+Between chunks there are RSET, EHLO, HELO, QUIT, NOOP, VRFY and HELP; the rest is 503.
+ENHANCEDSTATUSCODES (RFC 2034): after EHLO every reply has such a code in front.
+LIMITS (RFC 9422): 1000 recipients always have room; there is no limit of
+messages in a session.
 
 Where qmail-tlsd runs, STARTTLS (RFC 3207) is announced: qmail-tlsd speaks TLS on
 the connection, and what it makes of it takes its place. A Received line says
@@ -197,7 +205,7 @@ class _Talk:
     def _abandon(self) -> None:
         if self._message is not None:
             self._message.abandon()
-            self._message = None
+            self._message = self._latest = None
 
     def _extend(self) -> None:
         self._deadline = clock.monotonic() + self._timeout
