@@ -51,13 +51,13 @@ TOO_MANY_LOGINS = b"421 4.7.0 too many failed logins, closing\r\n"
 # Enhanced status codes (RFC 3463) of what is in order at a certain place, and of what says none.
 SENDER, RECIPIENT = b"2.1.0", b"2.1.5"
 _CODES = {BARE_LF: b"4.6.0"}
-_CODE = re.compile(rb"\d\d\d (?:([245]\.\d{1,3}\.\d{1,3}) )?(.*?)(?: \(#\d(\.\d{1,3}\.\d{1,3})\))?\r\n", re.S)
+_CODE = re.compile(rb"\d\d\d (?:(?=([245])\.\d{1,3}\.\d{1,3} ))?(.*?)(?: \(#\d(\.\d{1,3}\.\d{1,3})\))?\r\n", re.S)
 
 
 def enhanced(text: bytes, code: bytes = b"") -> bytes:
     """A reply with its enhanced status code behind its own (RFC 2034 4). `code`: of one that says none."""
     found = _CODE.fullmatch(text)
-    if text[:1] == b"3" or found is None or found[1]:
+    if text[:1] == b"3" or found is None or found[1] == text[:1]:
         return text
     detail = found[3] or (code or _CODES.get(text, b" .0.0"))[1:]
     return b"%b %b%b %b\r\n" % (text[:3], text[:1], detail, found[2])
