@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from qmail.rules.destination import Destination
     from qmail.rules.destinations import Destinations
-    from qmail.rules.dispatch import Job
+    from qmail.rules.job import Job
 
 MOST_RECIPIENTS = 16
 PATIENCE = 1.0  # seconds
