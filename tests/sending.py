@@ -167,11 +167,13 @@ class Sending:
             assert time.monotonic() < deadline, f"{what}:\n{self.text()}\n{self.files()}"
             time.sleep(0.01)
 
-    def submit(self, sender: str, recipients: Sequence[str], message: bytes = b"Subject: t\n\nhello\n") -> None:
-        """Queue a message."""
+    def submit(
+        self, sender: str, recipients: Sequence[str], message: bytes = b"Subject: t\n\nhello\n", *, asked: bytes = b""
+    ) -> None:
+        """Queue a message. `asked`: what stands behind the envelope."""
         envelope = f"F{sender}\0" + "".join(f"T{recipient}\0" for recipient in recipients) + "\0"
         reader, writer = os.pipe()
-        os.write(writer, envelope.encode("latin-1"))
+        os.write(writer, envelope.encode("latin-1") + asked)
         os.close(writer)
         try:
             done = subprocess.run(

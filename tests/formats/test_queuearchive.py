@@ -30,6 +30,7 @@ def test_an_envelope_comes_back(
 ) -> None:
     envelope = Envelope(number, sender, birth)
     envelope.uid, envelope.qp = 12, 34
+    envelope.asked = [b"mail HDRS Q+2B1 =", b"rcpt SUCCESS,DELAY = a b\xff@c"] if number % 2 else []
     if records:
         envelope.records, envelope.due = records, dict.fromkeys(records, due)
     else:
@@ -46,6 +47,7 @@ GOOD = b"format 1\nnumber 7\nbirth 8\nuid 0\nqp 0\nsender a@b\n"
     "text",
     [
         b"", b"format 1\n", GOOD.replace(b"1", b"2", 1), GOOD[:-1], GOOD + b"\n", GOOD + b"sender a@b\n",
+        GOOD + b"asked mail%20=\n",
         GOOD + b"fresh a b\n", GOOD + b"fresh a%2\n", GOOD + b"fresh a%41\n", GOOD + b"fresh a%00\n",
         GOOD + b"fresh \xff\n", GOOD + b"local a\n", GOOD + b"local-due x\n", GOOD + b"local-later 1\n",
         GOOD + b"local-due 1\nlocal a\nfresh b\n", GOOD + b"else 1\n", GOOD.replace(b"birth 8", b"birth -8"),

@@ -7,7 +7,7 @@ import re
 import tempfile
 
 from fuzz.laws import Choices, Group, agreed, outcome
-from qmail.formats import bounce, note, queuefile, remotereport, report
+from qmail.formats import bounce, deliverystatus, mailparameters, note, queuefile, remotereport, report
 from qmail.formats.envelope import LONGEST_ADDRESS, MALFORMED, TOO_LONG, Check, envelope
 from qmail.formats.usersassign import Account
 from qmail.protocols import handover, localjobs, spawn, submit
@@ -101,6 +101,65 @@ def info_file(data: bytes) -> None:
     os.unlink(directory + "/7")
     sender = re.match(rb"F([^\0]*)\0", data[:65536])
     assert found == (sender[1] if sender else queuefile.Corrupt)
+
+
+@GROUP.target(
+    b"+parameters\0", b"mail = = =\0", b"mail HDRS QQ =\0", b"rcpt NEVER rfc822;a a@b\0", b"rcpt = = ", b"\0", b"\0\0",
+    b"SUCCESS,DELAY", b"REQUIRETLS", b"+2B", b"=", b" ", b"utf-8;x", b"\xff",
+)  # fmt: skip
+def parameters(data: bytes) -> None:
+    """What stands behind an envelope and in queue files: parameters, or Malformed; what was written is read again."""
+    found = outcome(lambda: mailparameters.parse_extension(data), mailparameters.Malformed)
+    if isinstance(found, mailparameters.Parameters):
+        _written(found)
+    for read in (mailparameters.parse_single, mailparameters.notify, mailparameters.orcpt, mailparameters.envid):
+        outcome(lambda read=read: read(data), mailparameters.Malformed)  # type: ignore[misc]
+    choices = Choices(data.replace(b"\0", b""))
+    wishes = {}
+    for _ in range(choices.number(4)):
+        name, original = choices.text()[: mailparameters.LONGEST_ADDRESS], choices.text()[:100]
+        orcpt = b"x;" + mailparameters.encoded(original) if original else b""
+        wishes[name] = mailparameters.Wish(choices.number(7) << 1 or choices.number(1), orcpt)
+    envid, ret = mailparameters.encoded(choices.text()[:33]), (b"", b"FULL", b"HDRS")[choices.number(2)]
+    _written(mailparameters.Parameters(ret, envid, choices.flag(), wishes))
+
+
+def _written(one: mailparameters.Parameters) -> None:
+    again = mailparameters.parse_extension(mailparameters.extension(one)) or mailparameters.Parameters()
+    assert _asked(again) == _asked(one)
+    sender, again_in_file = queuefile.parse_info(queuefile.info(b"a@b", one))
+    assert sender == b"a@b" and _asked(again_in_file or mailparameters.Parameters()) == _asked(one)
+    for recipient, wish in one.wishes.items():
+        single = mailparameters.parse_single(mailparameters.single(one, recipient))
+        assert (single.ret, single.envid, single.requiretls) == (one.ret, one.envid, one.requiretls)
+        assert (single.wish.notify, single.wish.orcpt) == (wish.notify, wish.orcpt)
+
+
+def _asked(one: mailparameters.Parameters) -> object:
+    wishes = {name: (wish.notify, wish.orcpt) for name, wish in one.wishes.items()}
+    return one.ret, one.envid, one.requiretls, wishes
+
+
+@GROUP.target(
+    b"<a@b>:\n", b"\n\n", b"\n", b"(#5.1.1)", b"(#", b"Remote host said: 550 5.1.1 no\n", b"Connected to ::1 but ",
+    b"did 0+1+0\n", b"\0dsn", b"did +", b"\xff",
+)  # fmt: skip
+def statuses(data: bytes) -> None:
+    """What a report says of a recipient: fields of one line each, whatever the words, and codes that are codes."""
+
+    def read(pieces: list[bytes]) -> object:
+        return [(fate.recipient, fate.words) for fate in deliverystatus.fates(pieces, deliverystatus.FAILED)]
+
+    agreed(read, data)
+    recipient, _, words = data.partition(b"\n")
+    for action in (deliverystatus.FAILED, deliverystatus.DELAYED, deliverystatus.DELIVERED):
+        fields = deliverystatus.recipient_fields(deliverystatus.Fate(action, recipient, words), b"rfc822;a+0Ab")
+        assert re.fullmatch(rb"\n(?:[A-Z][A-Za-z-]+: [^\n\r]*\n)+", fields) and max(map(len, fields.split(b"\n"))) < 998
+        assert re.search(rb"\nStatus: [245]\.[0-9]{1,3}\.[0-9]{1,3}\n", fields)
+    for local in (False, True):
+        deliverystatus.success(recipient, words, local=local)
+    headers = agreed(lambda pieces: b"".join(deliverystatus.header_only(pieces, 1 << 30)), data)
+    assert isinstance(headers, bytes) and data.startswith(headers) and b"\n\n" not in headers
 
 
 @GROUP.target(b"\0", b"a@b", b"\n\n", b"\n", b"report", b"<x>:\n", b"--- Below", b"\xff", b"-@[]", b"#@[]")

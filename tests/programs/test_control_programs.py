@@ -86,6 +86,7 @@ def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run
     (home / "control/me").write_text("x.example\n")
     said = shown(home, program)
     new = {
+        "bounceformat",
         "destinations",
         "morerelayrecipients",
         "morerelayrecipients.cdb",

@@ -16,9 +16,11 @@ import pytest
 
 import cqmail
 from conftest import BIN, Run, needs_root
+from qmail.formats.mailparameters import DELAY, Parameters, Wish, extension
 from sending import Sending
 
 pytestmark = needs_root
+ASKED = extension(Parameters(b"HDRS", b"Q+2B1", wishes={b"temp1@here.example": Wish(DELAY, b"rfc822;t")}))
 BOUNCE = b"<gone@far.example>:\nno such user\n\n"
 Mail = dict[bytes, tuple[object, ...]]
 
@@ -315,12 +317,13 @@ def test_a_queue_of_ours_is_in_order_and_moves_with_its_failures_and_what_is_don
     first = Sending(fresh(tmp_path / "first").root.parent, control={"locals": "here.example\n"})
     try:
         first.start()
-        first.submit("good-told@here.example", ["perm@here.example", "good1@here.example", "temp1@here.example"])
+        told, three = "good-told@here.example", ["perm@here.example", "good1@here.example", "temp1@here.example"]
+        first.submit(told, three, asked=ASKED)
         first.submit("a@b", [f"temp{number}@far.example" for number in range(2, 5)])
         first.wait("deferral: ", 4)
         first.until("files", lambda: first.kinds().count("info") == 2)
         assert first.stop() == 0
-        first.submit("a@b", ["good2@here.example"])
+        first.submit("a@b", ["good2@here.example"], asked=ASKED)
     finally:
         first.close()
     queue = cqmail.Queue(first.home)
@@ -331,6 +334,11 @@ def test_a_queue_of_ours_is_in_order_and_moves_with_its_failures_and_what_is_don
     assert taken(program, new, archive).returncode == 0
     assert mail(new) == mail(queue)
     assert {kind for known in mail(new).values() for kind, *_ in known} == {"info", "local", "remote", "bounce", "todo"}
+    for number in [path.name for kind in ("todo", "info") for path in (new.root / kind).rglob("*") if path.is_file()]:
+        shown = program("qmail-queue-show", number, env=env(new.root.parent)).stdout
+        assert (b"\nasked for: mail HDRS Q+2B1 =\nasked for: rcpt DELAY rfc822;t temp1@here" in shown) == (
+            b"far.example" not in shown
+        )
 
 
 def test_a_message_is_shown(old: cqmail.Queue, program: Run) -> None:

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmail.rules import firstattempt
+from qmail.rules import freshmessage
 from qmail.rules.destination import table
 from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import DEFERRED, DONE, FAILED
-from qmail.rules.firstattempt import COMPLETE, LISTED, PATIENCE, TRYING, FirstAttempts, Fresh
+from qmail.rules.firstattempt import PATIENCE, FirstAttempts
+from qmail.rules.freshmessage import COMPLETE, LISTED, TRYING, Fresh
 from qmail.rules.routing import LOCAL, REMOTE
 
 A, B, C = (LOCAL, b"a@here"), (REMOTE, b"b@away"), (LOCAL, b"c@here")
@@ -72,7 +73,7 @@ def test_a_deferral_makes_files_once_nothing_runs_or_waits() -> None:
     assert list(first.incomplete) == []
     end(start(first, REMOTE), DONE)
     assert list(first.incomplete) == [one]
-    texts, positions = firstattempt.records(one)
+    texts, positions = freshmessage.records(one)
     assert texts == (b"Ta@here\0Dc@here\0", b"")
     assert positions == ({0: 0, 2: 8}, {1: 0})
 
@@ -103,7 +104,7 @@ def test_what_takes_longer_than_a_second_gets_files_while_it_runs() -> None:
     assert one.stage == TRYING
     first.overdue(PATIENCE + 0.5)
     assert list(first.incomplete) == [one]
-    assert firstattempt.records(one)[0] == (b"", b"Tb@away\0")
+    assert freshmessage.records(one)[0] == (b"", b"Tb@away\0")
     end(running, DONE)
     assert one.complete, "it was late, but not too late"
     assert first.incomplete.popleft() is one
@@ -180,7 +181,7 @@ def test_every_recipient_is_accounted_for_whatever_happens(data: st.DataObject) 
         elif act == "prepare" and first.incomplete:
             one = first.incomplete.popleft()
             if not one.complete:
-                (local, remote), positions = firstattempt.records(one)
+                (local, remote), positions = freshmessage.records(one)
                 for channel, text in ((LOCAL, local), (REMOTE, remote)):
                     for key, at in positions[channel].items():
                         done = outcomes.get((one.number, key)) in (DONE, FAILED)
@@ -188,7 +189,7 @@ def test_every_recipient_is_accounted_for_whatever_happens(data: st.DataObject) 
                         assert text or done
                 first.let_go(one.number)
                 # The deliveries that run are another story from here on.
-                one.stage = firstattempt.PREPARED
+                one.stage = freshmessage.PREPARED
                 messages.remove(one)
                 running = [found for found in running if found[0] is not one]
         elif act == "stop":

@@ -28,7 +28,7 @@ def state(queue: Queue) -> DeliveryState:
 
 
 def message(number: int = NUMBER) -> Prepared:
-    return Prepared(number, b"s@x", (b"Ta@x\0Db@x\0", b"Tc@y\0"), b"<b@x>:\nno\n\n")
+    return Prepared(number, b"Fs@x\0", (b"Ta@x\0Db@x\0", b"Tc@y\0"), b"<b@x>:\nno\n\n")
 
 
 def files(queue: Queue) -> dict[str, bytes]:
@@ -49,10 +49,10 @@ WRITTEN = {
 
 
 def test_what_is_prepared_replaces_whatever_stood_there(state: DeliveryState, queue: Queue) -> None:
-    assert state.prepare([Prepared(NUMBER, b"old@x", (b"Told@x\0", b"Told@y\0"), b"old")]) == {}
+    assert state.prepare([Prepared(NUMBER, b"Fold@x\0", (b"Told@x\0", b"Told@y\0"), b"old")]) == {}
     assert state.prepare([message()]) == {}
     assert files(queue) == WRITTEN
-    assert state.prepare([Prepared(NUMBER, b"", (b"", b"Tc@y\0"), b"")]) == {}
+    assert state.prepare([Prepared(NUMBER, b"F\0", (b"", b"Tc@y\0"), b"")]) == {}
     assert files(queue) == {f"info/{NUMBER}": b"F\0", f"remote/{NUMBER}": b"Tc@y\0"}
 
 

@@ -11,7 +11,8 @@ import pytest
 from qmail.host.loop import Loop
 from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import DONE
-from qmail.rules.firstattempt import PATIENCE, FirstAttempts, Fresh
+from qmail.rules.firstattempt import PATIENCE, FirstAttempts
+from qmail.rules.freshmessage import Fresh
 from qmail.rules.retry import AFTER_TROUBLE
 from qmail.rules.routing import LOCAL
 from qmail.stores.bouncers import Names
@@ -44,7 +45,7 @@ class Bench:
         passes = Passes(state, 1000, destinations, lambda recipient: recipient, say)
         self.clearing = Clearing(orders, answers, incoming, say)
         names = Names(b"MAILER-DAEMON", b"here.example", b"postmaster@here.example")
-        bouncing = Bouncing(Home(os.fsencode(home)), {}, self.queue, names, Loop())
+        bouncing = Bouncing(Home(os.fsencode(home)), {}, self.queue, names, Loop(), lambda recipient: recipient)
         self.settling = Settling(self.first, passes, state, incoming, self.clearing, bouncing, say)
         self.asked: Counter[bytes] = Counter()
         self.now = 1000

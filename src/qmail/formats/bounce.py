@@ -10,6 +10,8 @@
 Every paragraph before the last line of dashes is about one recipient. bounce/N holds these paragraphs.
 A sender `owner-@host-@[]` is told at `owner-@host`; the empty one is a bounce, whose own failure goes to
 the postmaster under the sender `#@[]`, whose failure goes to nobody.
+
+Notices of delays and successes look alike, but do not begin with `Hi.`, by which programs know a failure.
 """
 
 from __future__ import annotations
@@ -17,6 +19,14 @@ from __future__ import annotations
 from qmail.formats import address
 
 DOUBLE = b"#@[]"  # the sender of double bounces
+FAILURE, DELAY, SUCCESS = b"failure notice", b"delay notice", b"success notice"  # subjects
+_GREETINGS = {
+    DELAY: b"This is the %b program at %b, which goes on trying.\n"
+    b"I haven't been able to deliver your message to the following addresses yet.\n"
+    b"There is no need to send it again.\n\n",
+    SUCCESS: b"This is the %b program at %b, with good news.\n"
+    b"Your message has left my hands for the following addresses.\n\n",
+}
 
 
 def paragraph(recipient: bytes, report: bytes) -> bytes:
@@ -50,26 +60,39 @@ class Bounce:
 
     def head(self, date: bytes, from_local: bytes, host: bytes, program: bytes = b"qmail-send") -> bytes:
         """Everything before the paragraphs. `date` as RFC 5322 has it; `host` is bouncehost; `program` tells it."""
+        return self.header(date, from_local, host) + b"\n" + self.greeting(host, program)
+
+    def header(self, date: bytes, from_local: bytes, host: bytes, subject: bytes = FAILURE) -> bytes:
+        """The header, which goes on where the notice is a MIME message."""
+        sender = b"%b@%b" % (address.quote_local(from_local), host)
+        return b"Date: %b\nFrom: %b\nTo: %b\nSubject: %b\n" % (date, sender, _shown(self.recipient), subject)
+
+    def greeting(self, host: bytes, program: bytes = b"qmail-send", subject: bytes = FAILURE) -> bytes:
+        """What a person reads before the paragraphs."""
+        if subject in _GREETINGS:
+            return _GREETINGS[subject] % (program, host)
         words = (
             b"I'm afraid I wasn't able to deliver your message to the following addresses.\n"
             b"This is a permanent error; I've given up. Sorry it didn't work out.\n\n"
             if self._about
             else b"I tried to deliver a bounce message to this address, but the bounce bounced!\n\n"
         )
-        return (b"Date: %b\nFrom: %b@%b\nTo: %b\nSubject: failure notice\n\nHi. This is the %b program at %b.\n%b") % (
-            date,
-            address.quote_local(from_local),
-            host,
-            _shown(self.recipient),
-            program,
-            host,
-            words,
-        )
+        return b"Hi. This is the %b program at %b.\n%b" % (program, host, words)
 
     def middle(self) -> bytes:
         """What stands between the paragraphs and the copy of the message."""
+        return self.below() + b"\n" + self.return_path()
+
+    def below(self, *, header_only: bool = False) -> bytes:
+        """The line of dashes, and what it says comes next."""
         what = b"a copy of the message" if self._about else b"the original bounce"
-        return b"--- Below this line is %b.\n\nReturn-Path: <%b>\n" % (what, _shown(self._about))
+        if header_only:
+            what = b"the header of " + (b"the message" if self._about else b"the original bounce")
+        return b"--- Below this line is %b.\n" % what
+
+    def return_path(self) -> bytes:
+        """The line in front of the copy."""
+        return b"Return-Path: <%b>\n" % _shown(self._about)
 
 
 def _shown(mailbox: bytes) -> bytes:

@@ -89,6 +89,12 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         b"badmailfrom", [_SMTPD], b"%b not accepted in MAIL FROM.", b"Any MAIL FROM is allowed.",
         "Envelope senders that are refused: `user@host`, or `@host` for everybody there.",
     ),
+    Lines(
+        b"bounceformat", [_SEND], b"Bounces are written as %b.", b"Bounces are written as qmail has always done it.",
+        "With the line `report`, all that senders are told of failures is a report (RFC 3464): qmail's words, then the "
+        "same for programs, then the message. Without it, only senders who gave DSN parameters (RFC 3461) get one.",
+        new=True,
+    ),
     Line(
         b"bouncefrom", _BOUNCING, b"MAILER-DAEMON", b"Bounce user name is %b.",
         "The user that bounces come from, in their From field.",
@@ -258,8 +264,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     Whole(
         b"servercert.pem", [b"qmail-tlsd"], b"This certificate and its key are for TLS.",
         "PEM: a certificate, those that signed it, and the key: shown to clients that speak TLS. Mode 600, of root: "
-        "qmail-tlsd reads it, within 2 seconds of a change, or on HUP, again. A certificate or public key that comes "
-        "next may stand in servercert.pem.next, for `qmail dns`.",
+        "qmail-tlsd reads it, within 2 seconds of a change, or on HUP, again.",
     ),
     Whole(
         b"tls", [b"qmail-tlsd"], b"These certificates and keys are for other names.",

@@ -2,7 +2,7 @@
 
     F<sender> NUL T<recipient> NUL T<recipient> NUL ... NUL
 
-What follows the last NUL is not looked at.
+What follows the last NUL is not looked at, unless it is what formats.mailparameters puts there.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ if TYPE_CHECKING:
 LONGEST_ADDRESS = 1002  # bytes
 MOST_BYTES = 64 * 1024 * 1024  # of one envelope
 MOST_RECIPIENTS = 1_000_000
+MOST_BEHIND = 512 * 1024  # bytes, more or less, that are kept of what follows
 AT_ONCE = 2000  # recipients in a piece
 
 # What may be wrong with an envelope, as qmail-queue's exit codes.
 TOO_LONG, TOO_MANY, UNFINISHED, MALFORMED = 11, 31, 54, 91
 
 
-def envelope(sender: bytes, recipients: Iterable[bytes]) -> bytes:
-    """The envelope of one message."""
-    return b"F%b\0" % sender + b"".join([b"T%b\0" % recipient for recipient in recipients]) + b"\0"
+def envelope(sender: bytes, recipients: Iterable[bytes], behind: bytes = b"") -> bytes:
+    """The envelope of one message. `behind`: what follows its last NUL."""
+    return b"F%b\0" % sender + b"".join([b"T%b\0" % recipient for recipient in recipients]) + b"\0" + behind
 
 
-def pieces(sender: bytes, recipients: Iterable[bytes]) -> Iterator[bytes]:
+def pieces(sender: bytes, recipients: Iterable[bytes], behind: bytes = b"") -> Iterator[bytes]:
     """The same in pieces, for any number of recipients: no more than a few thousand are held at once."""
     held, waiting = [b"F%b\0" % sender], 0
     for recipient in recipients:
@@ -34,21 +35,22 @@ def pieces(sender: bytes, recipients: Iterable[bytes]) -> Iterator[bytes]:
         if waiting == AT_ONCE:
             yield b"".join(held)
             held, waiting = [], 0
-    held.append(b"\0")
+    held.append(b"\0" + behind)  # in one piece: whoever has read the NUL finds the rest
     yield b"".join(held)
 
 
 class Check:
     """Reads an envelope in pieces of any size and keeps at most one unfinished record.
 
-    `whole`: the end was seen and everything before it was good. `code`: 0, or TOO_LONG, TOO_MANY or
-    MALFORMED; the first fault counts. Before either is set, the envelope is UNFINISHED.
+    `whole`: the end was seen and everything before it was good; `behind` is what follows it. `code`: 0, or TOO_LONG,
+    TOO_MANY or MALFORMED; the first fault counts. Before either is set, the envelope is UNFINISHED.
     """
 
-    __slots__ = ("_rest", "_seen", "_size", "code", "whole")
+    __slots__ = ("_rest", "_seen", "_size", "behind", "code", "whole")
 
     def __init__(self) -> None:
         self._rest = b""
+        self.behind = b""
         self._seen = 0  # records
         self._size = 0  # bytes
         self.code = 0
@@ -56,6 +58,8 @@ class Check:
 
     def feed(self, data: bytes) -> bytes:
         """Read on, and return the records that became whole, each with its NUL, without the envelope's last NUL."""
+        if self.whole and len(self.behind) < MOST_BEHIND:
+            self.behind += data
         if self.code or self.whole:
             return b""
         text = self._rest + data
@@ -66,6 +70,7 @@ class Check:
             if not record:
                 self.whole = self._seen > 0
                 self.code = 0 if self.whole else MALFORMED
+                self.behind = text[taken + 1 :]
                 break
             if self._faulty(record):
                 break

@@ -68,6 +68,11 @@ def bounce(number: int, qp: int) -> bytes:
     return b"bounce msg %d qp %d\n" % (number, qp)
 
 
+def notice(number: int, qp: int) -> bytes:
+    """The sender was told of a success or a delay, as he had asked, by the message `qp`."""
+    return b"notice msg %d qp %d\n" % (number, qp)
+
+
 def triple(number: int) -> bytes:
     """A double bounce failed; nobody is told."""
     return b"triple bounce: discarding bounce/%d\n" % number

@@ -6,6 +6,8 @@ N/bounce     failures to be told             N/sha256        sums of those, as s
 
 from __future__ import annotations
 
+from qmail.formats import mailparameters
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,15 +28,16 @@ class Envelope:
     """All that is known of a message but its text and its failures.
 
     Either `fresh`: the recipients of a message that was never looked at; or `records`: by channel, (done, recipient).
-    `due`: by channel, when it is tried next. Times are seconds since 1970.
+    `due`: by channel, when it is tried next. `asked`: records of formats.mailparameters. Times are seconds since 1970.
     """
 
-    __slots__ = ("birth", "due", "fresh", "number", "qp", "records", "sender", "uid")
+    __slots__ = ("asked", "birth", "due", "fresh", "number", "qp", "records", "sender", "uid")
 
     def __init__(self, number: int, sender: bytes, birth: int) -> None:
         self.number, self.sender, self.birth = number, sender, birth
         self.uid = self.qp = 0
         self.fresh: list[bytes] = []
+        self.asked: list[bytes] = []
         self.records: dict[bytes, list[tuple[bool, bytes]]] = {}
         self.due: dict[bytes, int] = {}
 
@@ -59,6 +62,7 @@ def text(envelope: Envelope) -> bytes:
     """The text of N/envelope."""
     lines = [(b"format", VERSION), (b"number", b"%d" % envelope.number), (b"birth", b"%d" % envelope.birth)]
     lines += [(b"uid", b"%d" % envelope.uid), (b"qp", b"%d" % envelope.qp), (b"sender", quoted(envelope.sender))]
+    lines += [(b"asked", quoted(record)) for record in envelope.asked]
     lines += [(b"fresh", quoted(recipient)) for recipient in envelope.fresh]
     for channel in CHANNELS:
         if channel in envelope.records:
@@ -79,6 +83,8 @@ def parse(content: bytes) -> Envelope:
             raise Corrupt("an odd line")
         if word == b"fresh":
             envelope.fresh.append(unquoted(value))
+        elif word == b"asked":
+            envelope.asked.append(unquoted(value))
         elif channel in CHANNELS and rest in (b"", b"done"):
             envelope.records.setdefault(channel, []).append((bool(rest), unquoted(value)))
         elif channel in CHANNELS and rest == b"due":
@@ -96,6 +102,10 @@ def parse(content: bytes) -> Envelope:
     envelope.uid, envelope.qp = _number(words.pop(b"uid", b"0")), _number(words.pop(b"qp", b"0"))
     if words or not content.endswith(b"\n") or envelope.due.keys() != envelope.records.keys():
         raise Corrupt("an odd line")
+    try:
+        mailparameters.parse(envelope.asked)
+    except mailparameters.Malformed as error:
+        raise Corrupt("odd parameters") from error
     if envelope.fresh and envelope.records:
         raise Corrupt("it cannot be fresh and looked at")
     return envelope

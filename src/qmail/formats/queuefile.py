@@ -2,9 +2,15 @@
 
 todo/N, intd/N     u<uid> NUL p<pid> NUL F<sender> NUL T<recipient> NUL ...
 info/s/N           F<sender> NUL           local/s/N, remote/s/N   T<recipient> NUL or D<recipient> NUL ...
+
+What the sender asked for besides stands behind them, in todo/N and info/N, as records u<uid> <parameters> NUL
+(formats.mailparameters). The C programs read a number there and no further, and of info/N the first record alone.
 """
 
 from __future__ import annotations
+
+from qmail.formats import mailparameters
+from qmail.formats.mailparameters import Parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,18 +35,57 @@ def path(kind: bytes, number: int, split: int = SPLIT) -> bytes:
 
 
 class Envelope:
-    """Who sent a message, by which local user and process, and for whom."""
+    """Who sent a message, by which local user and process, and for whom. `parameters`: what was asked for besides."""
 
-    __slots__ = ("pid", "recipients", "sender", "uid")
+    __slots__ = ("parameters", "pid", "recipients", "sender", "uid")
 
-    def __init__(self, sender: bytes, recipients: Sequence[bytes], uid: int = 0, pid: int = 0) -> None:
+    def __init__(
+        self,
+        sender: bytes,
+        recipients: Sequence[bytes],
+        uid: int = 0,
+        pid: int = 0,
+        parameters: Parameters | None = None,
+    ) -> None:
         self.sender, self.recipients, self.uid, self.pid = sender, recipients, uid, pid
+        self.parameters = parameters
 
 
 def todo(envelope: Envelope) -> bytes:
     """The text of todo/N."""
     head = b"u%d\0p%d\0F%b\0" % (envelope.uid, envelope.pid, envelope.sender)
-    return head + b"".join(b"T" + recipient + b"\0" for recipient in envelope.recipients)
+    recipients = b"".join(b"T" + recipient + b"\0" for recipient in envelope.recipients)
+    return head + recipients + asked(envelope.uid, envelope.parameters)
+
+
+def info(sender: bytes, parameters: Parameters | None = None) -> bytes:
+    """The text of info/N."""
+    return b"F%b\0" % sender + asked(0, parameters)
+
+
+def parse_info(text: bytes) -> tuple[bytes, Parameters | None]:
+    """Read info/N. Raises Corrupt where there is no sender."""
+    record, end, rest = text.partition(b"\0")
+    if not end or record[:1] != b"F":
+        raise Corrupt("no sender")
+    if not rest:
+        return record[1:], None
+    return record[1:], _parameters([each[1:] for each in rest.split(b"\0")[:-1] if each[:1] == b"u"])
+
+
+def asked(uid: int, parameters: Parameters | None) -> bytes:
+    """The records of what was asked for besides; nothing where there is nothing."""
+    if not parameters:
+        return b""
+    return b"".join([b"u%d %b\0" % (uid, record) for record in mailparameters.records(parameters)])
+
+
+def _parameters(values: Sequence[bytes]) -> Parameters | None:
+    # What makes no sense here is no reason to keep a message from its recipients.
+    try:
+        return mailparameters.parse([value.partition(b" ")[2] for value in values])
+    except mailparameters.Malformed:
+        return None
 
 
 def parse_todo(text: bytes) -> Envelope:
@@ -48,6 +93,7 @@ def parse_todo(text: bytes) -> Envelope:
     sender: bytes | None = None
     uid = pid = 0
     recipients = []
+    besides: list[bytes] = []
     for record in records(text):
         kind, value = record[:1], record[1:]
         if kind == b"T":
@@ -55,7 +101,10 @@ def parse_todo(text: bytes) -> Envelope:
         elif kind == b"F" and sender is None:
             sender = value
         elif kind == b"u":
-            uid = _number(value)
+            if b" " in value:
+                besides.append(value)
+            else:
+                uid = _number(value)
         elif kind == b"p":
             pid = _number(value)
         else:
@@ -64,7 +113,7 @@ def parse_todo(text: bytes) -> Envelope:
             raise corrupt
     if sender is None:
         raise Corrupt("no sender")
-    return Envelope(sender, recipients, uid, pid)
+    return Envelope(sender, recipients, uid, pid, _parameters(besides) if besides else None)
 
 
 def _number(text: bytes) -> int:

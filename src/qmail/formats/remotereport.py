@@ -5,6 +5,7 @@ from __future__ import annotations
 CRASHED = b"Zqmail-remote crashed.\n"
 NOT_RUN = b"ZUnable to run qmail-remote.\n"
 NEVER_RUN = b"DUnable to run qmail-remote.\n"
+NO_REQUIRETLS = b"DREQUIRETLS support required, which qmail-remote here does not have. (#5.7.30)\n"  # RFC 8689 4.2.1
 SILENT = b"Zqmail-remote produced no output.\n"
 
 _RANK = {b"D": -1, b"Z": 0, b"K": 1}

@@ -12,6 +12,10 @@ announce it where the environment has QMAILSPAWN=wide, which qmail-start sets.
     order:   length (4 bytes) of what follows; delivery number (2 bytes), then the three strings as above
     report:  length (4 bytes) of what follows; delivery number (2 bytes), text
 
+In the wide dialect a fourth string may follow, `asked`: what concerns the recipient of the parameters that the sender
+gave (formats.mailparameters); and behind the text of a report that begins with K, NUL and PASSED_ON
+(formats.deliverystatus), where the next host has taken them. The narrow one has no words for either.
+
 A report begins with K (delivered), Z (try again) or D (failed for good); anything else counts as Z.
 """
 
@@ -27,12 +31,13 @@ class Broken(ValueError):
 
 
 class Order:
-    """One delivery to make. `message` is the file below queue/mess/, such as `6/1000000`."""
+    """One delivery to make. `message` is the file below queue/mess/, such as `6/1000000`; `asked`: see above."""
 
-    __slots__ = ("message", "number", "recipient", "sender")
+    __slots__ = ("asked", "message", "number", "recipient", "sender")
 
-    def __init__(self, number: int, message: bytes, sender: bytes, recipient: bytes) -> None:
+    def __init__(self, number: int, message: bytes, sender: bytes, recipient: bytes, asked: bytes = b"") -> None:
         self.number, self.message, self.sender, self.recipient = number, message, sender, recipient
+        self.asked = asked
 
 
 def announcement(limit: int, wide: bool) -> bytes:
@@ -45,6 +50,8 @@ def order(value: Order, wide: bool) -> bytes:
     strings = b"%b\0%b\0%b\0" % (value.message, value.sender, value.recipient)
     if not wide:
         return bytes([value.number]) + strings
+    if value.asked:
+        strings += value.asked + b"\0"
     return (len(strings) + 2).to_bytes(4, "big") + value.number.to_bytes(2, "big") + strings
 
 
@@ -87,9 +94,9 @@ class Orders:
         if body is None:
             return None
         strings = body[2:].split(b"\0")
-        if len(strings) != 4 or strings[3]:
+        if len(strings) not in (4, 5) or strings[-1]:
             raise Broken("an order that is none")
-        return Order(int.from_bytes(body[:2], "big"), *strings[:3])
+        return Order(int.from_bytes(body[:2], "big"), *strings[:-1])
 
 
 class Reports:

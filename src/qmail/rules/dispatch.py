@@ -5,6 +5,8 @@ A delivery belongs to a job, which is told how it ended; `key` is the job's own 
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from qmail.formats import logline
 from qmail.rules.routing import REMOTE, variable_sender
 
@@ -12,14 +14,37 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qmail.formats.mailparameters import Parameters
     from qmail.rules.destination import Destination
     from qmail.rules.destinations import Destinations
-    from qmail.rules.job import Job
 
 MOST = 1000  # deliveries of one channel
 LONGEST_REPORT = 10_000  # bytes; the spawners keep them shorter, but they are not trusted to
 TOO_LONG_IN_QUEUE = b"I'm not going to try again; this message has been in the queue too long.\n"
 OUTCOMES = DONE, DEFERRED, FAILED = b"KZD"
+
+
+class Job(Protocol):
+    """Whatever wants recipients delivered to: a fresh message, or a pass over a queued one."""
+
+    @property
+    def number(self) -> int:
+        """The message."""
+
+    @property
+    def sender(self) -> bytes:
+        """Its envelope sender."""
+
+    @property
+    def parameters(self) -> Parameters | None:
+        """What the sender asked for besides."""
+
+    @property
+    def last_try(self) -> bool:
+        """Is a deferral now a failure?"""
+
+    def ended(self, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
+        """A delivery ended: DONE, DEFERRED or FAILED. Behind NUL the report of one that is DONE may say PASSED_ON."""
 
 
 class Dispatch:
@@ -64,7 +89,7 @@ class Dispatch:
         self._free[channel].append(slot)
         self._used[channel] -= 1
         number, job, key, recipient, where = delivery
-        text = text[:LONGEST_REPORT].partition(b"\0")[0]
+        text, _, passed_on = text[:LONGEST_REPORT].partition(b"\0")
         outcome = text[0] if text else 0
         words = text[1:]
         if where is not None:
@@ -74,6 +99,8 @@ class Dispatch:
             words += TOO_LONG_IN_QUEUE
         if outcome == DONE:
             self._say(logline.success(number, words))
+            if passed_on:
+                words += b"\0" + passed_on
         elif outcome == DEFERRED:
             self._say(logline.deferral(number, words))
         elif outcome == FAILED:

@@ -18,116 +18,23 @@ from __future__ import annotations
 from collections import deque
 
 from qmail.formats.bounce import paragraph
+from qmail.formats.deliverystatus import success
 from qmail.rules.destination import FRESH
 from qmail.rules.dispatch import DONE, FAILED
-from qmail.rules.routing import CHANNELS, LOCAL, REMOTE
+from qmail.rules.freshmessage import COMPLETE, LISTED, RUNNING, TRYING
+from qmail.rules.routing import LOCAL, REMOTE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
-    from qmail.rules.destination import Destination
     from qmail.rules.destinations import Destinations
-    from qmail.rules.job import Job
+    from qmail.rules.freshmessage import Fresh
 
 MOST_RECIPIENTS = 16
 PATIENCE = 1.0  # seconds
 LONGEST_WAIT = 5.0  # seconds at a destination
 AGAIN = 0.25  # seconds until a message that may still be in time is looked at again
-RUNNING = 1  # a recipient's result, beside DONE, DEFERRED, FAILED and 0: untouched
-ENDED = bytes((DONE, FAILED))
-
-# Where a message is.
-TRYING, LISTED, PREPARED, QUEUED, COMPLETE = range(5)
-
-
-class Fresh:
-    """A message in its first attempt. `recipients`: (channel, address) in the envelope's order."""
-
-    __slots__ = (
-        "_attempts", "_late", "_running", "_untouched", "came", "failures", "heirs", "hurried", "number", "place",
-        "recipients", "results", "sender", "stage", "started", "untold", "waiting",
-    )  # fmt: skip
-    last_try = False
-
-    def __init__(self, number: int, sender: bytes, recipients: Sequence[tuple[int, bytes]]) -> None:
-        self.number, self.sender, self.recipients = number, sender, recipients
-        self.results = bytearray(len(recipients))
-        self.failures: list[bytes] = []  # reports of those that failed, as paragraphs
-        self.stage = TRYING
-        self.hurried = False  # its next attempt is wanted at once
-        self.untold = False  # its failures were not taken, and have to be written down
-        self.came = 0.0
-        self.started = 0.0  # when its first delivery began; 0: none yet
-        self.place: Destination | None = None  # where recipients of it wait, or did last
-        self.waiting = 0  # how many wait at destinations
-        self.heirs: dict[int, Heir] = {}  # by channel, once it is QUEUED
-        self._attempts: FirstAttempts | None = None
-        self._untouched, self._running = len(recipients), 0
-        self._late: list[tuple[int, bytes, int, bytes]] = []
-
-    @property
-    def running(self) -> int:
-        """Deliveries under way."""
-        return self._running
-
-    @property
-    def waits(self) -> bool:
-        """Does who waits at a destination do so still? Else it is a matter of its files."""
-        return self.stage == TRYING
-
-    def recipient(self, key: int) -> bytes:
-        """One that waits."""
-        return self.recipients[key][1]
-
-    def begin(self, key: int, now: float, wall: int) -> None:
-        """A recipient that waited at a destination is delivered to."""
-        assert self._attempts is not None
-        self._attempts.begin_waiting(self, key, now)
-
-    @property
-    def touched(self) -> bool:
-        """Was any recipient tried?"""
-        return any(self.results)
-
-    @property
-    def complete(self) -> bool:
-        """Is every recipient delivered to or failed for good?"""
-        return not self.results.strip(ENDED)
-
-    def ended(self, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
-        """A delivery of this message ended (see `Job`)."""
-        self._running -= 1
-        if self.stage == PREPARED:
-            # The files say that it still runs; they are marked once they count.
-            self._late.append((key, recipient, outcome, report))
-        elif self.stage == QUEUED:
-            self.heirs[self.recipients[key][0]].inherit(key, recipient, outcome, report)
-        else:
-            self.results[key] = outcome
-            if self._attempts is not None:
-                self._attempts.ended(self, recipient, outcome, report)
-
-    def queued(self, heirs: dict[int, Heir]) -> None:
-        """Its own files count from now on; these take the results that come."""
-        self.stage = QUEUED
-        self.heirs = heirs
-        for key, recipient, outcome, report in self._late:
-            heirs[self.recipients[key][0]].inherit(key, recipient, outcome, report)
-        self._late.clear()
-
-
-class Heir:
-    """What a channel of a message became: a pass over its file, and where in the file each recipient stands."""
-
-    __slots__ = ("_job", "_positions")
-
-    def __init__(self, job: Job, positions: Mapping[int, int]) -> None:
-        self._job, self._positions = job, positions
-
-    def inherit(self, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
-        """The recipient known as `key` to the fresh message ended."""
-        self._job.ended(self._positions[key], recipient, outcome, report)
 
 
 class FirstAttempts:
@@ -159,7 +66,7 @@ class FirstAttempts:
     def add(self, fresh: Fresh, now: float) -> None:
         """A message came."""
         self.held[fresh.number] = fresh
-        fresh._attempts = self
+        fresh.attempts = self
         fresh.came = now
         for key, (channel, _) in enumerate(fresh.recipients):
             self._waiting[channel].append((fresh, key))
@@ -196,8 +103,8 @@ class FirstAttempts:
             fresh.started = now
         self._moved[channel] = now
         fresh.results[key] = RUNNING
-        fresh._untouched -= 1
-        fresh._running += 1
+        fresh.untouched -= 1
+        fresh.running += 1
 
     def _goes(self, fresh: Fresh, key: int, now: float) -> bool:
         """May this remote recipient go now? Else it waits at its destination, or for files where that stands still."""
@@ -221,11 +128,17 @@ class FirstAttempts:
         self._at_destinations -= 1
         self._begin(fresh, key, REMOTE, now)
 
-    def ended(self, fresh: Fresh, recipient: bytes, outcome: int, report: bytes) -> None:
+    def ended(self, fresh: Fresh, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
         """A delivery of this message ended."""
+        asked = fresh.parameters
         if outcome == FAILED:
-            fresh.failures.append(paragraph(self._shown(recipient), report))
-        if not fresh._running and (self._stopped or not fresh._untouched):
+            if asked is None or asked.of(recipient).failure:
+                fresh.failures.append(paragraph(self._shown(recipient), report))
+        elif asked is not None and outcome == DONE and fresh.sender and asked.of(recipient).success:
+            fate = success(self._shown(recipient), report, local=fresh.recipients[key][0] == LOCAL)
+            if fate is not None:
+                fresh.successes.append(fate)
+        if not fresh.running and (self._stopped or not fresh.untouched):
             self._end(fresh)
 
     def _end(self, fresh: Fresh) -> None:
@@ -290,7 +203,7 @@ class FirstAttempts:
             for key, result in enumerate(fresh.results):
                 if result == RUNNING and fresh.recipients[key][0] == channel and fresh.stage <= LISTED:
                     fresh.results[key] = 0
-                    fresh._running -= 1
+                    fresh.running -= 1
 
     def give_up(self, fresh: Fresh) -> None:
         """Complete, but its failures could not be told: they have to be written down."""
@@ -301,20 +214,3 @@ class FirstAttempts:
     def let_go(self, number: int) -> None:
         """It is no longer in todo/."""
         self.held.pop(number, None)
-
-
-def records(fresh: Fresh) -> tuple[tuple[bytes, bytes], tuple[dict[int, int], dict[int, int]]]:
-    """What local/N and remote/N are to say now, and where in them each recipient stands."""
-    texts: tuple[list[bytes], list[bytes]] = ([], [])
-    positions: tuple[dict[int, int], dict[int, int]] = ({}, {})
-    sizes = [0, 0]
-    for key, (channel, recipient) in enumerate(fresh.recipients):
-        letter = b"D" if fresh.results[key] in ENDED else b"T"
-        record = letter + recipient + b"\0"
-        positions[channel][key] = sizes[channel]
-        sizes[channel] += len(record)
-        texts[channel].append(record)
-    # A channel with nothing left to do has no file.
-    left = [any(fresh.results[key] not in ENDED for key in positions[channel]) for channel in CHANNELS]
-    local, remote = (b"".join(texts[channel]) if left[channel] else b"" for channel in (LOCAL, REMOTE))
-    return (local, remote), positions

@@ -10,6 +10,7 @@ from __future__ import annotations
 from math import isqrt
 
 SKIP = (10, 20)  # local, remote
+DELAY = 4 * 3600  # seconds after which a sender may hear that his message waits
 AFTER_TROUBLE = 123  # seconds until something that the system refused is tried again
 
 
@@ -21,6 +22,11 @@ def next_attempt(birth: int, now: int, channel: int) -> int:
 def expired(birth: int, now: int, lifetime: int) -> bool:
     """Is an attempt that begins now the last one?"""
     return now > birth + lifetime
+
+
+def told_of_delay(birth: int, now: int, channel: int) -> bool:
+    """Is an attempt made now the one whose deferral a sender hears of who asked to? No other one is so long."""
+    return birth + DELAY <= now < next_attempt(birth, birth + DELAY, channel)
 
 
 def longest_wait(lifetime: int) -> int:

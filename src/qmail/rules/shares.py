@@ -3,19 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Generic, TypeVar
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Generic, TypeVar
-
-    T = TypeVar("T")
-else:
-    # `typing` would be the largest thing that a process which stays has loaded.
-    T = None
-
-    class Generic:
-        def __class_getitem__(cls, _of):
-            return cls
+T = TypeVar("T")
 
 
 class Shares:

@@ -79,6 +79,12 @@ class Arrival:
         except OSError as error:
             raise Refused(WRITE, error) from error
 
+    def besides(self, text: bytes) -> None:
+        """Append to a whole envelope what was asked for besides. Raises Refused, as `envelope`."""
+        before = self.text
+        self.envelope(text)
+        self.text = before and before + text
+
     def trim(self) -> None:
         """The envelope is whole: nothing of an earlier one may stand behind it. Raises Refused."""
         if self.written < self._old:

@@ -8,18 +8,22 @@ if TYPE_CHECKING:
 
 
 class Names:
-    """Who bounces: control files bouncefrom, bouncehost, and doublebounceto with doublebouncehost."""
+    """Who bounces: control files bouncefrom, bouncehost, and doublebounceto with doublebouncehost.
 
-    __slots__ = ("host", "local", "postmaster")
+    `reports`: whether bounceformat wants every notice to be a report (RFC 3464).
+    """
 
-    def __init__(self, local: bytes, host: bytes, postmaster: bytes) -> None:
-        self.local, self.host, self.postmaster = local, host, postmaster
+    __slots__ = ("host", "local", "postmaster", "reports")
+
+    def __init__(self, local: bytes, host: bytes, postmaster: bytes, *, reports: bool = False) -> None:
+        self.local, self.host, self.postmaster, self.reports = local, host, postmaster, reports
 
 
 def names(control: Control) -> Names:
     """What the files say. Raises Temporary where one cannot be read."""
     postmaster = _line(control, b"doublebounceto", b"postmaster") + b"@" + line_or_me(control, b"doublebouncehost")
-    return Names(_line(control, b"bouncefrom", b"MAILER-DAEMON"), line_or_me(control, b"bouncehost"), postmaster)
+    local, host = _line(control, b"bouncefrom", b"MAILER-DAEMON"), line_or_me(control, b"bouncehost")
+    return Names(local, host, postmaster, reports=_line(control, b"bounceformat", b"").strip() == b"report")
 
 
 def line_or_me(control: Control, name: bytes) -> bytes:

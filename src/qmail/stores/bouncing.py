@@ -1,5 +1,6 @@
-"""Telling senders of failures. A notice is handed over before what it tells of is forgotten: a crash repeats it.
+"""Telling senders what became of their mail.
 
+A notice is handed over before what it tells of is forgotten: a crash repeats it.
 It goes to qmail-queued, or to a queue program where one stands in its place; neither is ever waited for.
 """
 
@@ -9,20 +10,23 @@ from collections import deque
 from functools import partial
 
 from qmail.formats.bounce import Bounce
-from qmail.formats.received import date
+from qmail.formats.envelope import envelope
+from qmail.formats.mailparameters import extension
 from qmail.formats.verdict import Temporary
-from qmail.host import clock, fds
 from qmail.host.errand import Errand
 from qmail.stores import submission
 from qmail.stores.handover import Handover
+from qmail.stores.notice import Writer
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from qmail.formats.mailparameters import Parameters
     from qmail.host.loop import Loop
     from qmail.stores.bouncers import Names
     from qmail.stores.home import Home
+    from qmail.stores.notice import Notice
     from qmail.stores.queue import Queue
 
     Then = Callable[[int | None], None]
@@ -33,9 +37,18 @@ MOST = 8  # notices handed over at one time
 class Bouncing:
     """Notices under way and waiting."""
 
-    def __init__(self, home: Home, environ: Mapping[bytes, bytes], queue: Queue, names: Names, loop: Loop) -> None:
-        self._home, self._environ, self._queue, self._names, self._loop = home, environ, queue, names, loop
-        self._waiting: deque[tuple[int, bytes, bytes | None, Then]] = deque()
+    def __init__(
+        self,
+        home: Home,
+        environ: Mapping[bytes, bytes],
+        queue: Queue,
+        names: Names,
+        loop: Loop,
+        shown: Callable[[bytes], bytes],
+    ) -> None:
+        self._home, self._environ, self._names, self._loop = home, environ, names, loop
+        self._writer = Writer(queue, names, shown)
+        self._waiting: deque[tuple[Notice, Then]] = deque()
         self._running = 0
         self._handovers: list[Handover] = []
 
@@ -44,12 +57,9 @@ class Bouncing:
         """Is anything under way?"""
         return bool(self._waiting or self._running)
 
-    def tell(self, number: int, sender: bytes, paragraphs: bytes | None, then: Then) -> None:
-        """Tell the sender of message `number`; paragraphs None: they stand in bounce/N.
-
-        `then` is called with the long-term number of the notice, or None where it was not taken.
-        """
-        self._waiting.append((number, sender, paragraphs, then))
+    def tell(self, notice: Notice, then: Then) -> None:
+        """Send a notice. `then` is called with its long-term number, or None where it was not taken."""
+        self._waiting.append((notice, then))
         self._start()
 
     def sweep(self, now: float) -> None:
@@ -63,15 +73,15 @@ class Bouncing:
 
     def _start(self) -> None:
         while self._waiting and self._running < MOST:
-            number, sender, paragraphs, then = self._waiting.popleft()
-            notice = Bounce(sender, self._names.postmaster)
-            pieces = self._pieces(number, paragraphs, notice)
+            notice, then = self._waiting.popleft()
+            words = Bounce(notice.sender, self._names.postmaster)
+            pieces = self._writer.pieces(notice, words)
             self._running += 1
             try:
                 if submission.foreign(self._home, self._environ) is None:
-                    self._hand_over(pieces, notice, then)
+                    self._hand_over(pieces, words, notice.onward, then)
                 else:
-                    errand = Errand(partial(self._submit, pieces, notice))
+                    errand = Errand(partial(self._submit, pieces, words, notice.onward))
                     self._loop.watch(errand.descriptor, partial(self._returned, errand, then))
             except OSError:
                 self._over(then, None)
@@ -81,13 +91,14 @@ class Bouncing:
         then(qp)
         self._start()
 
-    def _hand_over(self, pieces: Iterator[bytes], notice: Bounce, then: Then) -> None:
+    def _hand_over(self, pieces: Iterator[bytes], words: Bounce, onward: Parameters | None, then: Then) -> None:
         def over(qp: int | None) -> None:
             self._handovers.remove(handover)
             self._over(then, qp)
 
         path = self._home.file(b"qq/socket")
-        handover = Handover(self._loop, path, pieces, notice.envelope_sender, notice.recipient, over)
+        last = envelope(words.envelope_sender, [words.recipient], extension(onward))
+        handover = Handover(self._loop, path, pieces, last, over)
         self._handovers.append(handover)
 
     def _returned(self, errand: Errand, then: Then, _events: int) -> None:
@@ -95,25 +106,12 @@ class Bouncing:
         text = errand.result()
         self._over(then, int(text) if text else None)
 
-    def _submit(self, pieces: Iterator[bytes], notice: Bounce) -> bytes:
+    def _submit(self, pieces: Iterator[bytes], words: Bounce, onward: Parameters | None) -> bytes:
         """In a child: the notice's long-term number, in decimal. Raises whatever goes wrong."""
         away = submission.begin(self._home, self._environ)
         for piece in pieces:
             away.write(piece)
-        outcome = away.finish(notice.envelope_sender, [notice.recipient])
+        outcome = away.finish(words.envelope_sender, [words.recipient], onward)
         if outcome.code:
             raise Temporary
         return b"%d" % outcome.qp
-
-    def _pieces(self, number: int, paragraphs: bytes | None, notice: Bounce) -> Iterator[bytes]:
-        """The notice, read as it is sent. Raises OSError where the queue cannot be read."""
-        names = self._names
-        with open(fds.open_to_read(self._queue.file(b"mess", number)), "rb", buffering=0) as message:
-            yield notice.head(date(int(clock.now())), names.local, names.host)
-            if paragraphs is None:
-                with open(fds.open_to_read(self._queue.file(b"bounce", number)), "rb", buffering=0) as file:
-                    yield from fds.chunks(file.fileno())
-            else:
-                yield paragraphs
-            yield notice.middle()
-            yield from fds.chunks(message.fileno())

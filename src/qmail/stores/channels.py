@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from qmail.formats import logline
+from qmail.formats import logline, mailparameters, remotereport
 from qmail.protocols.spawn import Order
-from qmail.rules.routing import CHANNELS
+from qmail.rules.routing import CHANNELS, REMOTE
 from qmail.stores.spawner import Lost
 
 TYPE_CHECKING = False
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qmail.host.loop import Loop, Outlets
-    from qmail.rules.dispatch import Dispatch
-    from qmail.rules.job import Job
+    from qmail.rules.dispatch import Dispatch, Job
     from qmail.stores.spawner import Spawner
 
     Found = tuple[Job, int, bytes]
@@ -53,10 +52,20 @@ class Channels:
                 job, key, recipient = found
                 slot, sender = dispatch.start(channel, job, key, recipient)
                 message = b"%d/%d" % (job.number % split, job.number)
-                orders[channel].append(Order(slot, message, sender, recipient))
+                asked = b"" if job.parameters is None else mailparameters.single(job.parameters, recipient)
+                if asked and not self._spawners[channel].wide and self._cannot(channel, job, slot):
+                    continue
+                orders[channel].append(Order(slot, message, sender, recipient, asked))
         for channel in CHANNELS:
             if orders[channel]:
                 self._send(channel, orders[channel])
+
+    def _cannot(self, channel: int, job: Job, slot: int) -> bool:
+        """Does this message need TLS, of which the spawner in the place of ours knows nothing? Then it has failed."""
+        if channel != REMOTE or job.parameters is None or not job.parameters.requiretls:
+            return False
+        self._dispatch.report(channel, slot, remotereport.NO_REQUIRETLS)
+        return True
 
     def send_rest(self) -> None:
         """Send what could not be sent before."""

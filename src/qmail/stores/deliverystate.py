@@ -1,6 +1,6 @@
 """info, local, remote and bounce: the delivery state of queued messages, which qmail-send alone writes.
 
-    info/s/N    the sender; its mtime is the birth of the message
+    info/s/N    the sender, and what he asked for besides; its mtime is the birth of the message
     local/s/N, remote/s/N    the recipients, T while there is something to do, D when done; while qmail-send
                 does not run, the mtime is the time of the next attempt
     bounce/N    paragraphs about failures that the sender has not been told of
@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from qmail.formats.mailparameters import Parameters
     from qmail.stores.queue import Queue
 
 KINDS = (b"local", b"remote")  # by channel
@@ -42,17 +43,17 @@ class Trouble(Exception):
 
 
 class Prepared:
-    """What is to be written about one message: its sender, its recipient records by channel, failures so far."""
+    """What is to be written about one message: the text of info/N, its recipients by channel, failures so far."""
 
-    __slots__ = ("bounce", "number", "records", "sender")
+    __slots__ = ("bounce", "info", "number", "records")
 
-    def __init__(self, number: int, sender: bytes, records: tuple[bytes, bytes], bounce: bytes) -> None:
-        self.number, self.sender, self.records, self.bounce = number, sender, records, bounce
+    def __init__(self, number: int, info: bytes, records: tuple[bytes, bytes], bounce: bytes) -> None:
+        self.number, self.info, self.records, self.bounce = number, info, records, bounce
 
     def files(self) -> list[tuple[bytes, bytes]]:
         """(kind, text) of each file."""
         pairs = ((b"bounce", self.bounce), *zip(KINDS, self.records, strict=True))
-        return [(kind, text) for kind, text in pairs if text] + [(b"info", b"F%b\0" % self.sender)]
+        return [(kind, text) for kind, text in pairs if text] + [(b"info", self.info)]
 
 
 class DeliveryState:
@@ -84,15 +85,18 @@ class DeliveryState:
             for number in numbers(b"%b/info/%d" % (self._queue.root, part)):
                 yield number, (times[0].get(number), times[1].get(number))
 
-    def info(self, number: int) -> tuple[bytes, int]:
-        """(sender, birth in seconds since 1970). Raises OSError, and Corrupt."""
-        with open(fds.open_to_read(self._queue.file(b"info", number)), "rb", buffering=0) as file:
-            text = file.read(_CHUNK) or b""
-            birth = int(os.fstat(file.fileno()).st_mtime)
-        record, end, _ = text.partition(b"\0")
-        if not end or record[:1] != b"F":
-            raise Corrupt("no sender")
-        return record[1:], birth
+    def info(self, number: int) -> tuple[bytes, int, Parameters | None]:
+        """(sender, birth in seconds since 1970, what was asked for besides). Raises OSError, and Corrupt."""
+        descriptor = fds.open_to_read(self._queue.file(b"info", number))
+        try:
+            text = os.read(descriptor, _CHUNK)
+            if len(text) == _CHUNK and b"\0" in text:
+                text += os.pread(descriptor, _LONGEST, _CHUNK)
+            birth = int(os.fstat(descriptor).st_mtime)
+        finally:
+            os.close(descriptor)
+        sender, parameters = queuefile.parse_info(text)
+        return sender, birth, parameters
 
     def has(self, kind: bytes, number: int) -> bool:
         """Is this file there? Raises OSError where that cannot be seen."""

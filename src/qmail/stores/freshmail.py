@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 
 from qmail.formats import logline, queuefile
-from qmail.rules.firstattempt import Fresh
+from qmail.rules.freshmessage import Fresh
 from qmail.rules.retry import AFTER_TROUBLE
 from qmail.rules.routing import CHANNELS, LOCAL, REMOTE
 
@@ -164,8 +164,12 @@ class FreshMail:
 
     def _take(self, number: int, envelope: Envelope, size: int, now: float) -> None:
         first = self._first
-        recipients = list(map(self._routes().route, envelope.recipients))
-        fresh = Fresh(number, envelope.sender, recipients)
+        route = self._routes().route
+        recipients = list(map(route, envelope.recipients))
+        asked = envelope.parameters
+        if asked is not None:
+            asked = asked.renamed(lambda recipient: route(recipient)[1])
+        fresh = Fresh(number, envelope.sender, recipients, asked)
         channel = LOCAL
         for where, _ in recipients:
             if where == REMOTE:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats.envelope import envelope
 from qmail.host import clock, localsocket
 from qmail.host.loop import READ, WRITE
 from qmail.protocols import submit
@@ -22,7 +21,7 @@ PATIENCE = 600.0  # seconds without any progress
 
 
 class Handover:
-    """Hands over the `pieces` of one message, which are asked for as there is room.
+    """Hands over the `pieces` of one message, which are asked for as there is room, and `last` its envelope.
 
     `then` is called once, with the message's long-term number, or None where it was not taken. Raises
     OSError where qmail-queued cannot be reached now.
@@ -33,12 +32,11 @@ class Handover:
         loop: Loop,
         path: bytes,
         pieces: Iterable[bytes],
-        sender: bytes,
-        recipient: bytes,
+        last: bytes,
         then: Callable[[int | None], None],
     ) -> None:
         self._loop, self._then = loop, then
-        self._frames = _frames(pieces, envelope(sender, [recipient]))
+        self._frames = _frames(pieces, last)
         self._unsent = b""
         self._reader = submit.Reader()
         self._descriptor = localsocket.connect(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmail.formats import envelope, received
+from qmail.formats import envelope, mailparameters, queuefile, received
 from qmail.host import clock
 from qmail.stores.arrival import Refused
 
@@ -47,10 +47,11 @@ class Desk:
 class Intake:
     """A message that user `uid` sends; `qp` is the number that the log will know it by."""
 
-    __slots__ = ("_check", "_head", "_line", "arrival", "due", "qp")
+    __slots__ = ("_check", "_head", "_line", "_uid", "arrival", "due", "qp")
 
     def __init__(self, line: bytes, uid: int, qp: int, due: float) -> None:
         self._line = line  # goes in front of the message
+        self._uid = uid
         self._head = b"u%d\0p%d\0" % (uid, qp)
         self._check = envelope.Check()
         self.qp, self.due = qp, due
@@ -75,8 +76,20 @@ class Intake:
             checked = self._check.feed(b"".join(records))
             if self._check.code:
                 raise Refused(self._check.code)
-            arrival.envelope(checked if arrival.written else self._head + checked)
+            if checked:
+                arrival.envelope(checked if arrival.written else self._head + checked)
         return arrival
+
+    def complete(self) -> None:
+        """Nothing more comes: write what stood behind the envelope, if that is for us. Raises Refused."""
+        behind = self._check.behind
+        if behind and self.arrival is not None:
+            try:
+                asked = mailparameters.parse_extension(behind)
+            except mailparameters.Malformed:
+                raise Refused(envelope.MALFORMED) from None
+            if asked:
+                self.arrival.besides(queuefile.asked(self._uid, asked))
 
     def end(self, code: int) -> None:
         """It was refused with `code`: let go of what was made."""

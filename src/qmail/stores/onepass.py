@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Protocol
 
+    from qmail.formats.mailparameters import Parameters
     from qmail.stores.deliverystate import DeliveryState, Recipients
 
     class Passes(Protocol):
@@ -28,16 +29,20 @@ class Pass:
     """The attempt, a job and one that waits (`rules.destination`). A recipient's key is its place in the file."""
 
     __slots__ = (
-        "_passes", "again", "birth", "channel", "deferred", "last_try", "left", "number", "read", "recipients",
-        "retry_at", "running", "sender", "skip", "torn", "waiting",
+        "_passes", "again", "birth", "channel", "deferred", "last_try", "late", "left", "number", "parameters", "read",
+        "recipients", "retry_at", "running", "sender", "skip", "torn", "waiting",
     )  # fmt: skip
     waits = True
 
-    def __init__(self, passes: Passes, channel: int, number: int, sender: bytes, birth: int) -> None:
+    def __init__(
+        self, passes: Passes, channel: int, number: int, sender: bytes, birth: int, parameters: Parameters | None
+    ) -> None:
         self._passes = passes
         self.channel, self.number, self.sender, self.birth = channel, number, sender, birth
+        self.parameters = parameters
         self.retry_at = 0
         self.last_try = False
+        self.late = False  # is its sender to hear of a deferral?
         self.recipients: Recipients | Again | None = None
         self.skip: frozenset[int] = frozenset()  # positions that the first attempt has dealt with
         self.read = self.torn = False

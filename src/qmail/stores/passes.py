@@ -8,15 +8,15 @@ channels done is finished.
 from __future__ import annotations
 
 from qmail.formats import logline
-from qmail.formats.bounce import paragraph
 from qmail.formats.queuefile import Corrupt
 from qmail.rules import retry
 from qmail.rules.destination import QUEUED
-from qmail.rules.dispatch import DEFERRED, DONE, FAILED
-from qmail.rules.firstattempt import ENDED, RUNNING, Heir
+from qmail.rules.dispatch import DEFERRED
+from qmail.rules.freshmessage import ENDED, RUNNING, Heir
 from qmail.rules.routing import CHANNELS, REMOTE
 from qmail.rules.schedule import Schedule
 from qmail.stores.deliverystate import KINDS, Trouble
+from qmail.stores.endings import Endings
 from qmail.stores.onepass import Again, Pass
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from qmail.rules.destinations import Destinations
-    from qmail.rules.firstattempt import Fresh
+    from qmail.rules.freshmessage import Fresh
     from qmail.stores.deliverystate import DeliveryState, Recipients
 
 
@@ -43,15 +43,14 @@ class Passes:
         shown: Callable[[bytes], bytes],
         say: Callable[[bytes], None],
     ) -> None:
-        self._state, self._lifetime, self._shown, self._say = state, lifetime, shown, say
+        self._state, self._lifetime, self._say = state, lifetime, say
         self._destinations = destinations
         self.due = (Schedule(), Schedule())
         self.finished = Schedule()  # both channels done
         self._reading: list[Pass | None] = [None, None]
         self._begun: tuple[dict[int, Pass], dict[int, Pass]] = ({}, {})  # not to be opened as others are
-        self._failed: dict[int, list[tuple[Pass, int, bytes]]] = {}
         self._over: list[Pass] = []
-        self._unmarked: dict[tuple[int, int], set[int]] = {}  # done, by channel and number, and the disk took no mark
+        self.endings = Endings(state, shown, self._leave, say)
 
     def adopt(self, fresh: Fresh, positions: Sequence[Mapping[int, int]], now: int) -> None:
         """A message leaves its first attempt; `positions`: where its recipients stand in the files, by channel."""
@@ -60,7 +59,7 @@ class Passes:
             results = {key: fresh.results[key] for key in places if fresh.results[key] not in ENDED}
             if not results:
                 continue
-            one = Pass(self, channel, fresh.number, fresh.sender, now)
+            one = Pass(self, channel, fresh.number, fresh.sender, now, fresh.parameters)
             self._attempted(one, now)
             if fresh.hurried:
                 one.retry_at = now
@@ -144,6 +143,7 @@ class Passes:
         """An attempt of this pass is made now."""
         one.retry_at = retry.next_attempt(one.birth, now, one.channel)
         one.last_try = retry.expired(one.birth, now, self._lifetime)
+        one.late = one.parameters is not None and retry.told_of_delay(one.birth, now, one.channel)
 
     # ---- reading
 
@@ -156,8 +156,8 @@ class Passes:
             try:
                 kind = b"info"
                 if one is None:
-                    sender, birth = self._state.info(number)
-                    one = Pass(self, channel, number, sender, birth)
+                    sender, birth, parameters = self._state.info(number)
+                    one = Pass(self, channel, number, sender, birth, parameters)
                     self._attempted(one, now)
                 elif again is not None:
                     one.begin_again(again)
@@ -185,7 +185,7 @@ class Passes:
         assert one.recipients is not None
         try:
             while (found := one.recipients.next()) is not None:
-                if found[0] not in one.skip and not self._is_done(one, found[0]):
+                if found[0] not in one.skip and not self.endings.is_done(one, found[0]):
                     one.left += 1
                     return found
             one.read, one.torn = True, one.torn or one.recipients.torn
@@ -208,35 +208,7 @@ class Passes:
 
     def ended(self, one: Pass, position: int, recipient: bytes, outcome: int, report: bytes) -> None:
         """A delivery of this pass ended."""
-        if outcome == FAILED:
-            # The sender's copy first, durably, and only then the mark: both at the end of the round.
-            text = paragraph(self._shown(recipient), report)
-            self._failed.setdefault(one.number, []).append((one, position, text))
-            return
-        if outcome == DONE:
-            self._mark(one, position)
-        else:
-            one.put_off((position,))
-        self._leave(one)
-
-    def _mark(self, one: Pass, position: int) -> None:
-        try:
-            self._state.mark(one.channel, one.number, position)
-        except Trouble as trouble:
-            self._say(logline.warning(trouble.text))
-            # Only a restart forgets it.
-            self._unmarked.setdefault((one.channel, one.number), set()).add(position)
-        one.left -= 1
-
-    def _is_done(self, one: Pass, position: int) -> bool:
-        """Has this recipient got it, although the file does not say so? The mark is made now, if it can be."""
-        if position not in self._unmarked.get((one.channel, one.number), ()):
-            return False
-        try:
-            self._state.mark(one.channel, one.number, position)
-        except Trouble:
-            pass  # said before
-        return True
+        self.endings.ended(one, position, recipient, outcome, report)
 
     def _leave(self, one: Pass) -> None:
         one.running -= 1
@@ -256,18 +228,7 @@ class Passes:
 
     def settle(self, now: int) -> None:
         """Record the failures of this round, and end the passes that are over."""
-        failed, self._failed = self._failed, {}
-        for number, failures in failed.items():
-            try:
-                self._state.record_failures(number, b"".join(text for _, _, text in failures))
-            except Trouble as trouble:
-                # Not marked: they will be tried, and fail, again.
-                self._say(logline.alert(trouble.text))
-                failures = [(one, -1, text) for one, _, text in failures]
-            for one, position, _ in failures:
-                if position >= 0:
-                    self._mark(one, position)
-                self._leave(one)
+        self.endings.settle(now)
         over, self._over = self._over, []
         for one in over:
             self._close(one, now)
@@ -288,7 +249,7 @@ class Passes:
             self._say(logline.warning(trouble.text + b"; will try again later"))
             self.due[one.channel].add(one.number, now + retry.AFTER_TROUBLE)
             return
-        self._unmarked.pop((one.channel, one.number), None)
+        self.endings.forget(one.channel, one.number)
         try:
             if self._state.has(KINDS[1 - one.channel], one.number):
                 return

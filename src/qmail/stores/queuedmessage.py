@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats import queuefile
+from qmail.formats import mailparameters, queuefile
 from qmail.formats.queuearchive import CHANNELS, Envelope
 from qmail.formats.queuefile import Corrupt
 from qmail.stores.queue import Queue
@@ -58,14 +58,15 @@ def _fresh(queue: Queue, number: int) -> Envelope:
     found = queuefile.parse_todo(text)
     envelope = Envelope(number, found.sender, birth)
     envelope.uid, envelope.qp, envelope.fresh = found.uid, found.pid, list(found.recipients)
+    envelope.asked = mailparameters.records(found.parameters) if found.parameters else []
     return envelope
 
 
 def _looked_at(queue: Queue, number: int) -> Envelope:
     text, birth = _text(queue.file(b"info", number), missing=False)
-    if text[:1] != b"F" or b"\0" not in text:
-        raise Corrupt("no sender")
-    envelope = Envelope(number, text[1:].partition(b"\0")[0], birth)
+    sender, asked = queuefile.parse_info(text)
+    envelope = Envelope(number, sender, birth)
+    envelope.asked = mailparameters.records(asked) if asked else []
     for channel in CHANNELS:
         text, due = _text(queue.file(channel, number))
         records = queuefile.records(text)

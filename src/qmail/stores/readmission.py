@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats import queuefile
+from qmail.formats import mailparameters, queuefile
 from qmail.formats.queuefile import SPLIT_KINDS
 from qmail.host import clock, durable, fds
 from qmail.stores import importjournal
@@ -134,10 +134,11 @@ class Readmission:
         """(kind, path, text, time or 0) of all but the message."""
         envelope, file = one.envelope, self._queue.file
         assert envelope is not None
+        asked = mailparameters.parse(envelope.asked)
         if envelope.fresh:
-            text = queuefile.todo(queuefile.Envelope(envelope.sender, envelope.fresh, envelope.uid, envelope.qp))
+            text = queuefile.todo(queuefile.Envelope(envelope.sender, envelope.fresh, envelope.uid, envelope.qp, asked))
             return [(b"intd", file(b"intd", one.number), text, 0)]
-        found = [(b"info", self._unborn(one.number), b"F%b\0" % envelope.sender, envelope.birth)]
+        found = [(b"info", self._unborn(one.number), queuefile.info(envelope.sender, asked), envelope.birth)]
         for kind, records in envelope.records.items():
             text = b"".join(b"%b%b\0" % (b"D" if done else b"T", recipient) for done, recipient in records)
             found.append((kind, file(kind, one.number), text, envelope.due[kind]))

@@ -75,7 +75,7 @@ class Sender:
         self._passes = Passes(self._state, controls.lifetime, self._destinations, self._shown, say)
         self._mail = FreshMail(self._incoming, self._first, lambda: controls.routes, say)
         self._clearing = Clearing(*cleaner, self._incoming, say)
-        self._bouncing = Bouncing(home, environ, queue, controls.names, self._loop)
+        self._bouncing = Bouncing(home, environ, queue, controls.names, self._loop, self._shown)
         self._settling = Settling(
             self._first, self._passes, self._state, self._incoming, self._clearing, self._bouncing, say
         )
@@ -181,7 +181,7 @@ class Sender:
             self._channels.start(self._following)
         self._channels.send_rest()
         self._bouncing.sweep(now)
-        self._settling.round(wall)
+        self._settling.round(wall, hurry=self._dispatch.exiting)
         self._tidy(wall)
         self._let_out(now)
         if now >= self._marks_due:

@@ -9,20 +9,23 @@ What the system refuses is tried again after 123 seconds, and nothing is deliver
 
 from __future__ import annotations
 
-from qmail.formats import logline
+from qmail.formats import bounce, logline, queuefile
 from qmail.formats.bounce import DOUBLE
 from qmail.formats.queuefile import Corrupt
-from qmail.rules import firstattempt
-from qmail.rules.firstattempt import COMPLETE, LISTED, PREPARED
+from qmail.rules import freshmessage
+from qmail.rules.freshmessage import COMPLETE, LISTED, PREPARED
 from qmail.rules.retry import AFTER_TROUBLE
 from qmail.rules.schedule import Schedule
 from qmail.stores.deliverystate import KINDS, OURS, Prepared, Trouble
+from qmail.stores.notice import Notice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from qmail.rules.firstattempt import FirstAttempts, Fresh
+    from qmail.formats.deliverystatus import Fate
+    from qmail.rules.firstattempt import FirstAttempts
+    from qmail.rules.freshmessage import Fresh
     from qmail.stores.bouncing import Bouncing
     from qmail.stores.clearing import Clearing
     from qmail.stores.deliverystate import DeliveryState
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 A_BATCH = 64  # messages; each has at most four files open
 
+NOTICE_NOT_STARTED = b"trouble injecting success notice, will try later"
 NOT_STARTED = b"trouble injecting bounce message, will try later"
 
 
@@ -61,10 +65,12 @@ class Settling:
         """Some of these, which are in todo/ at the start, may have been preprocessed half. Raises OSError."""
         self._partly |= {number for number in numbers if any(self._state.has(kind, number) for kind in OURS)}
 
-    def round(self, now: int) -> None:
-        """Settle what ended."""
+    def round(self, now: int, *, hurry: bool = False) -> None:
+        """Settle what ended. `hurry`: this qmail-send is about to end."""
         self._now = now
         self._passes.settle(now)
+        for notice, then in self._passes.endings.notices(now, hurry=hurry):
+            self._bouncing.tell(notice, then)
         complete, self._first.complete = self._first.complete, []
         for fresh in complete:
             self._complete(fresh)
@@ -90,7 +96,8 @@ class Settling:
     def next_time(self) -> int | None:
         """When something refused is to be tried again, or a message finished."""
         schedules = (self._again, self._unsure, self._passes.finished)
-        return min((when for when in map(Schedule.first, schedules) if when is not None), default=None)
+        times = (*map(Schedule.first, schedules), self._passes.endings.next_time())
+        return min((when for when in times if when is not None), default=None)
 
     def try_again(self, now: int) -> None:
         """Try at once what was refused."""
@@ -101,6 +108,9 @@ class Settling:
 
     def _complete(self, fresh: Fresh) -> None:
         self._refused.pop(fresh.number, None)  # it was refused files, and does not need them any more
+        if fresh.successes or fresh.telling:
+            self._tell_successes(fresh)
+            return
         if not self._forgotten(fresh, self._now):
             return
         if not fresh.failures:
@@ -109,8 +119,8 @@ class Settling:
             self._say(logline.triple(fresh.number))
             self._clear(fresh)
         else:
-            text = b"".join(fresh.failures)
-            self._bouncing.tell(fresh.number, fresh.sender, text, lambda qp: self._told(fresh, qp))
+            notice = Notice(fresh.number, fresh.sender, fresh.parameters, text=b"".join(fresh.failures))
+            self._bouncing.tell(notice, lambda qp: self._told(fresh, qp))
 
     def _told(self, fresh: Fresh, qp: int | None) -> None:
         if qp is None:
@@ -119,6 +129,27 @@ class Settling:
         else:
             self._say(logline.bounce(fresh.number, qp))
             self._clear(fresh)
+
+    # ---- before anybody counts as done, his sender has heard of it who asked to
+
+    def _tell_successes(self, fresh: Fresh) -> None:
+        """Tell of those there are, if no others are being told; afterwards it goes on as it would have."""
+        if fresh.telling:
+            return
+        self._refused.pop(fresh.number, None)
+        fates, fresh.successes = fresh.successes, []
+        fresh.telling = True
+        notice = Notice(fresh.number, fresh.sender, fresh.parameters, subject=bounce.SUCCESS, fates=fates)
+        self._bouncing.tell(notice, lambda qp: self._successes_told(fresh, fates, qp))
+
+    def _successes_told(self, fresh: Fresh, fates: list[Fate], qp: int | None) -> None:
+        fresh.telling = False
+        if qp is None:
+            fresh.successes[:0] = fates
+            self._put_off(fresh, NOTICE_NOT_STARTED, self._now)
+            return
+        self._say(logline.notice(fresh.number, qp))
+        (self._first.complete if fresh.stage == COMPLETE else self._first.incomplete).append(fresh)
 
     def _clear(self, fresh: Fresh) -> None:
         self._say(logline.end(fresh.number))
@@ -139,10 +170,14 @@ class Settling:
             fresh = incomplete.popleft()
             if fresh.stage != LISTED:
                 continue  # it was late, but not too late: completed while it waited here, it goes, or is gone
-            texts_by_channel, positions = firstattempt.records(fresh)
+            if fresh.successes or fresh.telling:
+                self._tell_successes(fresh)
+                continue
+            texts_by_channel, positions = freshmessage.records(fresh)
             self._positions[fresh.number] = positions
+            info = queuefile.info(fresh.sender, fresh.parameters)
             batch.append(fresh)
-            texts.append(Prepared(fresh.number, fresh.sender, texts_by_channel, b"".join(fresh.failures)))
+            texts.append(Prepared(fresh.number, info, texts_by_channel, b"".join(fresh.failures)))
         troubles = self._state.prepare(texts)
         for fresh in batch:
             trouble = troubles.get(fresh.number)
@@ -154,9 +189,12 @@ class Settling:
                 self._refuse(fresh, trouble, now)
 
     def _refuse(self, fresh: Fresh, trouble: Trouble, now: int) -> None:
-        self._say(logline.warning(trouble.text))
-        self._refused[fresh.number] = fresh
         self._partly.add(fresh.number)
+        self._put_off(fresh, trouble.text, now)
+
+    def _put_off(self, fresh: Fresh, text: bytes, now: int) -> None:
+        self._say(logline.warning(text))
+        self._refused[fresh.number] = fresh
         self._again.add(fresh.number, now + AFTER_TROUBLE)
 
     def _forgotten(self, fresh: Fresh, now: int) -> bool:
@@ -200,7 +238,7 @@ class Settling:
             self._finish_later(number, b"unable to stat " + self._state.name(b"info", number), now)
             return
         try:
-            sender, _ = self._state.info(number)
+            sender, _, asked = self._state.info(number)
         except (OSError, Corrupt):
             self._finish_later(number, b"trouble opening " + self._state.name(b"info", number), now)
             return
@@ -208,7 +246,7 @@ class Settling:
             self._say(logline.triple(number))
             self._forget_failures(number, now)
         else:
-            self._bouncing.tell(number, sender, None, lambda qp: self._told_queued(number, qp))
+            self._bouncing.tell(Notice(number, sender, asked), lambda qp: self._told_queued(number, qp))
 
     def _told_queued(self, number: int, qp: int | None) -> None:
         if qp is None:

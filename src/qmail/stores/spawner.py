@@ -26,6 +26,11 @@ class Spawner:
         self._reader = spawn.Reports()
         self._unsent = b""
 
+    @property
+    def wide(self) -> bool:
+        """Does it speak the wide dialect?"""
+        return self._reader.wide
+
     def announced(self) -> int:
         """How many deliveries it takes; waits until it says so. Raises Lost."""
         while self._reader.limit is None:

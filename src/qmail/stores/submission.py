@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats.envelope import pieces
+from qmail.formats.mailparameters import extension
 from qmail.host import execute, fds, localsocket
 from qmail.protocols import submit
 from qmail.stores import home as homes
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TypeAlias
 
+    from qmail.formats.mailparameters import Parameters
     from qmail.stores.home import Home
 
     Submission: TypeAlias = "Direct | Foreign"
@@ -135,10 +137,10 @@ class Direct:
         """Bytes of the envelope, once all of the message is written."""
         self._add(submit.ENVELOPE, data)
 
-    def finish(self, sender: bytes, recipients: Iterable[bytes]) -> Outcome:
+    def finish(self, sender: bytes, recipients: Iterable[bytes], asked: Parameters | None = None) -> Outcome:
         """The message is whole, and this is its envelope. What the recipients' iteration raises abandons it."""
         try:
-            for piece in pieces(sender, recipients):
+            for piece in pieces(sender, recipients, extension(asked)):
                 self.envelope(piece)
         except BaseException:
             self.abandon()
@@ -235,12 +237,12 @@ class Foreign:
         """Bytes of the message."""
         self._write(self._message, data)
 
-    def finish(self, sender: bytes, recipients: Iterable[bytes]) -> Outcome:
+    def finish(self, sender: bytes, recipients: Iterable[bytes], asked: Parameters | None = None) -> Outcome:
         """The message is whole, and this is its envelope. What the recipients' iteration raises abandons it."""
         os.close(self._message)
         self._message = -1
         try:
-            for piece in pieces(sender, recipients):
+            for piece in pieces(sender, recipients, extension(asked)):
                 self._write(self._envelope, piece)
         except BaseException:
             self.abandon()

@@ -180,10 +180,13 @@ class Submitters:
         for client in self.turns.take(most):
             arrival, intake = self.put(client), client.intake
             if arrival is not None and intake is not None:
-                if intake.whole:
+                try:
+                    if not intake.whole:
+                        raise Refused(envelope.UNFINISHED)
+                    intake.complete()
                     found.append((client, arrival))
-                else:
-                    self.refuse(client, Refused(envelope.UNFINISHED))
+                except Refused as refused:
+                    self.refuse(client, refused)
         return found
 
     def tell(self, client: Client, refused: Refused | None) -> None:

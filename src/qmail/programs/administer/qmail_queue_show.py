@@ -11,7 +11,8 @@ Usage: qmail-queue-show NUMBER
 `qmail-qread` lists the numbers, and the log names them.
 
 Behaviour:
-First the sender, then each recipient: who has it, who not, and when it is tried
+First the sender, then what he asked for besides (parameters of MAIL and RCPT, `=`
+where nothing was said), then each recipient: who has it, who not, and when it is tried
 next; then the failures that the sender was not told of yet, and the header of
 the message. Odd bytes are shown as `_`. While qmail-send runs it knows better
 when it tries next, and that is not said.
@@ -78,6 +79,8 @@ def _lines(queued: Queued, *, still: bool) -> Iterator[bytes]:
     since = date(envelope.birth)
     yield b"message %d, %d bytes, here since %b\n" % (envelope.number, queued.size, since)
     yield b"from <%b>\n" % envelope.sender
+    for record in envelope.asked:
+        yield b"asked for: %b\n" % record
     for recipient in envelope.fresh:
         yield b"to   %b, not yet looked at\n" % recipient
     for channel, records in envelope.records.items():

@@ -14,7 +14,12 @@ A person uses qmail-inject instead, which makes header and envelope.
 
 Behaviour:
 An address may have 1002 bytes; an envelope 64 MiB and a million recipients.
-What follows the last NUL is not read. A Received line with the caller's uid and
+What follows the last NUL is not read,
+unless it is, written together with that NUL, what the sender asked for besides:
+
+    +parameters NUL RECORD NUL RECORD NUL ... NUL
+
+with records as in queue-files(5), at most 256 KiB. A Received line with the caller's uid and
 pid is put in front of the message; nothing else changes in it.
 
 qmail-queue has no rights of its own: it hands everything to qmail-queued, which
@@ -36,7 +41,9 @@ Exit codes: 0 accepted; 11 an address is too long; 31 the envelope is too large;
 from __future__ import annotations
 
 import os
+import select
 
+from qmail.formats import mailparameters
 from qmail.formats.envelope import UNFINISHED, Check
 from qmail.host import fds, signals
 from qmail.protocols import submit
@@ -70,10 +77,20 @@ def _queue(submission: Direct) -> int:
         for piece in fds.chunks(1):
             submission.envelope(piece)
             check.feed(piece)
-            if check.whole or check.code:
+            if check.code or (check.whole and not _more(check.behind)):
                 # Whoever holds the other end need not close it. What is wrong is qmail-queued's to say.
                 return submission.commit().code
+        if check.whole:
+            return submission.commit().code
     except OSError:
         pass
     submission.abandon()
     return UNFINISHED
+
+
+def _more(behind: bytes) -> bool:
+    """Does more stand behind the envelope that is to be carried with it?"""
+    if not behind or not mailparameters.MAGIC.startswith(behind[: len(mailparameters.MAGIC)]):
+        # It was written together with the envelope's last NUL, or never.
+        return not behind and bool(select.select((1,), (), (), 0)[0])
+    return mailparameters.may_be_more(behind)

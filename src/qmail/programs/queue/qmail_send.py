@@ -22,6 +22,17 @@ mail. After queuelifetime a failure that may pass counts as one for good.
 Failures are sent to the envelope sender in one message; failures of that, to
 doublebounceto. A double bounce that fails is dropped.
 
+A sender who has said so with his message (NOTIFY, RFC 3461) hears nothing of
+failures; of each success as well; or once, after four hours, of a delay. A
+success is told as `delivered`, as `expanded` where .qmail sends on, or as
+`relayed` where the next host does not take such wishes; one that does tells by
+itself. Who gave any such parameter gets reports for people and programs (RFC
+3464): qmail's own words, what became of each recipient, and the message, or its
+header with RET=HDRS and for all but failures. Others get qmail's words alone,
+unless bounceformat has the line `report`. A delivery counts only when the queue
+has taken the report on it; where it cannot, that is tried again every two
+minutes, and a restart meanwhile delivers a second time.
+
 A destination is the host of remote recipients, or the relay that smtproutes has
 for it. It gets five deliveries at once at first, one more with each success,
 half as many after a deferral, and at least one; at most half of
