@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from disks import DISKS
-from servers import PLACE, TOP, Ours, Postfix
+from servers import PLACE, TOP, Ours, Postfix, remove_old_maildirs
 from workloads import ONCE, SLOW, WORKLOADS, Figures
 
 PAGE = TOP / "docs/performance.md"
@@ -63,6 +63,7 @@ def measure(names: list[str], options: argparse.Namespace) -> list[Row]:
     finally:
         for server in servers:
             server.stop()
+        remove_old_maildirs()
     return rows
 
 

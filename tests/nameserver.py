@@ -21,7 +21,8 @@ class NameServer:
     """`zone` maps (name, type) to texts of records; a name in no entry does not exist.
 
     `twists` maps a name to a function that makes the reply's bytes for UDP itself (None: no reply), and
-    `codes` a name to a response code. `asked` counts the questions by (name, type).
+    `codes` a name to a response code. `asked` counts the questions by (name, type). `signed`: names, with those
+    below, that it vouches for, as after validation.
     """
 
     def __init__(
@@ -31,11 +32,13 @@ class NameServer:
         codes: dict[str, int] | None = None,
         twists: dict[str, Twist] | None = None,
         ttl: int = 300,
+        signed: tuple[str, ...] = (),
         tcp: bool = True,
         address: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         self.zone, self.codes, self.twists, self.ttl = zone, codes or {}, twists or {}, ttl
+        self.signed = signed
         self.asked: dict[tuple[str, str], int] = {}
         self.over_tcp = 0
         self.ports: set[int] = set()
@@ -70,6 +73,8 @@ class NameServer:
         name = query.question[0].name.to_text(omit_final_dot=True).lower()
         kind = dns.rdatatype.to_text(query.question[0].rdtype)
         self.asked[name, kind] = self.asked.get((name, kind), 0) + 1
+        if any(f".{name}".endswith(f".{each}") for each in self.signed):
+            answer.flags |= dns.flags.AD
         if name in self.codes:
             answer.set_rcode(self.codes[name])
             return answer

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,34 @@ def test_durable_changes_stand_in_one_module() -> None:
 
 def test_nothing_is_setuid_or_setgid() -> None:
     assert not [path for path in BIN.iterdir() if path.stat().st_mode & 0o6000]
+
+
+HEAVY = ("typing", "re", "enum", "base64", "hashlib", "json", "ssl")
+MAY_BE_HEAVY = {  # one of each on a machine, for what these modules do; or run by a person
+    "qmail-authd", "qmail-dns", "qmail-tlsd", "checkpassword", "checkpwfile", "qmail-password", "qmail-doctor",
+    "qmail-setup", "qmail-unsetup", "qmail-takeover", "qmail-giveback", "qmail-queue-export", "qmail-queue-import",
+    "ezmlm-make", "qmail",
+}  # fmt: skip
+LOADED = """
+import importlib, os, sys
+sys.path.insert(0, sys.argv[1])
+heavy = sys.argv[2].split()
+for name in sys.argv[3:]:
+    if not os.fork():
+        importlib.import_module(name)
+        print(name, *(module for module in heavy if module in sys.modules), flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_what_stays_or_runs_for_each_message_loads_little() -> None:
+    """Each of these costs a resident process up to 1.7 MiB, and a short one up to 20 ms."""
+    modules = {module for name, module in programs().items() if name not in MAY_BE_HEAVY}
+    done = subprocess.run(
+        [sys.executable, "-IS", "-c", LOADED, str(SOURCE.parent), " ".join(HEAVY), *sorted(modules)],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    lines = done.stdout.splitlines()
+    assert {line.split()[0] for line in lines} == modules, done.stderr
+    assert not [line for line in lines if " " in line]

@@ -11,6 +11,7 @@ from qmail.formats import (
     passwordfile,
     passwordhash,
     queuearchive,
+    saslprep,
     scram,
     serialresult,
     shadow,
@@ -51,6 +52,16 @@ def password_file(data: bytes) -> None:
         assert all(after[each].line() == found[each].line() for each in found if each != name)
         gone = passwordfile.logins(passwordfile.without(new, name))
         assert gone.keys() == found.keys() - {name}
+
+
+@GROUP.target(b"I\xc2\xadX", b"\xc2\xaa", b"\xe2\x85\xa8", b"\xd8\xa7", b"\xd8\xa71", b"\x07", b"\xc2\xa0", b"\xff")
+def prepared_words(data: bytes) -> None:
+    """What was prepared is prepared; plain text stays as it is."""
+    found = saslprep.prepared(data)
+    if found is not None:
+        assert saslprep.prepared(found) == found
+    if data and all(32 <= byte < 127 for byte in data):
+        assert found == data
 
 
 @GROUP.target(b"joe:$6$x$y:19000:0:99999:7:::\n", b"joe:", b":", b"\n", b"0", b"99999999999999999999", b"!", b"\0")

@@ -14,9 +14,9 @@ TIMES = bytes.fromhex("301e170d3236313132363137313930325a170d3336313132333137313
 
 
 @GROUP.target(
-    certificate.BEGIN, certificate.END, b"\n", b"MIIB", b"=", b"\x30", b"\x82\1\0", b"\x84\xff\xff\xff\xff", NAME,
-    TIMES, b"\x17\x0d", b"261126171902Z", b"\x18\x0f20610101000000Z", b"\xa3", b"\xa0\3\2\1\2", b"\2\1\1",
-    b"\x30\0", b"\x80",
+    certificate.BEGIN, certificate.END, certificate.KEY_BEGIN, certificate.KEY_END, b"\n", b"MIIB", b"=", b"\x30",
+    b"\x82\1\0", b"\x84\xff\xff\xff\xff", NAME, TIMES, b"\x17\x0d", b"261126171902Z",
+    b"\x18\x0f20610101000000Z", b"\xa3", b"\xa0\3\2\1\2", b"\2\1\1", b"\x30\0", b"\x80",
 )  # fmt: skip
 def certificate_file(data: bytes) -> None:
     """A certificate, or Broken, whatever stands between the marks."""
@@ -27,6 +27,8 @@ def certificate_file(data: bytes) -> None:
         found = outcome(lambda text=text: certificate.first(text), certificate.Broken)  # type: ignore[misc]
         if isinstance(found, certificate.Certificate):
             found.covers(b"mx.example.org")
+        known = outcome(lambda text=text: certificate.key(text), certificate.Broken)  # type: ignore[misc]
+        assert not isinstance(found, certificate.Certificate) or known == found.key
 
 
 @GROUP.target(b"server ", b"60", b"\n", b"yes ", b"no ", b"TLSv1.3", b" ", b"-", b"mx.example.org", b"\xff", b"9999")

@@ -11,6 +11,7 @@ import dns.name
 from fuzz.laws import Choices, Group, agreed, outcome
 from qmail.formats.netstring import Broken, Ended, Input, TooLong, netstring
 from qmail.protocols import dnsquery, dnswire, ident, pop3, proxy, qmtp, recipients
+from qmail.rules import spf
 
 GROUP = Group()
 
@@ -162,6 +163,37 @@ def dns_reply(data: bytes) -> None:
         assert (tag, again.status, list(again.records)) == (5, answer.status, list(answer.records))
     elif found is None:
         question.wire(78, extended=extended)
+
+
+class _Texts:
+    """A DNS in which every name has these texts, and addresses and names that lead to each other."""
+
+    def __init__(self, known: list[bytes]) -> None:
+        self.known = known
+
+    def texts(self, name: bytes) -> list[bytes]:
+        return self.known
+
+    def addresses(self, name: bytes) -> list[bytes]:
+        return [b"\x7f\0\0\1", bytes(15) + b"\1"] if name else []
+
+    def exchangers(self, name: bytes) -> list[bytes]:
+        return [b"mx.example"] * (len(name) % 13)
+
+    def names(self, address: bytes) -> list[bytes]:
+        return [b"mx.example"] * 3
+
+
+@GROUP.target(
+    b"v=spf1 ", b" a", b" mx", b" ptr", b" ip4:127.0.0.1", b" ip6:::1", b"/24", b"//64", b" include:", b" redirect=",
+    b" exists:", b" exp=", b"%{i}", b" -", b" ~", b"?", b"all", b"example", b"\0", b"\xff",
+)  # fmt: skip
+def spf_record(data: bytes) -> None:
+    """An SPF record, or two, that may include itself: one of the results, or not to be known."""
+    for address in (b"\x7f\0\0\1", bytes(15) + b"\2"):
+        found = outcome(lambda address=address: spf.outcome(_Texts(data.split(b"\0")), b"d", address), spf.Unsure)  # type: ignore[misc]
+        results = (spf.NONE, spf.PASS, spf.FAIL, spf.SOFTFAIL, spf.NEUTRAL, spf.BROKEN)
+        assert not isinstance(found, tuple) or found[0] in results
 
 
 @GROUP.target(b"a", b".", b"\\101", b"\\", b"\\056", b"-", b"_", b"A", b"\xff", b"a" * 64, b"example", b"\\999")

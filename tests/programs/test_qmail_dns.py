@@ -26,6 +26,7 @@ from qmail.protocols.dnsquery import (
     NAMELESS,
     NOTHING,
     POINTERS,
+    SERVICES,
     TEXTS,
     TLSA,
     TROUBLE,
@@ -42,6 +43,7 @@ ZONE = {
     ("loop.example.org", "CNAME"): ["loop.example.org."],
     ("1.2.0.192.in-addr.arpa", "PTR"): ["MX1.Example.org."],
     ("_25._tcp.mx1.example.org", "TLSA"): ["3 1 1 00ff"],
+    ("_pop3s._tcp.example.org", "SRV"): ["0 1 995 MX1.example.org."],
     ("big.example.org", "A"): [f"192.0.{i // 256}.{i % 256}" for i in range(300)],
     ("odd.example.org", "MX"): [r"10 a\.b\032\200.example.org."],
 }
@@ -94,6 +96,7 @@ def eventually(what: Callable[[], object]) -> None:
         (TEXTS, b"example.org", [b"v=spf1 -all"]),
         (POINTERS, b"\xc0\0\2\1", [b"mx1.example.org"]),
         (TLSA, b"_25._tcp.mx1.example.org", [b"\3\1\1\0\xff"]),
+        (SERVICES, b"_pop3s._tcp.example.org", [b"\0\0\0\1\3\xe3mx1.example.org"]),
         (EXCHANGERS, b"odd.example.org", [b"\0\x0a" + rb"a\056b\040\310.example.org"]),
     ],
 )

@@ -299,6 +299,9 @@ def test_what_a_certificate_says_is_what_openssl_reads(tmp_path: Path) -> None:
             ["openssl", "x509", "-in", tmp_path / "one.pem", "-noout", "-enddate", "-dateopt", "iso_8601"],
             capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
+        key = ["openssl", "x509", "-in", tmp_path / "one.pem", "-noout", "-pubkey"]
+        (tmp_path / "key").write_bytes(subprocess.run(key, capture_output=True, check=True).stdout)
+        assert found.key == certificates.key((tmp_path / "key").read_bytes())
         assert time.strftime("notAfter=%Y-%m-%d %H:%M:%SZ\n", time.gmtime(found.ends)) == told
         assert found.names == [b"*.example.org"] and found.covers(b"mx.Example.org")
         assert not found.covers(b"example.org") and not found.covers(b"a.mx.example.org")

@@ -18,7 +18,8 @@ def test_the_commands_are_listed(program: Run, words: list[str], listed: bytes, 
 
 
 @pytest.mark.parametrize(
-    ("words", "name"), [(["showctl"], b"qmail-showctl"), (["queue", "check"], b"qmail-queue-check")]
+    ("words", "name"),
+    [(["showctl"], b"qmail-showctl"), (["queue", "check"], b"qmail-queue-check"), (["dns"], b"qmail-dns-records")],
 )
 def test_the_manual_of_a_command_is_that_of_its_program(program: Run, words: list[str], name: bytes) -> None:
     done = program("qmail", *words, "--help")

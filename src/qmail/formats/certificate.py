@@ -1,4 +1,5 @@
-"""An X.509 certificate (RFC 5280 4.1), as far as its keeper asks: from when to when it counts, and for which names."""
+"""An X.509 certificate (RFC 5280 4.1), as far as its keeper asks: from when to when it counts, for which names,
+and for which key."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 LARGEST = 1 << 20  # bytes of a file
 BEGIN, END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
+KEY_BEGIN, KEY_END = b"-----BEGIN PUBLIC KEY-----", b"-----END PUBLIC KEY-----"
 _SEQUENCE, _SET, _OBJECT, _OCTETS, _UTC, _GENERAL = 0x30, 0x31, 0x06, 0x04, 0x17, 0x18
 _EXTENSIONS, _VERSION, _DNS_NAME = 0xA3, 0xA0, 0x82
 _ALTERNATIVES, _COMMON_NAME = bytes.fromhex("551d11"), bytes.fromhex("550403")  # 2.5.29.17, 2.5.4.3
@@ -20,12 +22,15 @@ class Broken(ValueError):
 
 
 class Certificate:
-    """`begins`, `ends`: seconds since 1970. `names`: DNS names, perhaps with `*`; else the common name."""
+    """`begins`, `ends`: seconds since 1970. `names`: DNS names, perhaps with `*`; else the common name.
 
-    __slots__ = ("begins", "ends", "names")
+    `key`: the SubjectPublicKeyInfo (4.1.2.7), in DER.
+    """
 
-    def __init__(self, begins: int, ends: int, names: list[bytes]) -> None:
-        self.begins, self.ends, self.names = begins, ends, names
+    __slots__ = ("begins", "ends", "key", "names")
+
+    def __init__(self, begins: int, ends: int, names: list[bytes], key: bytes) -> None:
+        self.begins, self.ends, self.names, self.key = begins, ends, names, key
 
     def covers(self, host: bytes) -> bool:
         """Is it for this host?"""
@@ -41,14 +46,31 @@ def covers(names: Iterable[bytes], host: bytes) -> bool:
 
 def first(pem: bytes) -> Certificate:
     """The first certificate in the text of a PEM file, which is the one of the host itself. Raises Broken."""
-    _, begin, rest = pem.partition(BEGIN)
-    text, end, _ = rest.partition(END)
-    if not begin or not end:
+    der = _between(pem, BEGIN, END)
+    if der is None:
         raise Broken("no certificate")
     try:
-        return _read(binascii.a2b_base64(text))
+        return _read(der)
     except (ValueError, IndexError) as error:
         raise Broken("no certificate that can be read") from error
+
+
+def key(pem: bytes) -> bytes:
+    """The public key, in DER, of the first certificate in a PEM file, or one that stands there alone. Raises Broken."""
+    alone = None if BEGIN in pem else _between(pem, KEY_BEGIN, KEY_END)
+    return first(pem).key if alone is None else alone
+
+
+def _between(pem: bytes, begin: bytes, end: bytes) -> bytes | None:
+    # The bytes of the first such part of a PEM file (RFC 7468), None where there is none. Raises Broken.
+    _, begun, rest = pem.partition(begin)
+    text, ended, _ = rest.partition(end)
+    if not begun or not ended:
+        return None
+    try:
+        return binascii.a2b_base64(text)
+    except ValueError as error:
+        raise Broken("no base64") from error
 
 
 def _read(der: bytes) -> Certificate:
@@ -62,7 +84,16 @@ def _read(der: bytes) -> Certificate:
     for kind, text in fields[6:]:
         if kind == _EXTENSIONS:
             names = list(_alternatives(text))
-    return Certificate(begins, ends, names or list(_common(fields[4][1])))
+    return Certificate(begins, ends, names or list(_common(fields[4][1])), _encoded(*fields[5]))
+
+
+def _encoded(kind: int, contents: bytes) -> bytes:
+    # A value with its tag and its length, which DER writes in one way only.
+    size = len(contents)
+    if size < 128:
+        return bytes((kind, size)) + contents
+    length = size.to_bytes((size.bit_length() + 7) // 8, "big")
+    return bytes((kind, 0x80 | len(length))) + length + contents
 
 
 def _parts(data: bytes, wanted: int | None = None) -> Iterator[tuple[int, bytes]]:

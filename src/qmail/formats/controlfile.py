@@ -264,7 +264,8 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     Whole(
         b"servercert.pem", [b"qmail-tlsd"], b"This certificate and its key are for TLS.",
         "PEM: a certificate, those that signed it, and the key: shown to clients that speak TLS. Mode 600, of root: "
-        "qmail-tlsd reads it, within 2 seconds of a change, or on HUP, again.",
+        "qmail-tlsd reads it, within 2 seconds of a change, or on HUP, again. A certificate or public key that comes "
+        "next may stand in servercert.pem.next, for `qmail dns`.",
     ),
     Whole(
         b"tls", [b"qmail-tlsd"], b"These certificates and keys are for other names.",

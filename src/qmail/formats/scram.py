@@ -11,6 +11,8 @@ import binascii
 import hashlib
 import hmac
 
+from qmail.formats.saslprep import prepared
+
 SCHEME = b"SCRAM-SHA-256"
 # RFC 7677 4 asks for 4,096 or more. A stolen file is as weak as the weakest thing in it, so it is more here.
 ITERATIONS = 100_000
@@ -68,35 +70,6 @@ def read(text: bytes) -> Keys | None:
         return None
     sound = scheme == SCHEME and 0 < found.iterations <= MOST_ITERATIONS and len(stored) == len(server) == KEY
     return found if sound and found.salt else None
-
-
-def prepared(text: bytes) -> bytes | None:
-    """SASLprep (RFC 4013) of UTF-8, for keeping; None where it is not allowed."""
-    import stringprep
-    import unicodedata
-
-    try:
-        characters = text.decode()
-    except UnicodeDecodeError:
-        return None
-    mapped = "".join(
-        " " if stringprep.in_table_c12(each) else "" if stringprep.in_table_b1(each) else each for each in characters
-    )
-    done = unicodedata.normalize("NFKC", mapped)
-    forbidden = (
-        stringprep.in_table_c12, stringprep.in_table_c21_c22, stringprep.in_table_c3, stringprep.in_table_c4,
-        stringprep.in_table_c5, stringprep.in_table_c6, stringprep.in_table_c7, stringprep.in_table_c8,
-        stringprep.in_table_c9, stringprep.in_table_a1,
-    )  # fmt: skip
-    if not done or any(table(each) for each in done for table in forbidden):
-        return None
-    # RFC 3454 6: text that is written from right to left has no letters of the other direction.
-    if any(stringprep.in_table_d1(each) for each in done) and (
-        any(stringprep.in_table_d2(each) for each in done)
-        or not (stringprep.in_table_d1(done[0]) and stringprep.in_table_d1(done[-1]))
-    ):
-        return None
-    return done.encode()
 
 
 def _mac(key: bytes, text: bytes) -> bytes:

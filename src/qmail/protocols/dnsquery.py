@@ -7,6 +7,7 @@ Kinds and their records:
     M  mail exchangers: preference (2 bytes), name     4  IPv4 addresses (4 bytes)     6  IPv6 addresses (16 bytes)
     P  names of an address; the question's name is the packed address                  T  texts, pieces joined
     L  TLSA records as in RFC 6698 2.1; the name is whole, such as _25._tcp.mx.example
+    S  where a service is (SRV, RFC 2782): priority, weight, port (2 bytes each), name
 
 Names are in lower case without a dot at the end; the root is empty; odd bytes within a label are
 \\ooo in octal. A marks what a validating name server vouched for. Questions may follow each other
@@ -20,8 +21,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXCHANGERS, ADDRESSES4, ADDRESSES6, POINTERS, TEXTS, TLSA = b"M", b"4", b"6", b"P", b"T", b"L"
-KINDS = frozenset((EXCHANGERS, ADDRESSES4, ADDRESSES6, POINTERS, TEXTS, TLSA))
+EXCHANGERS, ADDRESSES4, ADDRESSES6, POINTERS, TEXTS, TLSA, SERVICES = b"M", b"4", b"6", b"P", b"T", b"L", b"S"
+KINDS = frozenset((EXCHANGERS, ADDRESSES4, ADDRESSES6, POINTERS, TEXTS, TLSA, SERVICES))
 
 FOUND = b"K"  # there are records
 NOTHING = b"N"  # the name exists, without such records

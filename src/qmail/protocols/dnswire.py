@@ -19,6 +19,7 @@ from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
 from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
+from dns.rdtypes.IN.SRV import SRV
 
 from qmail.protocols import dnsquery
 from qmail.protocols.dnsquery import Answer
@@ -41,6 +42,7 @@ _TYPES = {
     dnsquery.POINTERS: dns.rdatatype.PTR,
     dnsquery.TEXTS: dns.rdatatype.TXT,
     dnsquery.TLSA: dns.rdatatype.TLSA,
+    dnsquery.SERVICES: dns.rdatatype.SRV,
 }
 
 
@@ -152,6 +154,9 @@ def _record(record: Rdata) -> bytes:
             return shown(record.target)
         case TXT():
             return b"".join(record.strings)
+        case SRV():
+            numbers = (record.priority, record.weight, record.port)
+            return b"".join(int(number).to_bytes(2, "big") for number in numbers) + shown(record.target)
         case _:
             return record.to_wire() or b""
 

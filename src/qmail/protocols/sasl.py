@@ -13,10 +13,9 @@ A client that may act for another name than its own is not known here: both must
 
 from __future__ import annotations
 
-import base64
 import binascii
 
-from qmail.formats.scram import prepared
+from qmail.formats.saslprep import prepared
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -112,7 +111,7 @@ class Exchange:
     def keyed(self, keys: Keys) -> Step:
         """The answer to Wanted."""
         self._keys = keys
-        salt = base64.b64encode(keys.salt)
+        salt = binascii.b2a_base64(keys.salt, newline=False)
         self._server_first = b"r=%b,s=%b,i=%d" % (self._nonce, salt, keys.iterations)
         return Challenge(self._server_first)
 
@@ -172,7 +171,7 @@ class Exchange:
         if bound != self._header or nonce != self._nonce or not self._keys.proved_by(message, proved):
             return Failed()
         self._state = 2
-        return Challenge(b"v=" + base64.b64encode(self._keys.signature(message)))
+        return Challenge(b"v=" + binascii.b2a_base64(self._keys.signature(message), newline=False))
 
 
 def _sound(text: bytes, longest: int) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Protocol
 
-    from qmail.rules.dispatch import Job
+    from qmail.rules.job import Job
 
     class Waiting(Job, Protocol):
         """A job whose recipients may wait here."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from qmail.rules.destination import Limit, Waiting
-    from qmail.rules.dispatch import Job
+    from qmail.rules.job import Job
 
     Found = tuple[Job, int, bytes]
     Key = tuple[bytes, int, bool]

@@ -5,8 +5,6 @@ A delivery belongs to a job, which is told how it ended; `key` is the job's own 
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from qmail.formats import logline
 from qmail.rules.routing import REMOTE, variable_sender
 
@@ -14,37 +12,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from qmail.formats.mailparameters import Parameters
     from qmail.rules.destination import Destination
     from qmail.rules.destinations import Destinations
+    from qmail.rules.job import Job
 
 MOST = 1000  # deliveries of one channel
 LONGEST_REPORT = 10_000  # bytes; the spawners keep them shorter, but they are not trusted to
 TOO_LONG_IN_QUEUE = b"I'm not going to try again; this message has been in the queue too long.\n"
 OUTCOMES = DONE, DEFERRED, FAILED = b"KZD"
-
-
-class Job(Protocol):
-    """Whatever wants recipients delivered to: a fresh message, or a pass over a queued one."""
-
-    @property
-    def number(self) -> int:
-        """The message."""
-
-    @property
-    def sender(self) -> bytes:
-        """Its envelope sender."""
-
-    @property
-    def parameters(self) -> Parameters | None:
-        """What the sender asked for besides."""
-
-    @property
-    def last_try(self) -> bool:
-        """Is a deferral now a failure?"""
-
-    def ended(self, key: int, recipient: bytes, outcome: int, report: bytes) -> None:
-        """A delivery ended: DONE, DEFERRED or FAILED. Behind NUL the report of one that is DONE may say PASSED_ON."""
 
 
 class Dispatch:

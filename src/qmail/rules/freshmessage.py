@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from qmail.formats.deliverystatus import Fate
     from qmail.formats.mailparameters import Parameters
     from qmail.rules.destination import Destination
-    from qmail.rules.dispatch import Job
+    from qmail.rules.job import Job
 
     class Attempts(Protocol):
         """All first attempts."""

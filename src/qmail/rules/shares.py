@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
 
-T = TypeVar("T")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Generic, TypeVar
+
+    T = TypeVar("T")
+else:
+    # `typing` would be the largest thing that a process which stays has loaded.
+    T = None
+
+    class Generic:
+        def __class_getitem__(cls, _of):
+            return cls
 
 
 class Shares:

@@ -8,9 +8,9 @@ Usage: qmail
     qmail queue check
 
 `qmail COMMAND` is the program `qmail-COMMAND` of this installation; a command of
-two words, `qmail queue check`, is `qmail-queue-check`. `qmail` alone lists the
-commands, each with what it is, `qmail queue` those that begin so; `qmail COMMAND
---help` is the manual of one.
+two words, `qmail queue check`, is `qmail-queue-check`; and `qmail dns` is
+`qmail-dns-records`. `qmail` alone lists the commands, each with what it is, `qmail
+queue` those that begin so; `qmail COMMAND --help` is the manual of one.
 
 Behaviour:
 The programs of the mail's own path are not among the commands: those are started
@@ -31,13 +31,15 @@ from qmail.host import program
 from qmail.services import catalogue
 
 PREFIX = "qmail-"
+# Commands whose program has another name, since that one is taken by a program of the mail's own path.
+OTHERWISE = {"dns-records": "dns"}
 FOLDER = "qmail.programs.administer."
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
     commands = {
-        name.removeprefix(PREFIX): module
+        OTHERWISE.get(short := name.removeprefix(PREFIX), short): module
         for name, module in catalogue.programs().items()
         if name.startswith(PREFIX) and module.startswith(FOLDER)
     }
@@ -56,7 +58,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     if rest == [b"--help"]:
         program.say(1, (module.__doc__ or "").strip().encode() + b"\n")
         return 0
-    name = os.path.join(os.path.dirname(argv[0]), os.fsencode(PREFIX + command))
+    program_name = next((name for name, short in OTHERWISE.items() if short == command), command)
+    name = os.path.join(os.path.dirname(argv[0]), os.fsencode(PREFIX + program_name))
     code = module.main([name, *rest], environ)
     assert isinstance(code, int)
     return code

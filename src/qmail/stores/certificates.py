@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Stamps = tuple[tuple[bytes, int, int, int, int], ...]
 
 MAIN, NAMED, ENDING = b"servercert.pem", b"tls", b".pem"
+NEXT = b".next"  # behind a file's name: the certificate, or the public key, that takes its place later
 MOST = 1000  # names
 SOON = 14 * 86400  # seconds before its end when something should have been done
 
@@ -45,6 +46,25 @@ def files(control: Control) -> dict[bytes, bytes]:
     if len(found) > MOST:
         raise Temporary(b"more than %d certificates in " % MOST + directory)
     return found
+
+
+def keys(control: Control, host: bytes) -> list[bytes]:
+    """The public key (DER) of the certificate that clients which want `host` see, and the one in the next certificate,
+    where there is a file of it. Raises Temporary."""
+    found = files(control)
+    path = found.get(host.lower()) or found.get(b"") or next(iter(found.values()), None)
+    known = []
+    for each in (path, path + NEXT) if path else ():
+        try:
+            with open(each, "rb", buffering=0) as file:
+                known.append(certificate.key(file.read(certificate.LARGEST)))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise unreadable(each, error) from error
+        except certificate.Broken as error:
+            raise Temporary(each + b" holds no certificate") from error
+    return known
 
 
 def stamps(control: Control) -> Stamps:

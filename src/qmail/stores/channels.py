@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qmail.host.loop import Loop, Outlets
-    from qmail.rules.dispatch import Dispatch, Job
+    from qmail.rules.dispatch import Dispatch
+    from qmail.rules.job import Job
     from qmail.stores.spawner import Spawner
 
     Found = tuple[Job, int, bytes]

@@ -6,12 +6,9 @@ import _socket
 import os
 import stat
 
-from qmail.formats.options import Wrong, options
-from qmail.formats.shellwords import arguments
-from qmail.formats.tcpoptions import LETTERS
 from qmail.host import locks
 from qmail.rules.finding import Finding
-from qmail.stores import forwardfiles, library, queueremedies
+from qmail.stores import forwardfiles, library, openports, queueremedies
 from qmail.stores.installation import owners, pieces
 from qmail.stores.names import Names, Unanswered, Unknown
 from qmail.stores.queue import Queue
@@ -159,7 +156,7 @@ def own_name(home: Home, me: bytes, environ: Mapping[bytes, bytes]) -> Iterator[
 
 def running(home: Home, found: Found) -> Iterator[Finding]:
     """What a run file is there for, and does not run."""
-    wanted = [run for run in found.running(b"qmail-start") if _up(run)]
+    wanted = [run for run in found.running(b"qmail-start") if openports.is_up(run)]
     sends = not _free(home.file(b"queue/lock/sendmutex"))
     if wanted and not sends:
         yield Finding(b"qmail-send does not run, for all of " + wanted[0].path, b"see its log, and svstat")
@@ -167,7 +164,7 @@ def running(home: Home, found: Found) -> Iterator[Finding]:
         yield Finding(b"qmail-queued does not run: no mail is accepted", b"start its service, or qmail-start again")
     serves = False
     for run in found.running(b"qmail-smtpd"):
-        for host, port in _ports(run) if _up(run) else ():
+        for host, port in openports.ports(run) if openports.is_up(run) else ():
             trouble = list(_greets(run, host, port))
             serves = serves or not trouble
             yield from trouble
@@ -177,10 +174,6 @@ def running(home: Home, found: Found) -> Iterator[Finding]:
     if serves and os.path.exists(home.file(b"control/rcptcheck")) and _free(home.file(b"qc/lock")):
         what = b"control/rcptcheck is there, and qmail-checkd does not run: every recipient is put off"
         yield Finding(what, b"make it a service: exec qmail-checkd; or remove the file")
-
-
-def _up(run: Run) -> bool:
-    return run.path.endswith(b"/run") and not os.path.exists(os.path.dirname(run.path) + b"/down")
 
 
 def _free(path: bytes) -> bool:
@@ -195,22 +188,8 @@ def _free(path: bytes) -> bool:
     return lock is not None
 
 
-def _ports(run: Run) -> Iterator[tuple[str, int]]:
-    for words in arguments(run.text, b"tcpserver"):
-        try:
-            rest = options(words, LETTERS)[1]
-        except Wrong:
-            continue
-        if len(rest) > 2 and not any(b"$" in word for word in rest[:2]):
-            host, port = os.fsdecode(rest[0]), os.fsdecode(rest[1])
-            try:
-                number = int(port) if port.isdigit() else _socket.getservbyname(port, "tcp")
-            except OSError:
-                continue
-            yield ("127.0.0.1" if host in ("0", "::", "0.0.0.0") else host), number
-
-
 def _greets(run: Run, host: str, port: int) -> Iterator[Finding]:
+    host = "127.0.0.1" if host in openports.EVERYWHERE else host
     probe = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET)
     probe.settimeout(PATIENCE)
     try:

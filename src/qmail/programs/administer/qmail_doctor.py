@@ -16,9 +16,14 @@ Each finding is one line that says what is so, and one that says what to do:
 
 It looks at owners and modes, the programs, the control files, the certificates,
 the aliases, users' homes, the run files and rc, the rules that they name, at
-ports, the DNS and the queue. A kernel that cannot confine programs is mentioned, and counts for
-nothing. Nothing is changed, and nothing is asked of anybody but the ports
-that run files name, and the name servers.
+ports, the DNS and the queue. A kernel that cannot confine programs is mentioned,
+and counts for nothing. Nothing is changed, and nothing is asked of anybody but
+the ports that run files name, and the name servers.
+
+Where mail is taken from the world, on port 25 of a host with a public address, the
+DNS has to know what `qmail dns --check` looks for, of this host and the first 100
+domains in control/locals and control/virtualdomains; what is only advised is not
+missed.
 
 Environment: QMAIL_HOME; DNSCACHEIP, where no qmail-dns runs.
 Files: everything below the home; service directories.
@@ -36,7 +41,7 @@ from qmail.host.reasons import reason
 from qmail.rules.controlsense import aliases, control
 from qmail.rules.finding import Finding
 from qmail.rules.runsense import runs
-from qmail.stores import certificates, checkup, library, survey
+from qmail.stores import certificates, checkup, library, publicsite, survey
 from qmail.stores import home as homes
 from qmail.stores.control import Control
 
@@ -81,7 +86,7 @@ def _findings(
         lambda: checkup.files(found, home),
         lambda: checkup.homes(found),
         lambda: runs(found, _is_user, _is_group),
-        lambda: checkup.own_name(home, found.first(b"me"), environ) if found.first(b"me") else iter(()),
+        lambda: publicsite.findings(home, found, environ),
         lambda: checkup.running(home, found),
         lambda: certificates.findings(Control(home.path), int(clock.now())),
         lambda: checkup.queue(home),
