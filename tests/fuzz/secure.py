@@ -5,7 +5,9 @@ from __future__ import annotations
 import binascii
 
 from fuzz.laws import Choices, Group, outcome
-from qmail.formats import certificate, tlsfacts
+from qmail.formats import certificate, tlsa, tlsfacts
+from qmail.rules import tlsproof
+from qmail.rules.tlsneeds import MAY, Needs, Unmet
 
 GROUP = Group()
 
@@ -29,6 +31,27 @@ def certificate_file(data: bytes) -> None:
             found.covers(b"mx.example.org")
         known = outcome(lambda text=text: certificate.key(text), certificate.Broken)  # type: ignore[misc]
         assert not isinstance(found, certificate.Certificate) or known == found.key
+
+
+@GROUP.target(
+    b"\3\0\0", b"\3\1\1", b"\2\0\1", b"\2\1\2", b"\0\1\1", b"\3\0\1" + bytes(32), b"\x30\x82\1\0", b"\x30\0",
+    b"\x30\x13" + b"\x30\0" * 6, TIMES, NAME, b"\4", b"\x20",
+)  # fmt: skip
+def tlsa_records(data: bytes) -> None:
+    """Records and certificates of a stranger: only records that count tell a certificate."""
+    choices = Choices(data)
+    chain = [choices.text() for _ in range(3)]
+    told = [b"\3\0\0" + chain[0]] if choices.flag() else []
+    records = tlsa.usable([*told, *choices.texts(8)])
+    assert all(record[0] in (tlsa.TA, tlsa.EE) for record in records)
+    outcome(lambda: certificate.read(chain[0]), certificate.Broken)
+    needs = Needs(MAY).told(records, (b"mx.x",))
+    found = tlsproof.verdict(needs, chain)
+    if records and told and chain[0]:
+        assert found is None
+    if isinstance(found, Needs):
+        assert set(found.anchors) <= set(chain[1:])
+        assert tlsproof.verdict(found, chain) is None or isinstance(tlsproof.verdict(found, chain), Unmet)
 
 
 @GROUP.target(b"server ", b"60", b"\n", b"yes ", b"no ", b"TLSv1.3", b" ", b"-", b"mx.example.org", b"\xff", b"9999")

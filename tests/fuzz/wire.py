@@ -137,13 +137,13 @@ def _top(text: bytes, lines: int) -> bytes:
 @GROUP.target(
     b"\0\1M", b"\x85\x80", b"\0\1", b"\xc0\x0c", b"\1a\7example\0", b"\0\x0f\0\1", b"\0\1\0\1", b"\0\x1c\0\1",
     b"\0\x0c\0\1", b"\0\0\0\x3c", b"\0\4\x7f\0\0\1", b"\0\5\0\1x", b"\xc0\xff", b"\0\x10\0\1\0\0\0\1\0\2\1a",
-    b"\0\6\0\1", b"\0\x34\0\1",
+    b"\0\6\0\1", b"\0\x34\0\1", b"\x85\xa0",
 )  # fmt: skip
 def dns_reply(data: bytes) -> None:
     """A name server's reply to our question, after its identity."""
     choices = Choices(data)
     kind = sorted(dnsquery.KINDS)[choices.number(len(dnsquery.KINDS) - 1)]
-    asks, whole, extended = choices.flag(), choices.flag(), choices.flag()
+    asks, whole, extended, trusted = (choices.flag() for _ in range(4))
     question = dnswire.Question(kind, b"\x7f\0\0\1" if kind == dnsquery.POINTERS else b"a.example")
     wire = question.wire(77, extended=extended)
     rest = choices.rest()
@@ -153,7 +153,7 @@ def dns_reply(data: bytes) -> None:
         asked = wire[12 : wire.index(b"\0", 12) + 5]
         rest = rest[:2] + b"\0\1" + counts + asked + rest[5:]
     errors = (dnswire.Elsewhere, dnswire.Truncated, dnswire.Plainer, dnswire.Failed)
-    found = outcome(lambda: question.answer(wire[:2] + rest, whole=whole), *errors)
+    found = outcome(lambda: question.answer(wire[:2] + rest, whole=whole, trusted=trusted), *errors)
     if isinstance(found, tuple):
         answer, seconds = found
         assert 0 <= seconds <= dnswire.LONGEST_TTL
@@ -161,6 +161,8 @@ def dns_reply(data: bytes) -> None:
         # What is said of it to our programs is read by them as it is.
         ((tag, again),) = dnsquery.Answers().feed(dnsquery.answer(5, answer))
         assert (tag, again.status, list(again.records)) == (5, answer.status, list(answer.records))
+        assert (again.authentic, again.alias) == (answer.authentic, answer.alias)
+        assert trusted or not answer.authentic
     elif found is None:
         question.wire(78, extended=extended)
 
@@ -221,7 +223,9 @@ def dns_service(data: bytes) -> None:
 
         def read() -> object:
             for piece in pieces:
-                found.extend((tag, it.status, list(it.records), it.authentic) for tag, it in reader.feed(piece))
+                found.extend(
+                    (tag, it.status, list(it.records), it.authentic, it.alias) for tag, it in reader.feed(piece)
+                )
             return found
 
         return outcome(read, dnsquery.Broken)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,10 +12,9 @@ import pytest
 
 from scripted import Peer
 from sender import Sender
+from starttls import EHLO, INNER, Server
 
 LIMIT = 20  # seconds for anything
-EHLO = b"250-mx\r\n250-PIPELINING\r\n250 STARTTLS\r\n"
-INNER = b"250-mx\r\n250 PIPELINING\r\n"
 
 
 @pytest.fixture(scope="module")
@@ -32,71 +29,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )  # fmt: skip
     (place / "both").write_bytes((place / "certificate").read_bytes() + (place / "key").read_bytes())
     return place / "both"
-
-
-class Server:
-    """An SMTP server with STARTTLS, one connection after the other. `got`: what each said, in TLS or before it.
-
-    `behind`: what it adds to its answer to STARTTLS. `breaks`: it hangs up instead of shaking hands.
-    """
-
-    def __init__(self, certificate: Path, *, behind: bytes = b"", breaks: bool = False, version: str = "") -> None:
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(certificate)
-        if version:
-            self.context.maximum_version = self.context.minimum_version = ssl.TLSVersion[version]
-        self.behind, self.breaks = behind, breaks
-        self.got: list[tuple[str, bytes]] = []
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                peer, _ = self.listener.accept()
-            except OSError:
-                return
-            peer.settimeout(LIMIT)
-            try:
-                self._talk(peer)
-            except (OSError, ValueError):
-                pass
-            finally:
-                peer.close()
-
-    def _talk(self, peer: socket.socket) -> None:
-        peer.sendall(b"220 mx\r\n")
-        how, offered = "plain", EHLO
-        lines = peer.makefile("rb")
-        while line := lines.readline():
-            word = line[:4].upper()
-            self.got.append((how, line))
-            if word == b"STAR":
-                peer.sendall(b"220 go ahead\r\n" + self.behind)
-                if self.breaks:
-                    return
-                peer = self.context.wrap_socket(peer, server_side=True)
-                lines, offered = peer.makefile("rb"), INNER
-                how = str(peer.version())
-            elif word == b"EHLO":
-                peer.sendall(offered)
-            elif word == b"DATA":
-                peer.sendall(b"354 go\r\n")
-                while lines.readline() != b".\r\n":
-                    pass
-                peer.sendall(b"250 queued\r\n")
-            elif word == b"QUIT":
-                return
-            else:
-                peer.sendall(b"250 ok\r\n")
-
-    def close(self) -> list[tuple[str, bytes]]:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-        self.thread.join(LIMIT)
-        return self.got
 
 
 @pytest.fixture

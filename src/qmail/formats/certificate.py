@@ -49,10 +49,7 @@ def first(pem: bytes) -> Certificate:
     der = _between(pem, BEGIN, END)
     if der is None:
         raise Broken("no certificate")
-    try:
-        return _read(der)
-    except (ValueError, IndexError) as error:
-        raise Broken("no certificate that can be read") from error
+    return read(der)
 
 
 def key(pem: bytes) -> bytes:
@@ -71,6 +68,14 @@ def _between(pem: bytes, begin: bytes, end: bytes) -> bytes | None:
         return binascii.a2b_base64(text)
     except ValueError as error:
         raise Broken("no base64") from error
+
+
+def read(der: bytes) -> Certificate:
+    """A certificate in its binary form. Raises Broken."""
+    try:
+        return _read(der)
+    except (ValueError, IndexError) as error:
+        raise Broken("no certificate that can be read") from error
 
 
 def _read(der: bytes) -> Certificate:

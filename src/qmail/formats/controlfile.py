@@ -256,9 +256,12 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     ),
     Lines(
         b"tlspolicy", [_REMOTE], b"TLS policy: %b", b"TLS is used where it is offered.",
-        "`domain:policy`: whether mail to a domain must go by TLS. `may`: where it is offered, which holds without a "
-        "line; `encrypt`: by TLS or not at all; `verify`: with a certificate for the exchanger's name, signed by one "
-        "that this system trusts or that stands in tlstrust.pem; `none`: without TLS. Names fit as in smtproutes.",
+        "`domain:policy`: whether mail to a domain must go by TLS. `encrypt`: by TLS or not at all; `verify`: with a "
+        "certificate for the exchanger's name, signed by one that this system trusts or that stands in tlstrust.pem; "
+        "`dane`: with one that the exchanger's TLSA records tell; `none`: without TLS; `may`: by TLS if it is offered, "
+        "whatever TLSA records say. Without a line: by TLS if it is offered. Where exchangers have TLSA records, then, "
+        "and at `encrypt` and `verify`, TLS with a certificate that these tell is a must (RFC 7672). Names fit as in "
+        "smtproutes.",
         new=True,
     ),
     Whole(

@@ -1,18 +1,19 @@
 """The talk with qmail-dns, on the stream socket qr/dns: questions about names, and answers without DNS in them.
 
     question:  length of what follows (2 bytes, big-endian), tag (2), kind (1), name
-    answer:    length of what follows (4 bytes), tag (2), status (1), A or - (1), records: length (2) and bytes each
+    answer:    length of what follows (4 bytes), tag (2), status (1), mark (1), records: length (2) and bytes each
 
 Kinds and their records:
     M  mail exchangers: preference (2 bytes), name     4  IPv4 addresses (4 bytes)     6  IPv6 addresses (16 bytes)
     P  names of an address; the question's name is the packed address                  T  texts, pieces joined
     L  TLSA records as in RFC 6698 2.1; the name is whole, such as _25._tcp.mx.example
     S  where a service is (SRV, RFC 2782): priority, weight, port (2 bytes each), name
+    C  the one name that this name is an alias of
 
 Names are in lower case without a dot at the end; the root is empty; odd bytes within a label are
-\\ooo in octal. A marks what a validating name server vouched for. Questions may follow each other
-without waiting; the tag says which answer belongs to which. A stays valid only as far as the name
-server and the way to it are trusted.
+\\ooo in octal. The mark is A where a validating name server that is trusted vouched for all of it, c where
+the name is an alias of the one that the answer is about, C for both, - for neither. Questions may follow
+each other without waiting; the tag says which answer belongs to which.
 """
 
 from __future__ import annotations
@@ -21,13 +22,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EXCHANGERS, ADDRESSES4, ADDRESSES6, POINTERS, TEXTS, TLSA, SERVICES = b"M", b"4", b"6", b"P", b"T", b"L", b"S"
-KINDS = frozenset((EXCHANGERS, ADDRESSES4, ADDRESSES6, POINTERS, TEXTS, TLSA, SERVICES))
+EXCHANGERS, ADDRESSES4, ADDRESSES6, POINTERS, TEXTS = b"M", b"4", b"6", b"P", b"T"
+TLSA, SERVICES, ALIASES = b"L", b"S", b"C"
+KINDS = frozenset((EXCHANGERS, ADDRESSES4, ADDRESSES6, POINTERS, TEXTS, TLSA, SERVICES, ALIASES))
 
 FOUND = b"K"  # there are records
 NOTHING = b"N"  # the name exists, without such records
 NAMELESS = b"X"  # there is no such name
 TROUBLE = b"Z"  # nobody could say; later perhaps
+
+_MARKS = {(False, False): b"-", (True, False): b"A", (False, True): b"c", (True, True): b"C"}
+_MARKED = {mark: marks for marks, mark in _MARKS.items()}
 
 LONGEST_QUESTION = 1024  # bytes after the length
 LONGEST_ANSWER = 256 * 1024
@@ -38,12 +43,14 @@ class Broken(ValueError):
 
 
 class Answer:
-    """What is known of a name: status, records, and whether they were validated."""
+    """What is known of a name: status, records, whether all that was validated, and whether the name is an alias."""
 
-    __slots__ = ("authentic", "records", "status")
+    __slots__ = ("alias", "authentic", "records", "status")
 
-    def __init__(self, status: bytes, records: Sequence[bytes] = (), authentic: bool = False) -> None:
-        self.status, self.records, self.authentic = status, records, authentic
+    def __init__(
+        self, status: bytes, records: Sequence[bytes] = (), authentic: bool = False, alias: bool = False
+    ) -> None:
+        self.status, self.records, self.authentic, self.alias = status, records, authentic, alias
 
     @property
     def trouble(self) -> bool:
@@ -68,7 +75,7 @@ def framed(tag: int, body: bytes) -> bytes:
 
 def body(value: Answer) -> bytes:
     """An answer without length and tag; records that do not fit are left out."""
-    parts, size = [value.status + (b"A" if value.authentic else b"-")], 4
+    parts, size = [value.status + _MARKS[value.authentic, value.alias]], 4
     for record in value.records:
         size += len(record) + 2
         if len(record) > 0xFFFF or size > LONGEST_ANSWER:
@@ -130,10 +137,12 @@ def _parsed(body: bytes) -> Answer:
     status, at, records = body[:1], 2, []
     if status not in (FOUND, NOTHING, NAMELESS, TROUBLE):
         raise Broken("a status that is none")
+    if body[1:2] not in _MARKED:
+        raise Broken("a mark that is none")
     while at < len(body):
         end = at + 2 + int.from_bytes(body[at : at + 2], "big")
         if end > len(body):
             raise Broken("a record behind the answer")
         records.append(body[at + 2 : end])
         at = end
-    return Answer(status, records, body[1:2] == b"A")
+    return Answer(status, records, *_MARKED[body[1:2]])

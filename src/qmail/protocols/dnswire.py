@@ -14,6 +14,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import dns.reversename
+from dns.rdtypes.ANY.CNAME import CNAME
 from dns.rdtypes.ANY.MX import MX
 from dns.rdtypes.ANY.PTR import PTR
 from dns.rdtypes.ANY.TXT import TXT
@@ -43,6 +44,7 @@ _TYPES = {
     dnsquery.TEXTS: dns.rdatatype.TXT,
     dnsquery.TLSA: dns.rdatatype.TLSA,
     dnsquery.SERVICES: dns.rdatatype.SRV,
+    dnsquery.ALIASES: dns.rdatatype.CNAME,
 }
 
 
@@ -73,6 +75,7 @@ class Question:
         self.kind = kind
         self._name = _pointer(name) if kind == dnsquery.POINTERS else _name(name)
         self._aliases = MOST_ALIASES
+        self._authentic = True  # the aliases that were followed so far
         self._message: dns.message.QueryMessage | None = None
 
     def wire(self, identity: int, *, extended: bool) -> bytes:
@@ -84,9 +87,9 @@ class Question:
             self._message.flags |= dns.flags.AD  # say whether it was validated (RFC 6840 5.7)
         return self._message.to_wire()
 
-    def answer(self, data: bytes, *, whole: bool) -> tuple[Answer, int] | None:
+    def answer(self, data: bytes, *, whole: bool, trusted: bool) -> tuple[Answer, int] | None:
         """What a reply says, and for how many seconds that holds; None where the question must be put again,
-        since it is now one for another name. `whole`: it came by TCP.
+        since it is now one for another name. `whole`: it came by TCP. `trusted`: what the server vouches for counts.
 
         Raises Elsewhere, Truncated, Plainer or Failed.
         """
@@ -108,27 +111,28 @@ class Question:
             raise Plainer
         if code not in (dns.rcode.NOERROR, dns.rcode.NXDOMAIN):
             raise Failed
-        return self._found(reply, code == dns.rcode.NXDOMAIN)
+        authentic = self._authentic and trusted and bool(reply.flags & dns.flags.AD)
+        return self._found(reply, code == dns.rcode.NXDOMAIN, authentic)
 
-    def _found(self, reply: dns.message.QueryMessage, nameless: bool) -> tuple[Answer, int] | None:
+    def _found(self, reply: dns.message.QueryMessage, nameless: bool, authentic: bool) -> tuple[Answer, int] | None:
         try:
             chain = reply.resolve_chaining()
         except dns.exception.DNSException as error:
             raise Failed from error
-        authentic = bool(reply.flags & dns.flags.AD)
+        alias = bool(chain.cnames) or self._aliases < MOST_ALIASES
         if chain.answer is not None:
             records = [_record(record) for record in list(chain.answer)[:MOST_RECORDS]]
-            return Answer(dnsquery.FOUND, records, authentic), min(chain.minimum_ttl, LONGEST_TTL)
+            return Answer(dnsquery.FOUND, records, authentic, alias), min(chain.minimum_ttl, LONGEST_TTL)
         if chain.cnames and not nameless and not reply.authority:
             # A server that gives an alias without what it stands for: ask for that.
             if not self._aliases:
                 raise Failed
-            self._aliases -= 1
+            self._aliases, self._authentic = self._aliases - 1, authentic
             self._name = chain.canonical_name
             return None
         # Without a lifetime of its own (an SOA record), a negative answer is kept for a minute.
         seconds = min(chain.minimum_ttl, LONGEST_NEGATIVE_TTL) if reply.authority else 60
-        return Answer(dnsquery.NAMELESS if nameless else dnsquery.NOTHING, (), authentic), seconds
+        return Answer(dnsquery.NAMELESS if nameless else dnsquery.NOTHING, (), authentic, alias), seconds
 
 
 def shown(name: dns.name.Name) -> bytes:
@@ -150,7 +154,7 @@ def _record(record: Rdata) -> bytes:
             return dns.ipv4.inet_aton(record.address)
         case AAAA():
             return dns.ipv6.inet_aton(record.address)
-        case PTR():
+        case PTR() | CNAME():
             return shown(record.target)
         case TXT():
             return b"".join(record.strings)

@@ -106,8 +106,7 @@ class Conversation:
         self._output = self._verb() + self._hello + b"\r\n"
 
     def insecure(self) -> None:
-        """TLS could not be had. Without it this connection is of no use; another one may go without, unless it must."""
-        self.again = not self._must
+        """TLS could not be had as it must be. This connection is of no use; another one may go without."""
         self._end(b"")
 
     def sending_last(self) -> None:

@@ -11,12 +11,17 @@ MOST_ADDRESSES = 8  # of one exchanger
 
 
 class Exchanger:
-    """A host that takes mail, with its preference (low is better) and packed addresses."""
+    """A host that takes mail, with its preference (low is better) and packed addresses.
 
-    __slots__ = ("addresses", "name", "preference")
+    `vouched`: DNSSEC says that it takes this mail (or nobody but we say so); `secure`: DNSSEC says that it has these
+    addresses; `alias`: its name is another one's alias.
+    """
 
-    def __init__(self, preference: int, name: bytes, addresses: Sequence[bytes] = ()) -> None:
-        self.preference, self.name, self.addresses = preference, name, addresses
+    __slots__ = ("addresses", "alias", "name", "preference", "secure", "vouched")
+
+    def __init__(self, preference: int, name: bytes, addresses: Sequence[bytes] = (), *, vouched: bool = False) -> None:
+        self.preference, self.name, self.addresses, self.vouched = preference, name, addresses, vouched
+        self.secure = self.alias = False
 
 
 def is_null(exchangers: Sequence[Exchanger]) -> bool:

@@ -4,7 +4,7 @@ Decided before a connection is made, by one source after the other. Each takes t
 as they are, or `raised`:
 
     of the domain       control/tlspolicy (rules/tlspolicy.py)
-    of the exchanger    its TLSA records, RFC 7672 (stores/nexthop.py)
+    of the exchanger    its TLSA records, RFC 7672 (stores/tlsarecords.py)
 
 A source does not ask where the needs are `settled`, and never weakens what was said before it.
 """
@@ -52,19 +52,21 @@ class Unmet:
 class Needs:
     """What TLS mail to a domain, or to one exchanger of it, must have.
 
-    `level`: see above. `origin`: who says so. `settled`: nobody else is to be asked. `names`: the certificate must be
-    for one of these (empty: for the exchanger's name). `records`: TLSA records (RFC 6698 2.1) that count, at DANE.
+    `level`: see above. `origin`: who says so. `settled`: nobody else is to be asked.
+    At DANE: `records`, TLSA records that count (formats/tlsa.py); `names`, the server's and others that a certificate
+    may be for, where names matter; `anchors`, certificates (DER) of which one must have signed it, once they were seen.
     `exchangers`: the names that the domain's exchangers may have, perhaps with `*` for the first label (None: any).
     `final`: mail whose needs are not met comes back, and does not wait. `unmet`: why nothing may go to this exchanger,
     known before it was connected to.
     """
 
-    __slots__ = ("exchangers", "final", "level", "names", "origin", "records", "settled", "unmet")
+    __slots__ = ("anchors", "exchangers", "final", "level", "names", "origin", "records", "settled", "unmet")
 
     def __init__(self, level: int, origin: bytes = NOBODY, *, settled: bool = False) -> None:
         self.level, self.origin, self.settled = level, origin, settled
         self.names: Sequence[bytes] = ()
         self.records: Sequence[bytes] = ()
+        self.anchors: Sequence[bytes] = ()
         self.exchangers: Sequence[bytes] | None = None
         self.final = False
         self.unmet: Unmet | None = None
@@ -72,8 +74,26 @@ class Needs:
     def raised(self, level: int, origin: bytes) -> Needs:
         """A copy that needs at least `level`; where that is more than before, `origin` is who says so."""
         copy = Needs(max(level, self.level), origin if level > self.level else self.origin, settled=self.settled)
-        copy.names, copy.records, copy.exchangers = self.names, self.records, self.exchangers
-        copy.final, copy.unmet = self.final, self.unmet
+        copy.names, copy.records, copy.anchors = self.names, self.records, self.anchors
+        copy.exchangers, copy.final, copy.unmet = self.exchangers, self.final, self.unmet
+        return copy
+
+    def told(self, records: Sequence[bytes], names: Sequence[bytes]) -> Needs:
+        """A copy for an exchanger with TLSA records: those of them that count tell its certificate (RFC 7672 2.2).
+
+        With none that counts it needs TLS, and no certificate, unless more was needed before.
+        """
+        if not records:
+            copy = self.raised(ENCRYPT, TLSA)
+        else:
+            copy = self.raised(DANE, TLSA)
+            copy.origin, copy.records, copy.names = TLSA, records, names
+        return copy
+
+    def anchored(self, anchors: Sequence[bytes]) -> Needs:
+        """A copy for a connection to the same exchanger, where one of these certificates must have signed its own."""
+        copy = self.raised(DANE, TLSA)
+        copy.anchors = anchors
         return copy
 
     def without_tls(self) -> Needs:

@@ -75,23 +75,22 @@ class Names:
             self._door.close()
             self._door = None
 
-    def addresses(self, host: bytes) -> list[bytes]:
+    def addresses(self, host: bytes) -> Sequence[bytes]:
         """The packed addresses of a host, IPv6 first, or the one it names itself, with or without brackets.
 
         Raises Unknown or Unanswered.
         """
+        return self.located(host).addresses
+
+    def located(self, host: bytes, *, vouched: bool = False) -> Exchanger:
+        """A host, with its addresses, as the one that takes mail. Raises Unknown or Unanswered."""
         written = literal(host)
         if written is not None:
-            return [written]
-        if not _fits(host):
+            return Exchanger(0, host, [written])
+        known = self._with_addresses([Exchanger(0, host, vouched=vouched)], host) if _fits(host) else []
+        if not known:
             raise Unknown(host)
-        answers = self.ask([(ADDRESSES6, host), (ADDRESSES4, host)])
-        found = [record for answer in answers for record in answer.records]
-        if not found and any(answer.trouble for answer in answers):
-            raise Unanswered(host)
-        if not found:
-            raise Unknown(host)
-        return found
+        return known[0]
 
     def exchangers(self, host: bytes) -> list[Exchanger]:
         """Who takes mail for a host, best first, equal ones by chance, with their addresses (RFC 5321 5.1).
@@ -100,15 +99,18 @@ class Names:
         Unanswered or Refusing.
         """
         if literal(host) is not None:
-            return [Exchanger(0, host, self.addresses(host))]
+            return [self.located(host)]
         answer = self.ask([(EXCHANGERS, host)])[0] if _fits(host) else Answer(NAMELESS)
         if answer.status == TROUBLE:
             raise Unanswered(host)
         if answer.status == NAMELESS:
             raise Unknown(host)
-        named = [Exchanger(int.from_bytes(record[:2], "big"), record[2:]) for record in answer.records]
+        named = [
+            Exchanger(int.from_bytes(record[:2], "big"), record[2:], vouched=answer.authentic)
+            for record in answer.records
+        ]
         if not named:
-            return [Exchanger(0, host, self.addresses(host))]
+            return [self.located(host, vouched=answer.authentic)]
         if is_null(named):
             raise Refusing(host)
         return self._with_addresses(ordered(named, os.urandom(2 * len(named))), host)
@@ -116,7 +118,10 @@ class Names:
     def _with_addresses(self, exchangers: list[Exchanger], host: bytes) -> list[Exchanger]:
         answers = self.ask([(kind, each.name) for each in exchangers for kind in (ADDRESSES6, ADDRESSES4)])
         for i, each in enumerate(exchangers):
-            each.addresses = [*answers[2 * i].records, *answers[2 * i + 1].records]
+            both = answers[2 * i : 2 * i + 2]
+            each.addresses = [record for answer in both for record in answer.records]
+            each.secure = all(answer.authentic for answer in both if answer.records)
+            each.alias = any(answer.alias for answer in both)
         known = [each for each in exchangers if each.addresses]
         if not known and any(answer.trouble for answer in answers):
             raise Unanswered(host)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from qmail.formats import tlsa
 from qmail.host import connect, interfaces
 from qmail.rules import mx, tlsneeds, tlspolicy
-from qmail.stores import names
+from qmail.rules.tlsneeds import Unmet
+from qmail.stores import names, tlsarecords
 from qmail.stores.remotecontrols import Failure
 from qmail.stores.smtpsession import Session
 from qmail.stores.tcpto import Timeouts
@@ -41,7 +43,9 @@ class NextHops:
 
     def needs(self, settings: Settings, host: bytes) -> Needs:
         """What TLS mail to a domain needs, before it is known who takes it: here each source of that adds its own."""
-        return tlspolicy.needs(settings.policies, host) if self._extended else tlsneeds.Needs(tlsneeds.NONE)
+        if not self._extended:
+            return tlsneeds.Needs(tlsneeds.NONE, settled=True)
+        return tlspolicy.needs(settings.policies, host)
 
     def send(self, settings: Settings, route: Route, needs: Needs, transact: Callable[[Session], None]) -> Session:
         """The session with the best server that answers, and has the TLS there must be; `transact` was done with it.
@@ -50,21 +54,19 @@ class NextHops:
         """
         record = NO_CONNECTION
         for exchanger in self._exchangers(route):
-            wanted = self._needs_at(exchanger, needs)
+            wanted = self._needs_at(exchanger, route, needs)
             if wanted.unmet is not None:
                 record = tlsneeds.report(b"I found " + exchanger.name, wanted.unmet, final=wanted.final)
                 continue
             session = self._connected(settings, exchanger, route, wanted)
+            while session is not None:
+                transact(session)
+                if session.instead is None:
+                    break
+                session.close()
+                session = self._connected(settings, exchanger, route, session.instead)
             if session is None:
                 continue
-            transact(session)
-            if session.again:
-                # TLS was offered, and could not be had.
-                session.close()
-                session = self._connected(settings, exchanger, route, wanted.without_tls())
-                if session is None:
-                    continue
-                transact(session)
             if session.unmet is None:
                 return session
             session.close()
@@ -75,8 +77,18 @@ class NextHops:
         """Let the connection to qmail-dns go."""
         self._names.close()
 
-    def _needs_at(self, exchanger: Exchanger, needs: Needs) -> Needs:
+    def _needs_at(self, exchanger: Exchanger, route: Route, needs: Needs) -> Needs:
         """What TLS there must be at one exchanger: here each source of that adds its own."""
+        if needs.settled:
+            return needs
+        try:
+            found = tlsarecords.look_up(self._names, exchanger, route.port)
+        except names.Unanswered:
+            return needs.failing(tlsneeds.TLSA, Unmet(tlsneeds.DNSSEC_INVALID))
+        if found is not None:
+            needs = needs.told(tlsa.usable(found.records), (found.base, route.host))
+        if needs.level == tlsneeds.DANE and not needs.records:
+            return needs.failing(needs.origin, Unmet(tlsneeds.DANE_REQUIRED))
         return needs
 
     def _connected(self, settings: Settings, exchanger: Exchanger, route: Route, needs: Needs) -> Session | None:
@@ -98,7 +110,7 @@ class NextHops:
         """Who to connect to, best first. Raises Failure."""
         try:
             if route.relay:
-                return [mx.Exchanger(0, route.host, self._names.addresses(route.host))]
+                return [self._names.located(route.host, vouched=True)]
             found = self._names.exchangers(route.host)
         except names.Unanswered:
             raise Failure(NO_ANSWER) from None

@@ -2,6 +2,9 @@
 
 Every question has a socket with a random port of its own and a random number, by UDP first, by TCP
 where the reply is cut. All of it together ends within LIMIT seconds.
+
+What a validating server vouches for (the AD bit, RFC 4035 3.2.3) is believed of a server on this machine, and of those
+in a resolv.conf that says `options trust-ad` (resolv.conf(5)): anybody on the way to another one could set that bit.
 """
 
 from __future__ import annotations
@@ -31,12 +34,13 @@ _LONGEST = 65535
 
 
 class Server:
-    """A name server: packed address and port."""
+    """A name server: packed address and port. `trusted`: what it vouches for is believed."""
 
-    __slots__ = ("address", "port")
+    __slots__ = ("address", "port", "trusted")
 
-    def __init__(self, address: bytes, port: int = PORT) -> None:
+    def __init__(self, address: bytes, port: int = PORT, trusted: bool = False) -> None:
         self.address, self.port = address, port
+        self.trusted = trusted or address[:1] == b"\x7f" or address == bytes(15) + b"\1"
 
     def socket(self, kind: int) -> _socket.socket:
         """A non-blocking socket to it, connected or connecting. Raises OSError."""
@@ -55,24 +59,25 @@ class Server:
 def servers(environ: Mapping[bytes, bytes]) -> list[Server]:
     """The servers to ask, in order: $DNSCACHEIP (blanks between several, @PORT behind one that listens
     elsewhere), else the nameserver lines of /etc/resolv.conf, else this machine."""
-    words = environ.get(b"DNSCACHEIP", b"").split()
+    words, trusted = environ.get(b"DNSCACHEIP", b"").split(), False
     if not words:
         try:
             with open("/etc/resolv.conf", "rb") as file:
                 lines = [line.split() for line in file.read(65536).split(b"\n")]
             words = [line[1] for line in lines if len(line) > 1 and line[0] == b"nameserver"]
+            trusted = any(line[:1] == [b"options"] and b"trust-ad" in line for line in lines)
         except OSError:
             pass
-    found = [server for word in words if (server := _server(word)) is not None]
+    found = [server for word in words if (server := _server(word, trusted)) is not None]
     return found[:MOST_SERVERS] or [Server(b"\x7f\0\0\1")]
 
 
-def _server(word: bytes) -> Server | None:
+def _server(word: bytes, trusted: bool) -> Server | None:
     text, _, port = word.partition(b"@")
     address = connect.packed(text.partition(b"%")[0])
     if address is None or (port and not (port.isdigit() and len(port) < 6)):
         return None
-    return Server(address, int(port or PORT))
+    return Server(address, int(port or PORT), trusted)
 
 
 def ask(questions: Sequence[tuple[bytes, bytes]], environ: Mapping[bytes, bytes]) -> list[Answer]:
@@ -181,7 +186,7 @@ class _Lookup:
 
     def _read(self, data: bytes, *, whole: bool) -> None:
         try:
-            found = self._question.answer(data, whole=whole)
+            found = self._question.answer(data, whole=whole, trusted=self._server.trusted)
         except dnswire.Elsewhere:
             return
         except dnswire.Truncated:

@@ -6,7 +6,7 @@ import os
 import time
 
 from qmail.protocols import replyreader, smtpclient
-from qmail.rules import tlsneeds
+from qmail.rules import tlsneeds, tlsproof
 from qmail.rules.tlsneeds import Needs, Unmet
 
 TYPE_CHECKING = False
@@ -46,6 +46,7 @@ class Session:
         self._plain, self._seconds = connection, max(seconds, 1)
         self.needs = needs = needs or Needs(tlsneeds.NONE)
         self.unmet: Unmet | None = None  # why the last transaction could not have the TLS that it needs
+        self.instead: Needs | None = None  # to be tried now, on a fresh connection to the same server
         self._name, self._trusted = name, trusted
         self._conversation = smtpclient.Conversation(
             partner,
@@ -129,16 +130,24 @@ class Session:
             raise replyreader.Broken("words behind the answer to STARTTLS")
         from qmail.host.tlsclient import Secured, failure
 
+        needs = self.needs
         try:
-            trusted = self._trusted if self.needs.level == tlsneeds.VERIFY else None
-            secured = Secured(self._plain, self._name, trusted)
+            name = needs.names[0] if needs.names else self._name
+            trusted = self._trusted if needs.level == tlsneeds.VERIFY else None
+            secured = Secured(self._plain, name, trusted, needs.anchors)
             secured.shake_hands(self._seconds)
+            verdict = tlsproof.verdict(needs, secured.chain())
         except OSError as error:
-            self.unmet = Unmet(failure(error))
-            self._conversation.insecure()
+            verdict = Unmet(failure(error))
+        if verdict is None:
+            self._connection = secured
+            self._conversation.secured()
             return
-        self._connection = secured
-        self._conversation.secured()
+        if isinstance(verdict, Needs):
+            self.instead = verdict
+        else:
+            self.unmet, self.instead = verdict, needs.without_tls() if needs.level == tlsneeds.MAY else None
+        self._conversation.insecure()
 
     def _reply(self) -> replyreader.Reply:
         reply = self._replies.next()

@@ -14,8 +14,12 @@ qmail-rspawn and tcpserver start one where none runs.
 Behaviour:
 Listens at qr/dns (with -i: at the socket on descriptor 0), asks the name
 servers of $DNSCACHEIP, else /etc/resolv.conf, and remembers what they say as
-long as it holds. A validating name server on this machine is recommended; what
-it vouches for is told on. A second qmail-dns for the same home exits 111.
+long as it holds. A second qmail-dns for the same home exits 111.
+
+What a name server vouches for, having validated it (DNSSEC), is told on: of a
+server on this machine (127.0.0.0/8, ::1), and of those in a resolv.conf that
+says `options trust-ad`. Others are not believed, since anybody on the way could
+say so in their place. qmail-remote needs this for DANE.
 
 Environment: DNSCACHEIP: addresses of name servers, `ADDRESS@PORT` for other
 ports.

@@ -24,9 +24,19 @@ says so. A reply may have 256 KiB, and timeoutremote seconds for all of it.
 After a connection that is lost behind the final dot, the message may arrive
 twice, and the report says so.
 
-A warm process greets with EHLO, pipelines, and takes TLS where it is offered;
-control/tlspolicy says to whom mail must not go without it. Run as a program,
-qmail-remote says HELO, as it always has.
+A warm process greets with EHLO, pipelines, and takes TLS where it is offered.
+Run as a program, qmail-remote says HELO, as it always has.
+
+Where DNSSEC vouches for an exchanger, its addresses and its TLSA records
+(DANE, RFC 7672), mail goes to it only by TLS and with a certificate that these
+records tell: its own (usage 3), or one that has signed it (usage 2). Records
+of other usages tell nothing; where there is nothing else, TLS is a must, and
+any certificate will do. Where the records cannot be looked up, or what is said
+of them is bogus, nothing goes to that exchanger. This needs a validating name
+server: see qmail-dns(8). control/tlspolicy says more, or less, for a domain.
+
+An exchanger that has not the TLS there must be is passed by for the next one.
+Where none has, mail waits (#4.7.5), and the report says why.
 
 Environment: DNSCACHEIP names servers to ask instead of qmail-dns.
 Files: control/: me, helohost, smtproutes, timeoutconnect, timeoutremote,
