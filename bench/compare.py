@@ -13,16 +13,19 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 from disks import DISKS
-from servers import PLACE, TOP, Ours, Postfix, remove_old_maildirs
+from servers import PLACE, TOP, Ours, Postfix, SingleUser, account, remove_old_maildirs
 from workloads import ONCE, SLOW, WORKLOADS, Figures
 
 PAGE = TOP / "docs/performance.md"
 BEGIN, END = "<!-- made by `make bench` -->\n", "<!-- end -->\n"
+ALONE = ("smtp-1", "smtp-10")  # what is compared between our two modes
 Row = tuple[str, str, list[float]]  # workload, what was measured, the median of each server
+Table = tuple[str, list[str], list[Row]]  # where, which servers
 
 
 def main() -> int:
@@ -38,20 +41,24 @@ def main() -> int:
         print("bench: needs root, to install two servers with their users", file=sys.stderr)
         return 100
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is stopped
-    tables = []
+    tables: list[Table] = []
+    names = options.workloads or [name for name in WORKLOADS if name not in SLOW]
     for disk in options.disk or DISKS:
         with DISKS[disk](PLACE) as words:
             print(f"on {words}", flush=True)
-            rows = measure(options.workloads or [name for name in WORKLOADS if name not in SLOW], options)
-            tables.append((words, rows))
+            servers = [server for server in (Ours(), Postfix()) if options.only in (None, server.name)]
+            tables.append((words, [server.name for server in servers], measure(names, servers, options.runs)))
+            if not (options.workloads or options.only):
+                modes = [SingleUser(), Ours()]
+                tables.append((words, [mode.name for mode in modes], measure(ALONE, modes, options.runs)))
     if options.write:
         write(tables, options.runs)
     return 0
 
 
-def measure(names: list[str], options: argparse.Namespace) -> list[Row]:
-    """Install both, run the workloads, stop both."""
-    servers = [server for server in (Ours(), Postfix()) if options.only in (None, server.name)]
+def measure(names: Iterable[str], servers: list[Ours | Postfix], runs: int) -> list[Row]:
+    """Install them, run the workloads, stop them."""
+    account()
     rows: list[Row] = []
     try:
         for server in servers:
@@ -59,7 +66,7 @@ def measure(names: list[str], options: argparse.Namespace) -> list[Row]:
             server.start()
         print(f"{'':12s} {'':18s} " + "  ".join(f"{server.name:>9s}" for server in servers) + "      ratio")
         for name in names:
-            rows += compare(name, servers, options.runs)
+            rows += compare(name, servers, runs)
     finally:
         for server in servers:
             server.stop()
@@ -89,18 +96,17 @@ def compare(name: str, servers: list[Ours | Postfix], runs: int) -> list[Row]:
 
 
 def ratio(values: list[float]) -> str:
-    """Ours as a multiple of Postfix's."""
+    """The first as a multiple of the second."""
     return f"{values[0] / values[1]:.2f}" if len(values) == 2 and values[1] else ""
 
 
-def write(tables: list[tuple[str, list[Row]]], runs: int) -> None:
+def write(tables: list[Table], runs: int) -> None:
     """Put the tables between the marks of docs/performance.md."""
     machine = f"{os.cpu_count()} processors, Linux {platform.release()}, Python {platform.python_version()}"
     lines = [f"{time.strftime('%-d %B %Y')}; {machine}; medians of {runs} runs, the two servers in turn.\n\n"]
-    for words, rows in tables:
-        lines.append(
-            f"On {words}:\n\n| workload | figure | pyqmail | Postfix | ratio |\n| --- | --- | --- | --- | --- |\n"
-        )
+    for words, servers, rows in tables:
+        heads = ["workload", "figure", *servers, "ratio"]
+        lines.append(f"On {words}:\n\n| {' | '.join(heads)} |\n|{' --- |' * len(heads)}\n")
         for name, key, values in rows:
             cells = [name, key, *(f"{value:.2f}" for value in values), ratio(values)]
             lines.append("| " + " | ".join(cells) + " |\n")

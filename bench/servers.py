@@ -86,7 +86,7 @@ class Ours:
     port = 2527
 
     def __init__(self) -> None:
-        self.home = PLACE / "qmail"
+        self.home = PLACE / self.name
         self.group = Group(self.name)
         self.inject = f"{self.home}/bin/sendmail -i {USER}@{DOMAIN}"
         self._svscan: subprocess.Popen[bytes] | None = None
@@ -123,18 +123,21 @@ class Ours:
             env=environment,
             check=True,
         )
-        self._services()
-
-    def _services(self) -> None:
-        daemon = pwd.getpwnam("qmaild")
         logs = self.home / "log"
         logs.mkdir()
-        os.chown(logs, pwd.getpwnam("qmaill").pw_uid, daemon.pw_gid)
+        os.chown(logs, pwd.getpwnam("qmaill").pw_uid, pwd.getpwnam("qmaild").pw_gid)
+        self._services(logs)
+
+    def _as(self, name: str) -> str:
+        """What goes before a program that runs as this user."""
+        return f"setuidgid {name} "
+
+    def _services(self, logs: Path) -> None:
         commands = {
             "queued": "qmail-queued",
-            "rcptd": "setuidgid qmailp qmail-rcptd",
+            "rcptd": self._as("qmailp") + "qmail-rcptd",
             "send": "qmail-start ./Maildir/",
-            "smtpd": f"tcpserver -v -R -H -l 0 -x {self.home}/tcp.cdb -c 250 -u {daemon.pw_uid} -g {daemon.pw_gid}"
+            "smtpd": f"tcpserver -v -R -H -l 0 -x {self.home}/tcp.cdb -c 250 {self._identity()}"
             f" 127.0.0.1 {self.port} {self.home}/bin/qmail-smtpd",
         }
         for name, command in commands.items():
@@ -143,15 +146,22 @@ class Ours:
             environment = f"exec env - QMAIL_HOME={self.home} PATH={self.home}/bin:/usr/bin:/bin"
             for path, line in (
                 (directory / "run", command),
-                (directory / "log/run", f"setuidgid qmaill multilog t {logs}/{name}"),
+                (directory / "log/run", f"{self._as('qmaill')}multilog t {logs}/{name}"),
             ):
                 path.write_text(f"#!/bin/sh\nexec 2>&1\n{environment} {line}\n")
                 path.chmod(0o755)
 
+    def _identity(self) -> str:
+        daemon = pwd.getpwnam("qmaild")
+        return f"-u {daemon.pw_uid} -g {daemon.pw_gid}"
+
+    def _argv(self) -> list[str]:
+        return [f"{self.home}/bin/svscan", "--stop", f"{self.home}/service"]
+
     def start(self) -> None:
         """Returns when the port greets."""
         self._svscan = subprocess.Popen(
-            [self.home / "bin/svscan", "--stop", self.home / "service"],
+            self._argv(),
             env={"PATH": f"{self.home}/bin:/usr/bin:/bin"}, start_new_session=True, preexec_fn=self.group.enter,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(PLACE / "svscan.log", "wb"),
         )  # fmt: skip
@@ -167,6 +177,27 @@ class Ours:
     def leaders(self) -> list[int]:
         """Pids that all processes descend from."""
         return [self._svscan.pid] if self._svscan else []
+
+
+class SingleUser(Ours):
+    """The same, all of it as the one user whose mail it is."""
+
+    name = "single-user"
+    port = 2528
+
+    def install(self) -> None:
+        """The home is the user's, and with it the queue."""
+        super().install()
+        subprocess.run(["chown", "-R", USER + ":", self.home], check=True)
+
+    def _as(self, name: str) -> str:
+        return ""
+
+    def _identity(self) -> str:
+        return ""
+
+    def _argv(self) -> list[str]:
+        return [f"{self.home}/bin/setuidgid", USER, *super()._argv()]
 
 
 class Postfix:
