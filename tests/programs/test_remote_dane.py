@@ -43,6 +43,7 @@ CASES = {
     # Usage 2: who has signed it; then they matter.
     "ta": (TAKEN, IN_TLS),
     "tadomain": (TAKEN, IN_TLS),
+    "tarenamed": (TAKEN, IN_TLS),
     "taother": (NOT_AGREED % 4 + ": its certificate is for another host. (#4.7.5)\n", NOT),
     "taold": (NOT_AGREED % 5 + ": its certificate has expired. (#4.7.5)\n", NOT),
     "tastray": (NOT_AGREED % 6 + ": nobody whom this system trusts has signed its certificate. (#4.7.5)\n", NOT),
@@ -51,6 +52,8 @@ CASES = {
     # Names that are aliases.
     "alias": (TAKEN, IN_TLS),
     "halfalias": ("ZConnected to 198.51.100.7 but it does not offer TLS", NOT),
+    # A domain without exchangers is its own.
+    "bare": (INVALID, NOT),
     # Where DNSSEC does not vouch for the exchanger or its addresses, records count for nothing.
     "plain": (TAKEN, IN_TLS),
     "far": (TAKEN, PLAIN),
@@ -74,7 +77,16 @@ CASES = {
 # Where the name server is elsewhere, what it vouches for is believed only as the administrator says.
 UNBELIEVED = {"wrong": (TAKEN, IN_TLS), "empty": (TAKEN, PLAIN)}
 BELIEVED = {"wrong": (INVALID, NOT), "empty": (TAKEN, PLAIN)}
-ASKED = {"mx.ee.example", "mx.wrong.example", "mx.pkix.example", "mx.ported.example"}  # names of servers, told to them
+# What Postfix thinks of servers whose records tell certificates; it verifies them by OpenSSL's own DANE.
+VERIFIED = {"ee": True, "alias": True, "wrong": False}
+VERIFIED |= {"ta": True, "tadomain": True, "tarenamed": True, "taother": False, "taold": False, "tastray": False}
+ASKED = {
+    "mx.ee.example",
+    "mx.wrong.example",
+    "mx.pkix.example",
+    "mx.ported.example",
+    "bare.example",
+}  # names of servers, told to them
 
 
 @needs_root
@@ -108,7 +120,8 @@ def zones(own: str, signer: str) -> dict[str, list[str] | None]:
         "second MX 10 mx.notls", "second MX 20 mx.wrong", "second MX 30 mx.ee",
         "alias MX 10 www.alias", "www.alias CNAME mx.ee", f"_25._tcp.www.alias TLSA {WRONG}",
         "halfalias MX 10 www.halfalias", "www.halfalias CNAME mx.plain", f"_25._tcp.www.halfalias TLSA {own}",
-        "plain NS ns", "far MX 10 mx.plain",
+        "tarenamed CNAME tadomain",
+        "bare A 198.51.100.1", f"_25._tcp.bare TLSA {WRONG}", "plain NS ns", "far MX 10 mx.plain",
         "mx.ported A 198.51.100.1", f"_25._tcp.mx.ported TLSA {WRONG}", f"_2525._tcp.mx.ported TLSA {own}",
         "spared MX 10 mx.wrong", "proven MX 10 mx.ee", "must MX 10 mx.ee", "musthave MX 10 mx.empty",
         *host("servfail", 1), "_tcp.mx.servfail NS ns",
@@ -201,6 +214,14 @@ def main() -> int:
         with (place / "resolv.conf").open("a") as file:
             file.write("options timeout:1 trust-ad\n")
         found += wrong(place / "trusted", BELIEVED, made)
+        for domain, verified in VERIFIED.items():
+            told = subprocess.run(
+                ["/usr/sbin/posttls-finger", "-c", "-l", "dane", "-L", "summary", f"{domain}.example"],
+                capture_output=True, timeout=30,
+            )  # fmt: skip
+            assert b"TLS connection established" in told.stdout + told.stderr, told
+            if (b"Verified TLS connection" in told.stdout + told.stderr) != verified:
+                found.append(f"posttls-finger, {domain}: {told}")
     print("\n".join(found))
     return len(found)
 

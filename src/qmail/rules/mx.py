@@ -13,15 +13,16 @@ MOST_ADDRESSES = 8  # of one exchanger
 class Exchanger:
     """A host that takes mail, with its preference (low is better) and packed addresses.
 
-    `vouched`: DNSSEC says that it takes this mail (or nobody but we say so); `secure`: DNSSEC says that it has these
-    addresses; `alias`: its name is another one's alias.
+    `vouched`: DNSSEC says that it takes this mail (or nobody but we say so), `renamed`: for the domain that the
+    recipient's is an alias of; `secure`: DNSSEC says that it has these addresses; `alias`: its name is another one's
+    alias.
     """
 
-    __slots__ = ("addresses", "alias", "name", "preference", "secure", "vouched")
+    __slots__ = ("addresses", "alias", "name", "preference", "renamed", "secure", "vouched")
 
     def __init__(self, preference: int, name: bytes, addresses: Sequence[bytes] = (), *, vouched: bool = False) -> None:
         self.preference, self.name, self.addresses, self.vouched = preference, name, addresses, vouched
-        self.secure = self.alias = False
+        self.secure = self.alias = self.renamed = False
 
 
 def is_null(exchangers: Sequence[Exchanger]) -> bool:

@@ -113,6 +113,8 @@ class Names:
             return [self.located(host, vouched=answer.authentic)]
         if is_null(named):
             raise Refusing(host)
+        for each in named:
+            each.renamed = answer.alias
         return self._with_addresses(ordered(named, os.urandom(2 * len(named))), host)
 
     def _with_addresses(self, exchangers: list[Exchanger], host: bytes) -> list[Exchanger]:

@@ -82,11 +82,11 @@ class NextHops:
         if needs.settled:
             return needs
         try:
-            found = tlsarecords.look_up(self._names, exchanger, route.port)
+            found = tlsarecords.look_up(self._names, exchanger, route.port, route.host)
         except names.Unanswered:
             return needs.failing(tlsneeds.TLSA, Unmet(tlsneeds.DNSSEC_INVALID))
         if found is not None:
-            needs = needs.told(tlsa.usable(found.records), (found.base, route.host))
+            needs = needs.told(tlsa.usable(found.records), found.names)
         if needs.level == tlsneeds.DANE and not needs.records:
             return needs.failing(needs.origin, Unmet(tlsneeds.DANE_REQUIRED))
         return needs

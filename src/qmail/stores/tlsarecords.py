@@ -15,23 +15,29 @@ MOST_ALIASES = 8  # of aliases of aliases
 
 
 class Found:
-    """`records`, and the name below which they stand (the TLSA base domain), which is the server's for TLS."""
+    """`records`, and `names`, for one of which a certificate must be where names matter (RFC 7672 3.2.2).
 
-    __slots__ = ("base", "records")
+    The first one is that below which the records stand (the TLSA base domain), and the server's for TLS.
+    """
 
-    def __init__(self, base: bytes, records: list[bytes]) -> None:
-        self.base, self.records = base, records
+    __slots__ = ("names", "records")
+
+    def __init__(self, names: list[bytes], records: list[bytes]) -> None:
+        self.names, self.records = names, records
 
 
-def look_up(names: Names, exchanger: Exchanger, port: int) -> Found | None:
+def look_up(names: Names, exchanger: Exchanger, port: int, domain: bytes) -> Found | None:
     """The records for this exchanger's `port`, usable or not; None where DNSSEC does not vouch for any.
 
-    Raises Unanswered: nobody could say, or what was said is bogus; an attacker may have made it so.
+    `domain`: whose mail it takes. Raises Unanswered: nobody could say, or what was said is bogus; an attacker may
+    have made it so.
     """
     for base in _bases(names, exchanger):
         answer = _asked(names, TLSA, b"_%d._tcp.%b" % (port, base))
         if answer.status == FOUND and answer.authentic:
-            return Found(base, list(answer.records))
+            domain = domain.rstrip(b".").lower()
+            others = [domain, _meant(names, domain)] if exchanger.renamed else [domain]
+            return Found([base, *others], list(answer.records))
     return None
 
 
@@ -45,12 +51,20 @@ def _bases(names: Names, exchanger: Exchanger) -> list[bytes]:
         return []
     if not exchanger.alias:
         return [name]
-    target, steps = name, 0
-    while (answer := _asked(names, ALIASES, target)).status == FOUND and answer.authentic and steps < MOST_ALIASES:
-        target, steps = answer.records[0], steps + 1
+    meant = _meant(names, name)
     if not exchanger.secure:
-        return [name] if steps else []
-    return [target, name]
+        return [name] if meant != name else []
+    return [meant, name]
+
+
+def _meant(names: Names, alias: bytes) -> bytes:
+    """The name that this one is an alias of, as far as DNSSEC vouches for that."""
+    for _ in range(MOST_ALIASES):
+        answer = _asked(names, ALIASES, alias)
+        if answer.status != FOUND or not answer.authentic:
+            break
+        alias = answer.records[0]
+    return alias
 
 
 def _asked(names: Names, kind: bytes, name: bytes) -> Answer:
