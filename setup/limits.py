@@ -147,6 +147,19 @@ TABLE = [
         Limit("qmail.programs.deliver.qmail_checkd:MOST_RUNNING", 20, "programs at a time", "the others wait"),
         Limit("qmail.programs.deliver.qmail_checkd:MOST_WAITING", 1000, "recipients that wait", "451"),
     ], see="A program that does not end is killed with its process group."),
+    Program("qmail-verifyd", 48, [
+        Limit(
+            "qmail.programs.deliver.qmail_verifyd:MOST_RUNNING", 20, "questions to other hosts at a time",
+            "the others wait",
+        ),
+        Limit(
+            "qmail.programs.deliver.qmail_verifyd:MOST_AT_HOP", 2, "of them with the same servers", "the others wait",
+        ),
+        Limit(
+            "qmail.programs.deliver.qmail_verifyd:MOST_WAITING", 1000, "recipients that wait",
+            "they are taken, as where nobody can say",
+        ),
+    ], see="What is known of 20,000 recipients is remembered; the oldest are forgotten first."),
     Program("control files", 32, [
         Limit(
             "qmail.stores.control:LIMIT", 64 * MIB, "bytes of a control file",

@@ -198,7 +198,7 @@ class Host:
 
     def stop(self) -> None:
         """Everything, in the order of the path."""
-        for service in ("smtpd", "rcptd", "checkd", "send", "queued"):
+        for service in ("smtpd", "rcptd", "checkd", "verifyd", "send", "queued"):
             if service in self.services:
                 self.stop_service(service)
 

@@ -7,7 +7,7 @@ import re
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -219,6 +219,32 @@ case $RECIPIENT in bad*) exit 100;; later*) exit 111;; esac
     log.write_text("")
     assert qmtp(checked, *wanted, TCPREMOTEIP="192.0.2.2") == "KKDDZD"
     assert "a@b.example joe@here.example 192.0.2.2 none\n" in log.read_text()
+
+
+def test_a_host_behind_us_says_whom_it_has_and_where_it_does_not_all_are_taken(
+    checked: Host, make_host: Callable[..., Host]
+) -> None:
+    behind = make_host("behind.example")
+    ann = behind.user("ann")
+    behind.start()
+    behind.start_rcptd()
+    checked.control("rcpthosts", "here.example", "behind.example")
+    checked.control("callforward", "behind.example")
+    checked.control("smtproutes", f"behind.example:[127.0.0.1]:{behind.port}")
+    checked.run("verifyd", *(["setuidgid", "qmailr"] if os.geteuid() == 0 else ["env"]), "qmail-verifyd")
+    eventually("the socket of qmail-verifyd", lambda: listens(checked.home / "qr/verify"))
+    wanted = {"ann@behind.example": OK, "jim@behind.example": UNKNOWN, "joe@here.example": OK}
+    assert told(checked, *wanted) == list(wanted.values())
+    assert program(checked, *wanted) == list(wanted.values())
+    assert qmtp(checked, *wanted) == "KDK"
+    with talking(checked) as talk:
+        assert talk.rcpt(*wanted) == list(wanted.values())
+        assert talk.say("DATA", "Subject: x\r\n\r\nx\r\n.")[1].startswith("250")
+    assert len(ann.wait_for_mail()) == 1
+    checked.wait_for_empty_queue()
+    behind.stop_service("smtpd")
+    # What is known is known; of others nobody can say anything.
+    assert told(checked, "jim@behind.example", "jill@behind.example") == [UNKNOWN, OK]
 
 
 def test_control_files_count_as_soon_as_they_change(checked: Host) -> None:

@@ -87,6 +87,7 @@ def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run
     said = shown(home, program)
     new = {
         "bounceformat",
+        "callforward",
         "destinations",
         "morerelayrecipients",
         "morerelayrecipients.cdb",

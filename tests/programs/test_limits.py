@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ import pytest
 from conftest import TOP, start_queued, wait_until
 from keeping import Keeper
 from measuring import Measured, measured
+from nexthops import Hop
 from qmail.formats.netstring import netstring
 from qmail.protocols import recipients
 from scripted import Peer
@@ -355,6 +356,26 @@ def checks(place: Place, limit: int) -> None:
         assert min(tag for tag, _ in told[:100]) >= limit
 
 
+def verifying(place: Place, _limit: int) -> None:
+    """Hosts that let us wait, and recipients there: 1,200 at one of them, and two at each of fifteen."""
+    with ExitStack() as stack:
+        servers = [stack.enter_context(Hop()) for _ in range(16)]
+        routes = [b"h%d.example:[127.0.0.1]:%d\n" % (at, each.port) for at, each in enumerate(servers)]
+        place.control("smtproutes", b"".join(routes))
+        texts = [b"999-%d@h0.example" % i for i in range(1200)]
+        asking = stack.enter_context(asked(place, "qmail-verifyd", "qr/verify", "qmailr"))
+        asking.sendall(b"".join(recipients.question(tag, text) for tag, text in enumerate(texts)))
+        reader, told = recipients.Answers(), []
+        while len(told) < 1200:
+            told += reader.feed(asking.recv(65536))
+        assert {verdict for _, verdict in told} == {recipients.UNTOLD}
+        assert min(tag for tag, _ in told[:198]) >= 1000
+        others = [b"999-%d@h%d.example" % (i, at) for at in range(1, 16) for i in range(3)]
+        asking.sendall(b"".join(recipients.question(2000 + at, text) for at, text in enumerate(others[:-2])))
+        wait_until(lambda: sum(bool(each.asked_for()) for each in servers) > 9)
+        assert servers[0].most == 2 and sum(len(each.asked_for()) for each in servers) <= 20
+
+
 def more_relay_recipients(place: Place, limit: int) -> None:
     place.control("morerelayrecipients.cdb", b"")
     os.truncate(place.home / "control/morerelayrecipients.cdb", limit + 1)
@@ -399,6 +420,11 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     "qmail-pop3d": {"pop3:LONGEST_LINE": pop3_command, "maildir:MOST": pop3_messages},
     "qmail-popup": {"pop3:LONGEST_LINE": popup_command},
     "qmail-checkd": {"qmail_checkd:MOST_RUNNING": checks, "qmail_checkd:MOST_WAITING": checks},
+    "qmail-verifyd": {
+        "qmail_verifyd:MOST_RUNNING": verifying,
+        "qmail_verifyd:MOST_AT_HOP": verifying,
+        "qmail_verifyd:MOST_WAITING": verifying,
+    },
     "control files": {
         "control:LIMIT": control_file,
         "reception:LARGEST_MORE": more_hosts,

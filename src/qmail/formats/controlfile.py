@@ -79,7 +79,7 @@ class Whole:
 
 
 _SEND, _SMTPD, _QMTPD = b"qmail-send", b"qmail-smtpd", b"qmail-qmtpd"
-_INJECT, _REMOTE, _RCPTD = b"qmail-inject", b"qmail-remote", b"qmail-rcptd"
+_INJECT, _REMOTE, _RCPTD, _VERIFYD = b"qmail-inject", b"qmail-remote", b"qmail-rcptd", b"qmail-verifyd"
 _SERVERS = (_SMTPD, _QMTPD)
 _COMPLETING = (_INJECT, b"dot-forward", b"newaliases", b"newinclude")
 _BOUNCING = (_SEND, b"maildirserial")
@@ -100,6 +100,12 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "The user that bounces come from, in their From field.",
     ),
     Line(b"bouncehost", _BOUNCING, ME, b"Bounce host name is %b.", "The host that bounces come from."),
+    Lines(
+        b"callforward", [_RCPTD], b"Recipients are asked for at the hosts of: %b", b"No other host is asked.",
+        "Domains of other hosts, `.suffix` for all below, whose recipients qmail-verifyd asks those hosts for before "
+        "mail for them is taken. Who is unknown there is refused; where that is in doubt he is taken.",
+        new=True,
+    ),
     Line(
         b"concurrencylocal", [_SEND], b"10", b"Local concurrency is %b.",
         "How many local deliveries run at once; 0 holds local mail.", number=True,
@@ -142,7 +148,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "The host of envelope recipients without an @.",
     ),
     Line(
-        b"helohost", [_REMOTE], ME, b"SMTP client HELO host name is %b.",
+        b"helohost", [_REMOTE, _VERIFYD], ME, b"SMTP client HELO host name is %b.",
         "What this host calls itself to other servers.",
     ),
     Line(
@@ -237,17 +243,17 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         new=True,
     ),
     Lines(
-        b"smtproutes", [_REMOTE, _SEND], b"SMTP route: %b", b"No artificial SMTP routes.",
+        b"smtproutes", [_REMOTE, _SEND, _VERIFYD], b"SMTP route: %b", b"No artificial SMTP routes.",
         "`domain:relay` or `domain:relay:port`: where mail for a domain goes instead of its mail exchangers. "
         "`.suffix` is for all hosts below it, an empty domain for the rest; the longest that fits counts, and "
         "an empty relay means the mail exchangers.",
     ),
     Line(
-        b"timeoutconnect", [_REMOTE], b"60", b"SMTP client connection timeout is %b seconds.",
+        b"timeoutconnect", [_REMOTE, _VERIFYD], b"60", b"SMTP client connection timeout is %b seconds.",
         "Seconds that a connection to another host may take to come about.", number=True,
     ),
     Line(
-        b"timeoutremote", [_REMOTE], b"1200", b"SMTP client data timeout is %b seconds.",
+        b"timeoutremote", [_REMOTE, _VERIFYD], b"1200", b"SMTP client data timeout is %b seconds.",
         "Seconds to wait for each answer of another host.", number=True,
     ),
     Line(
@@ -255,7 +261,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "Seconds to wait for each new piece of data from a client.", number=True,
     ),
     Lines(
-        b"tlspolicy", [_REMOTE], b"TLS policy: %b", b"TLS is used where it is offered.",
+        b"tlspolicy", [_REMOTE, _VERIFYD], b"TLS policy: %b", b"TLS is used where it is offered.",
         "`domain:policy`: whether mail to a domain must go by TLS. `encrypt`: by TLS or not at all; `verify`: with a "
         "certificate for the exchanger's name, signed by one that this system trusts or that stands in tlstrust.pem; "
         "`dane`: with one that the exchanger's TLSA records tell; `none`: without TLS; `may`: by TLS if it is offered, "
@@ -279,7 +285,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "One line; without it 1. 0: clients cannot resume a TLS session with less work.",
     ),
     Whole(
-        b"tlstrust.pem", [_REMOTE], b"These certificates are trusted, too.",
+        b"tlstrust.pem", [_REMOTE, _VERIFYD], b"These certificates are trusted, too.",
         "Certificates (PEM) that may have signed those of servers, beside the ones that the system trusts.",
     ),
     Lines(

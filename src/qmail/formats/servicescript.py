@@ -4,7 +4,8 @@ from __future__ import annotations
 
 NAMES = (b"queued", b"send", b"rcptd", b"smtpd")
 SECURE = (b"tlsd", b"authd", b"submission", b"smtps")  # where there is a certificate
-WANTED = ((b"checkd", b"rcptcheck"),)  # service, and the control file without which it has nothing to do
+# Service, and the control file without which it has nothing to do.
+WANTED = ((b"checkd", b"rcptcheck"), (b"verifyd", b"callforward"))
 RULES = b"""# Who may connect, and send to other hosts. After a change, as root:
 #   tcprules /etc/tcp.smtp.cdb /etc/tcp.smtp.tmp < /etc/tcp.smtp
 127.:allow,RELAYCLIENT=""
@@ -16,6 +17,7 @@ COMMANDS = {
     b"send": b"# Delivers what is in the queue. A user without a .qmail has a Maildir.\nexec qmail-start ./Maildir/\n",
     b"rcptd": b"# Knows which recipients there are, for smtpd.\nexec setuidgid qmailp qmail-rcptd\n",
     b"checkd": b"# Runs control/rcptcheck for rcptd, as qmailc.\nexec qmail-checkd\n",
+    b"verifyd": b"# Asks other hosts about their recipients, for rcptd.\nexec setuidgid qmailr qmail-verifyd\n",
     b"tlsd": b"# Has the keys, and speaks TLS for qmail-smtpd: root reads them, qmailt uses them.\nexec qmail-tlsd\n",
     b"smtpd": b"""# SMTP from the network, as qmaild.
 LOCAL=`head -n 1 %b/control/me`

@@ -63,11 +63,14 @@ class Conversation:
         self._recipients: Sequence[bytes] = ()
         self._answered = self._accepted = 0
         self._records = b""
-        self._critical = self._worn = False
+        self._critical = self._worn = self._asking = False
 
-    def begin(self, sender: bytes, recipients: Sequence[bytes]) -> None:
-        """The transaction to make next; addresses as they stand between the brackets."""
-        self._sender, self._recipients = sender, recipients
+    def begin(self, sender: bytes, recipients: Sequence[bytes], *, asking: bool = False) -> None:
+        """The transaction to make next; addresses as they stand between the brackets.
+
+        `asking`: there is no message, and what is said of the recipients is the end of it.
+        """
+        self._sender, self._recipients, self._asking = sender, recipients, asking
         self._answered, self._accepted, self._records = 0, 0, b""
         if self.reusable:
             self.reusable = self.polite = False
@@ -154,7 +157,8 @@ class Conversation:
         self.stage = ENVELOPE
         self._output = b"MAIL FROM:<" + self._sender + b">\r\n"
         if b"PIPELINING" in self.extensions:
-            self._output += b"".join([b"RCPT TO:<" + each + b">\r\n" for each in self._recipients]) + b"DATA\r\n"
+            self._output += b"".join([b"RCPT TO:<" + each + b">\r\n" for each in self._recipients])
+            self._output += b"" if self._asking else b"DATA\r\n"
 
     def _heard_of_envelope(self, reply: Reply) -> None:
         """One reply each to MAIL, every RCPT, and DATA."""
@@ -174,6 +178,9 @@ class Conversation:
                 self._records += letter + self.partner + b" does not like recipient.\n" + said(reply) + b"\0"
             if step == len(self._recipients) and not self._accepted and self.stage == ENVELOPE:
                 self._fail(b"DGiving up on ", b"", None)
+            elif step == len(self._recipients) and self._asking:
+                self.polite = True
+                self._end(b"K" + self.partner + b" would accept a message.\n" + said(reply))
         elif code >= 400:
             self._fail(_letter(code), b" failed on DATA command", reply, renew=True)
         else:

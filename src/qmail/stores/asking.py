@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 RECIPIENTS = b"qp/rcpt"  # where qmail-rcptd listens
 HOMES = b"ql/homes"  # where qmail-lspawn does, for qmail-rcptd alone
-CHECKS = b"qc/check"  # where qmail-checkd does, for qmail-rcptd alone
+CHECKS, HOPS = b"qc/check", b"qr/verify"  # where qmail-checkd and qmail-verifyd do, for qmail-rcptd alone
 PATIENCE = 2  # seconds for an answer
 # Those whom qmail-rcptd asks in its turn answer in WITHIN seconds, or are given up while it can still answer.
 WITHIN, BEHIND = 1.5, 1.75

@@ -44,28 +44,28 @@ class Recipients:
         self._relayed = RelayRecipients(self._control)
         self._programs = [homes.Launcher(home, name) for name in (b"qmail-getpw", b"qmail-local")]
 
-    def verdict(self, recipient: bytes) -> tuple[bytes, bytes]:
-        """(a verdict or OWNER, the local part that a delivery is for) of an envelope recipient."""
+    def verdict(self, recipient: bytes) -> tuple[bytes, bytes, bytes]:
+        """(a verdict or OWNER, the local part that a delivery is for, the address where it is elsewhere)."""
         try:
             channel, address = self._routed(recipient)
         except Temporary:
-            return TROUBLE, b""
+            return TROUBLE, b"", b""
         if channel != LOCAL:
-            return self._relayed.verdict(address), b""
+            return self._relayed.verdict(address), b"", address
         local = address.rpartition(b"@")[0]
         if not local:
-            return TAKEN, b""
+            return TAKEN, b"", b""
         try:
             who = self._assigned(local)
             if who is None:
                 if not self._programs[0].is_own():
-                    return UNTOLD, local
+                    return UNTOLD, local, b""
                 who = users.of_system(self._home, local)
         except users.Trouble:
-            return TROUBLE, local
+            return TROUBLE, local, b""
         if who.uid == 0:
-            return TROUBLE, local
-        return (seen(who) if self._programs[1].is_own() else UNTOLD), local
+            return TROUBLE, local, b""
+        return (seen(who) if self._programs[1].is_own() else UNTOLD), local, b""
 
     def _routed(self, recipient: bytes) -> tuple[int, bytes]:
         stamps = self._control.stamps(FILES)

@@ -97,8 +97,16 @@ class Session:
 
     def transact(self, sender: bytes, recipients: Sequence[bytes], message: int, size: int | None) -> None:
         """Carry one transaction to its end. The message is a file of `size` bytes, or (None) whatever can be read."""
+        self._conversation.begin(sender, recipients)
+        self._carry(message, size)
+
+    def ask(self, recipient: bytes) -> None:
+        """Find out what the server says to a recipient of a message from nobody, which it never gets."""
+        self._conversation.begin(b"", (recipient,), asking=True)
+        self._carry(-1, 0)
+
+    def _carry(self, message: int, size: int | None) -> None:
         talk = self._conversation
-        talk.begin(sender, recipients)
         try:
             while talk.stage != smtpclient.OVER:
                 if output := talk.take():

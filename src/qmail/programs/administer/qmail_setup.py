@@ -8,9 +8,9 @@ Usage: qmail-setup [--dry-run] [FQDN]
 It makes what is missing of: the groups and users of qmail, the home (/var/qmail) with its programs and an
 empty queue, the first control files, the four aliases that every system has, rules for SMTP in
 /etc/tcp.smtp, log directories that belong to qmaill, the services queued, send, rcptd and smtpd (with a
-certificate also tlsd, authd, submission and smtps, with control/rcptcheck also checkd) with links in
-/service, a Maildir for each person, the names sendmail and qmail, and what starts it all: a systemd unit, or
-a line in /etc/inittab.
+certificate also tlsd, authd, submission and smtps, with control/rcptcheck also checkd, with
+control/callforward also verifyd) with links in /service, a Maildir for each person, the names sendmail and
+qmail, and what starts it all: a systemd unit, or a line in /etc/inittab.
 
 Behaviour:
 FQDN is the name of this host; where it is not given, control/me has it, or the

@@ -19,9 +19,12 @@ morerelayrecipients.cdb made of more such lines (qmail-newmrr), lists recipients
 of that domain, and not him. Lines are `user@domain`, `user-default@domain`, for
 all that begin with `user-`, and `@domain`, for all.
 
-Last, where control/rcptcheck names a program, qmail-checkd is asked, which
-runs it; where that does not answer, recipients are put off. The first of all
-these that says that a recipient is unknown, or that he cannot be looked up now,
+A recipient at a domain of control/callforward is asked for at the host that has it
+(qmail-verifyd). Where that does not say, he is taken.
+
+Last, where control/rcptcheck names a program, qmail-checkd is asked, which runs it;
+where that does not answer, recipients are put off. The first of all these, in this
+order, that says that a recipient is unknown, or that he cannot be looked up now,
 counts.
 
 Where it cannot see into a home, which is so with mode 0700, it asks qmail-lspawn
@@ -32,9 +35,10 @@ users/cdb are read again when they have changed; qmail-send follows a changed
 locals or virtualdomains after HUP, so give it that at once. A second qmail-rcptd
 for the same home exits 111.
 
-Files: qp/rcpt, qp/lock, ql/homes, qc/check; users/cdb; control/: me, locals, percenthack,
-virtualdomains, envnoathost, rcptcheck, relayrecipients, morerelayrecipients.cdb.
-One that cannot be read is 451 for every recipient that it might be about.
+Files: qp/rcpt, qp/lock, ql/homes, qr/verify, qc/check; users/cdb; control/: me,
+locals, percenthack, virtualdomains, envnoathost, relayrecipients,
+morerelayrecipients.cdb, callforward, rcptcheck. One that cannot be read is 451 for
+every recipient that it might be about.
 Runs as: qmailp.
 Faces: recipients from strangers; only root, qmaild and qmailp may ask.
 Exit codes: 100 usage; 111 another one runs, or the socket cannot be made.
@@ -47,11 +51,12 @@ import pwd
 import resource
 from functools import partial
 
-from qmail.formats.verdict import Usage
+from qmail.formats.verdict import Temporary, Usage
 from qmail.host import sandbox, title
 from qmail.host.loop import Loop
-from qmail.protocols.recipients import TROUBLE, UNKNOWN, UNTOLD, combined, parts
+from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN, UNTOLD, combined, parts
 from qmail.stores import answering, asking, confinement, home
+from qmail.stores.callforward import CallForward
 from qmail.stores.control import Control
 from qmail.stores.homeanswers import HomeAnswers
 from qmail.stores.recipients import OWNER, Recipients
@@ -108,15 +113,17 @@ class Service:
         self._recipients = Recipients(where)
         self._homes = HomeAnswers(self._loop, where.file(asking.HOMES))
         self._checks = asking.Asker(self._loop, where.file(asking.CHECKS), asking.BEHIND)
+        self._hops = asking.Asker(self._loop, where.file(asking.HOPS), asking.BEHIND)
+        self._forward = CallForward(self._control)
         answering.Clients(self._loop, listener, _may_ask(where), self._verdict, MOST_CLIENTS)
 
     def run(self) -> NoReturn:
         """For ever."""
         while True:
-            rests = [rest for each in (self._homes, self._checks) if (rest := each.rest()) is not None]
-            self._loop.round(min(rests, default=None))
-            self._homes.tick()
-            self._checks.tick()
+            asked = (self._homes, self._hops, self._checks)
+            self._loop.round(min([rest for each in asked if (rest := each.rest()) is not None], default=None))
+            for each in asked:
+                each.tick()
 
     def _verdict(self, client: Client, tag: int, text: bytes) -> bytes | None:
         question = Question(client, tag)
@@ -128,13 +135,26 @@ class Service:
 
     def _sources(self, text: bytes) -> list[Source]:
         # Whoever has a say in it, in the order in which they count.
-        verdict, local = self._recipients.verdict(parts(text)[0])
+        verdict, local, elsewhere = self._recipients.verdict(parts(text)[0])
         sources: list[Source] = [
             partial(self._homes.ask, local) if verdict == OWNER else lambda told: told(verdict),
         ]
+        if elsewhere:
+            sources.append(partial(self._elsewhere, elsewhere))
         if self._control.stamps((b"rcptcheck",)) != [None]:
             sources.append(partial(self._check, text))
         return sources
+
+    def _elsewhere(self, address: bytes, told: Told) -> None:
+        try:
+            asked = self._forward.lists(address)
+        except Temporary:
+            told(TROUBLE)
+            return
+        if asked:
+            self._hops.ask(address, told)
+        else:
+            told(TAKEN)
 
     def _check(self, text: bytes, told: Told) -> None:
         # Where a check is wanted, and nobody is there to do it, the message waits.
