@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Run
 from scripted import Peer
 from sender import Sender
 from starttls import EHLO, INNER, Server
@@ -137,3 +138,23 @@ def test_a_handshake_that_stalls_ends(sender: Sender) -> None:
         assert deliver(sender, peer.port).startswith(b"ZConnected to 127.0.0.1 but my name was rejected.")
         assert sender.end() == 0
     assert len(peer.got) == 2
+
+
+def test_qmail_remote_as_a_program_takes_tls_only_where_mail_must_have_it(
+    sender: Sender, certificate: Path, program: Run
+) -> None:
+    server = Server(certificate)
+    for policy in ("may", "encrypt", "verify"):
+        (sender.home / "control/smtproutes").write_text(f":[127.0.0.1]:{server.port}\n")
+        (sender.home / "control/tlspolicy").write_text(f"far.example:{policy}\n")
+        done = program("qmail-remote", "far.example", "s@a", "r@far.example", stdin=b"Subject: t\n\n", env={
+            "QMAIL_HOME": str(sender.home)})  # fmt: skip
+        assert done.stdout.startswith(b"r\0K127.0.0.1 accepted message.\n"), done
+    got = server.close()
+    assert [how == "plain" for how, line in got if line.startswith(b"MAIL")] == [True, False, False]
+    assert got[0] == ("plain", b"HELO client.example\r\n"), "nothing else without a need, as ever"
+    with Peer([b"220 mx\r\n", "line", b"250-mx\r\n250 PIPELINING\r\n", "line"]) as peer:
+        (sender.home / "control/smtproutes").write_text(f":[127.0.0.1]:{peer.port}\n")
+        done = program("qmail-remote", "far.example", "s@a", "r@far.example", env={"QMAIL_HOME": str(sender.home)})
+    assert done.stdout.startswith(b"ZConnected to 127.0.0.1 but it does not offer TLS")
+    assert b"MAIL" not in peer.got[0]

@@ -33,7 +33,10 @@ OURSELVES = (
 
 
 class NextHops:
-    """The servers of other hosts. `extended`: greet them with EHLO, and use what they announce; TLS is part of that."""
+    """The servers of other hosts. `extended`: greet them with EHLO, and use what they announce; TLS is part of that.
+
+    Otherwise that is done only for mail that must go by TLS since the administrator says so.
+    """
 
     def __init__(self, where: Home, environ: Mapping[bytes, bytes], *, extended: bool) -> None:
         self._home, self._extended = where, extended
@@ -43,9 +46,10 @@ class NextHops:
 
     def needs(self, settings: Settings, host: bytes) -> Needs:
         """What TLS mail to a domain needs, before it is known who takes it: here each source of that adds its own."""
-        if not self._extended:
+        needs = tlspolicy.needs(settings.policies, host)
+        if not self._extended and needs.level < tlsneeds.ENCRYPT:
             return tlsneeds.Needs(tlsneeds.NONE, settled=True)
-        return tlspolicy.needs(settings.policies, host)
+        return needs
 
     def send(self, settings: Settings, route: Route, needs: Needs, transact: Callable[[Session], None]) -> Session:
         """The session with the best server that answers, and has the TLS there must be; `transact` was done with it.
@@ -102,8 +106,8 @@ class NextHops:
         self._timeouts.connected(attempt.address)
         return Session(
             attempt.connection, connect.text(attempt.address), settings.hello, settings.timeout,
-            extended=self._extended, needs=needs, name=exchanger.name.strip(b"[]").rstrip(b"."),
-            trusted=self._home.file(b"control/tlstrust.pem"),
+            extended=self._extended or needs.level > tlsneeds.NONE, needs=needs,
+            name=exchanger.name.strip(b"[]").rstrip(b"."), trusted=self._home.file(b"control/tlstrust.pem"),
         )  # fmt: skip
 
     def _exchangers(self, route: Route) -> list[Exchanger]:

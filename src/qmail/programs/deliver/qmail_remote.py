@@ -25,7 +25,8 @@ After a connection that is lost behind the final dot, the message may arrive
 twice, and the report says so.
 
 A warm process greets with EHLO, pipelines, and takes TLS where it is offered.
-Run as a program, qmail-remote says HELO, as it always has.
+Run as a program, qmail-remote says HELO, as it always has, but for mail that
+must go by TLS since control/tlspolicy says so.
 
 Where DNSSEC vouches for an exchanger, its addresses and its TLSA records
 (DANE, RFC 7672), mail goes to it only by TLS and with a certificate that these
