@@ -116,10 +116,11 @@ def share() -> Path:
     for name in ("src", "setup"):
         shutil.rmtree(SHARED / name, ignore_errors=True)
         shutil.copytree(TOP / name, SHARED / name, ignore=shutil.ignore_patterns("__pycache__"))
-    site = next(iter((TOP / ".venv/lib").glob("python3*/site-packages/dns")), None)
-    if site is not None:
-        shutil.rmtree(SHARED / "dns", ignore_errors=True)
-        shutil.copytree(site, SHARED / "dns")
+    for name in ("dns", "idna"):
+        site = next(iter((TOP / ".venv/lib").glob(f"python3*/site-packages/{name}")), None)
+        if site is not None:
+            shutil.rmtree(SHARED / name, ignore_errors=True)
+            shutil.copytree(site, SHARED / name)
     python = os.path.realpath(sys.executable)
     subprocess.run(
         [python, str(SHARED / "setup/launchers.py"), str(SHARED / "bin"), str(SHARED / "src"), python, str(SHARED)],

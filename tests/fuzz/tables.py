@@ -7,6 +7,7 @@ import ipaddress
 from fuzz.laws import Choices, Group, outcome
 from qmail.formats import (
     cdb,
+    domainname,
     ip,
     logscript,
     options,
@@ -24,6 +25,25 @@ from qmail.rules.relay import Door
 from qmail.rules.routing import LOCAL, REMOTE, Routes, variable_sender
 
 GROUP = Group()
+
+
+@GROUP.target(
+    b"b\xc3\xbccher", b"B\xc3\x9c", b"xn--", b"bcher-kva", b".", b"-", b"@", b"\xc3\x9f", b"\xcc\x88", b"\xe2\x80\x8d",
+    b"\xe3\x80\x82", b"\xd0\xb0", b"\xc0\xae", b"\xed\xa0\x80", b"\xff", b"_x", b"A", b"9", b"\xd7\x90",
+    b"\xf0\x9f\x93\xac",
+)  # fmt: skip
+def domain_names(data: bytes) -> None:
+    """A name in ASCII or none; comparing levels it, and an address keeps what stands before its last @."""
+    name = domainname.ascii(data)
+    if name is not None:
+        assert name.isascii() and domainname.ascii(name) == name
+        assert domainname.compared(data) == name.lower() == domainname.compared(name)
+        assert (name == data) == data.isascii()
+    local, at, _ = data.rpartition(b"@")
+    assert domainname.downgraded(data).startswith(local + at)
+    assert domainname.compared_address(data).rpartition(b"@")[0] == local.lower()
+    if domainname.is_address(data):
+        assert domainname.downgraded(data).rpartition(b"@")[2].isascii() or not at
 
 
 @GROUP.target(b"\0\x08\0\0\2\0\0\0", b"\1\0\0\0\1\0\0\0", b"ab", b"\xff\xff\xff\xff", b"\0" * 64, b"\0\0\0\0", b"key")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -32,3 +33,36 @@ def test_exim_sends_in_chunks_and_its_message_is_what_comes(extended: Host, tmp_
         (message,) = joe.wait_for_mail()
         exim.says(r'=> joe@here\.example .* K C="250 2\.0\.0 ok ')
     assert message.partition(b"\n\n")[2] == body
+
+
+@needs_root
+def test_fault_062_exim_and_we_exchange_mail_for_addresses_beyond_ascii(extended: Host, tmp_path: Path) -> None:
+    port = free_port()
+    extended.control("rcpthosts", "here.example", "bücher.example")
+    extended.control("virtualdomains", "xn--bcher-kva.example:joe")
+    extended.control("smtproutes", f":[127.0.0.1]:{port}")
+    joe = extended.user("joe")
+    joe.file(".qmail-jürgen", "./Maildir/\n&ünknown@exim.example\n")
+    extended.start()
+    announced = "smtputf8_advertise_hosts = *\naccept_8bitmime = true"
+    with Exim(tmp_path / "exim", port, to=extended.port, main=announced) as exim:
+        exim.send("ä@exim.example", "jürgen@bücher.example", "Subject: grüße\n\nbody\n".encode())
+        (message,) = joe.wait_for_mail()
+        (back,) = exim.wait_for_mail()
+    assert b" with UTF8SMTP;" in message
+    assert message.startswith('Return-Path: <"ä"@exim.example>\nDelivered-To: joe-jürgen@bücher.example\n'.encode())
+    assert "\nSubject: grüße\n".encode() in back
+    assert " P=utf8esmtps " in exim.log
+
+
+def test_fault_062_what_qmail_inject_is_told_beyond_ascii_is_what_comes(host: Host) -> None:
+    joe = host.user("joe")
+    joe.file(".qmail-grüße", "./Maildir/\n")
+    host.start()
+    text = "To: Jürgen <joe-grüße@here.example>\nSubject: ü\n\nbody\n".encode()
+    subprocess.run(
+        [host.home / "bin/qmail-inject", "-f", "ä@h.here.example"], env=host.environment, input=text, check=True
+    )
+    (message,) = joe.wait_for_mail()
+    assert message.startswith('Return-Path: <"ä"@h.here.example>\nDelivered-To: joe-grüße@here.example\n'.encode())
+    assert '\nTo: "Jürgen" <"joe-grüße"@here.example>\n'.encode() in message

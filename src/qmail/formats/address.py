@@ -10,6 +10,8 @@ _PLAIN = frozenset(b"!#$%&'*+-./0123456789=?ABCDEFGHIJKLMNOPQRSTUVWXYZ^_`abcdefg
 
 _NEVER = frozenset(b'\0\t "<>\\')  # in a host, and in what stands for itself
 
+_LEVELLED = bytes(range(128)) + b"x" * 128
+
 
 def split(address: bytes) -> tuple[bytes, bytes | None]:
     """(local part, domain); domain is None where there is no @."""
@@ -45,12 +47,17 @@ def quote(address: bytes) -> bytes:
     return quote_local(local) if domain is None else quote_local(local) + b"@" + domain
 
 
-def mailbox(address: bytes) -> bytes | None:
+def mailbox(address: bytes, *, international: bool = False) -> bytes | None:
     """An address as it stands between the brackets of MAIL and RCPT (RFC 5321 4.1.2).
 
+    `international`: what is not ASCII needs no quotes (RFC 6531 3.3).
     None where it cannot: a line break would begin another command, and what a host cannot have, parameters.
     """
     local, domain = split(address)
     if b"\r" in address or b"\n" in address or not _NEVER.isdisjoint(local if domain is None else domain):
         return None
-    return local if domain is None else quote_local(local) + b"@" + domain
+    if domain is None:
+        return local
+    if international and not local.isascii() and not needs_quotes(local.translate(_LEVELLED)):
+        return address
+    return quote_local(local) + b"@" + domain

@@ -237,9 +237,9 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     ),
     Lines(
         b"smtpextensions", [_SMTPD], b"SMTP extension: %b", b"No SMTP extensions but those that C qmail has.",
-        "ESMTP keywords that are announced, one a line: CHUNKING, ENHANCEDSTATUSCODES, LIMITS. Others have no effect. "
-        "What C qmail announces, and SIZE, STARTTLS and AUTH, do not depend on it. `qmail setup` writes it with all "
-        "of them.",
+        "ESMTP keywords that are announced, one a line: CHUNKING, ENHANCEDSTATUSCODES, SMTPUTF8, LIMITS. Others "
+        "have no effect. What C qmail announces, and SIZE, STARTTLS and AUTH, do not depend on it. `qmail setup` "
+        "writes it with all of them.",
         new=True,
     ),
     Lines(

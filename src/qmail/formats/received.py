@@ -71,6 +71,11 @@ def secure(protocol: bytes, cipher: bytes) -> bytes:
     return b"ESMTPS (%b %b)" % (safe(protocol), b"_".join(map(safe, cipher.split(b"_"))))
 
 
+def international(protocol: bytes) -> bytes:
+    """What `line` is to call it where addresses may be in UTF-8 (RFC 6531 4.3): UTF8SMTP, UTF8SMTPS, UTF8SMTPSA."""
+    return b"UTF8" + protocol.removeprefix(b"E")
+
+
 def head(protocol: bytes, origin: Origin, greeted: bytes | None) -> bytes:
     """The field up to its date."""
     return b"Received: from %b%b (%b%b)\n  by %b with %b" % (

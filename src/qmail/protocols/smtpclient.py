@@ -14,9 +14,11 @@ set, and whoever drives the conversation knows what to report.
 
 from __future__ import annotations
 
+from qmail.formats import domainname
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from qmail.protocols.replyreader import Reply
 
@@ -27,6 +29,7 @@ GREETING, HELLO, STARTTLS, HANDSHAKE, ENVELOPE, MESSAGE, VERDICT, OVER = range(8
 UNKNOWN = (500, 501, 502, 504)
 # A session may go on only so long: closing down, too many recipients or messages.
 WORN_OUT = (421, 452)
+NO_UTF8 = b" but it takes no addresses beyond ASCII (SMTPUTF8), and this message has one. (#5.6.7)\n"
 QUIT = b"QUIT\r\n"
 DOT = b".\r\n"
 
@@ -50,6 +53,7 @@ class Conversation:
     ) -> None:
         self.partner, self._hello, self._extended = partner, hello, extended
         self._tls, self._must, self._local = tls, must, local
+        self._modern = extended and not local  # what is not ASCII is said as RFC 6531 has it, and not otherwise
         self.is_secured = False
         self.stage = GREETING
         self.report = b""
@@ -59,18 +63,27 @@ class Conversation:
         self.polite = False  # is QUIT in order?
         self.unoffered: Reply | None = None  # what it said instead of the TLS that there must be
         self._output = b""
-        self._sender = b""
+        self._sender, self._parameters = b"", b""
         self._recipients: Sequence[bytes] = ()
         self._answered = self._accepted = 0
         self._records = b""
         self._critical = self._worn = self._asking = False
 
-    def begin(self, sender: bytes, recipients: Sequence[bytes], *, asking: bool = False) -> None:
+    def begin(
+        self,
+        sender: bytes,
+        recipients: Sequence[bytes],
+        international: Callable[[], bool] = lambda: False,
+        *,
+        asking: bool = False,
+    ) -> None:
         """The transaction to make next; addresses as they stand between the brackets.
 
-        `asking`: there is no message, and what is said of the recipients is the end of it.
+        `international`: is the header in UTF-8, and not in ASCII? Asked where that counts. `asking`: there is no
+        message, and what is said of the recipients is the end of it.
         """
         self._sender, self._recipients, self._asking = sender, recipients, asking
+        self._international = international
         self._answered, self._accepted, self._records = 0, 0, b""
         if self.reusable:
             self.reusable = self.polite = False
@@ -154,11 +167,31 @@ class Conversation:
         self._end(b"")
 
     def _envelope(self) -> None:
+        if self._modern and not self._agree_on_language():
+            self._end(b"DConnected to " + self.partner + NO_UTF8)
+            self.reusable = self.polite = True
+            return
         self.stage = ENVELOPE
-        self._output = b"MAIL FROM:<" + self._sender + b">\r\n"
+        self._output = b"MAIL FROM:<" + self._sender + b">" + self._parameters + b"\r\n"
         if b"PIPELINING" in self.extensions:
             self._output += b"".join([b"RCPT TO:<" + each + b">\r\n" for each in self._recipients])
             self._output += b"" if self._asking else b"DATA\r\n"
+
+    def _agree_on_language(self) -> bool:
+        """Can the envelope be said to this server?"""
+        addresses = [self._sender, *self._recipients]
+        self._parameters = b""
+        simple = all(map(bytes.isascii, addresses))
+        if b"SMTPUTF8" in self.extensions:
+            if not simple or self._international():
+                self._parameters = b" BODY=8BITMIME SMTPUTF8"  # who has this one has the other (RFC 6531 3.1)
+            return True
+        if simple:
+            return True
+        # Where the host alone is beyond ASCII, it has a name in ASCII. A header goes as it is: servers have let
+        # eight bits in headers pass for decades, and nobody can change them without breaking a signature.
+        self._sender, *self._recipients = map(domainname.downgraded, addresses)
+        return all(map(bytes.isascii, [self._sender, *self._recipients]))
 
     def _heard_of_envelope(self, reply: Reply) -> None:
         """One reply each to MAIL, every RCPT, and DATA."""

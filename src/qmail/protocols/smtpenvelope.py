@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from qmail.formats import domainname
 from qmail.protocols import recipients, smtplogin, smtpparameters, smtppath
 from qmail.protocols import smtpreply as reply
+from qmail.protocols.smtpextensions import UTF8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +46,11 @@ class Envelope:
             return reply.WANT_MAIL
         return b"" if self.recipients else reply.WANT_RCPT
 
+    @property
+    def is_international(self) -> bool:
+        """May addresses and header be in UTF-8 (RFC 6531)?"""
+        return UTF8 in self.parameters
+
     def forget(self) -> None:
         """There is no transaction."""
         self.begun = False
@@ -61,6 +68,8 @@ class Envelope:
         parameters = smtpparameters.read(words, smtpparameters.MAIL, terms) if words else smtpparameters.NONE
         if isinstance(parameters, bytes):
             return parameters
+        if refusal := _language(sender, parameters, terms):
+            return refusal
         if user and not self._site.owns(user, sender):
             return reply.NOT_YOURS
         if not user and self._client.login == smtplogin.DEMANDED:
@@ -81,6 +90,8 @@ class Envelope:
         if self._barred:
             return reply.BAD_SENDER
         recipient, words = path
+        if refusal := _language(recipient, self.parameters, terms):
+            return refusal
         if self.relay is not None:
             recipient += self.relay
         elif not door.accepts(recipient):
@@ -113,3 +124,12 @@ class Envelope:
         self.recipients.append(self.asked)
         self.wishes.append(self._asked_for)
         return reply.OK
+
+
+def _language(address: bytes, parameters: Parameters, terms: Terms) -> bytes:
+    # The reply to an address beyond ASCII. Where SMTPUTF8 is not announced it is bytes, as it always was.
+    if address.isascii() or UTF8 not in terms.extensions:
+        return b""
+    if UTF8 not in parameters:
+        return reply.WANT_UTF8
+    return b"" if domainname.is_address(address) else reply.NO_UTF8

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 CHUNKING = b"CHUNKING"  # RFC 3030
 STATUS_CODES = b"ENHANCEDSTATUSCODES"  # RFC 2034
+UTF8 = b"SMTPUTF8"  # RFC 6531
 LIMITS = b"LIMITS"  # RFC 9422
-KNOWN = (CHUNKING, STATUS_CODES, LIMITS)  # in the order in which they are announced
+KNOWN = (CHUNKING, STATUS_CODES, UTF8, LIMITS)  # in the order in which they are announced
 FEWEST_RECIPIENTS = 1000  # so many have room in a transaction, however long they and their parameters are
 
 

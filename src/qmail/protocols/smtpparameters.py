@@ -7,6 +7,7 @@ in MAIL or RCPT; its value then stands in the envelope, as the client has writte
 from __future__ import annotations
 
 from qmail.protocols import smtpreply as reply
+from qmail.protocols.smtpextensions import UTF8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,10 @@ def _body(value: bytes | None, _terms: Terms) -> bytes:
     return b"" if value is not None and value.upper() in (b"7BIT", b"8BITMIME") else reply.VALUE
 
 
+def _utf8(value: bytes | None, _terms: Terms) -> bytes:
+    return b"" if value is None else reply.VALUE
+
+
 def _unknown(_value: bytes | None, _terms: Terms) -> bytes:
     return reply.PARAMETER
 
@@ -65,5 +70,6 @@ def _unknown(_value: bytes | None, _terms: Terms) -> bytes:
 MAIL: Final[dict[bytes, tuple[bytes, Reader]]] = {
     b"SIZE": (b"", _size),  # RFC 1870 6
     b"BODY": (b"", _body),  # RFC 6152 2
+    UTF8: (UTF8, _utf8),  # RFC 6531 3.4
 }
 RCPT: Final[dict[bytes, tuple[bytes, Reader]]] = {}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 UNREADABLE = b"421 unable to read controls (#4.3.0)\r\n"
 TIMEOUT = b"451 timeout (#4.4.2)\r\n"
 NO_QUEUE = b"451 qqt failure (#4.3.0)\r\n"
@@ -30,6 +28,8 @@ SECURE = b"503 TLS is there already (#5.5.1)\r\n"
 NO_ARGUMENT = b"501 STARTTLS takes no argument (#5.5.4)\r\n"
 NOTHING_BEHIND = b"503 nothing may follow STARTTLS before the handshake (#5.5.1)\r\n"
 HELP = b"214 notqmail home page: https://notqmail.org\r\n"
+WANT_UTF8 = b"553 5.6.7 an address beyond ASCII needs SMTPUTF8 behind MAIL\r\n"
+NO_UTF8 = b"553 5.1.3 that address is not in UTF-8, or its host is no name\r\n"
 NO_CHUNK = b"501 no such size of a chunk (#5.5.4)\r\n"
 IN_CHUNKS = b"503 BDAT or RSET first (#5.5.1)\r\n"
 GO_AHEAD = b"354 go ahead\r\n"
@@ -51,16 +51,22 @@ TOO_MANY_LOGINS = b"421 4.7.0 too many failed logins, closing\r\n"
 # Enhanced status codes (RFC 3463) of what is in order at a certain place, and of what says none.
 SENDER, RECIPIENT = b"2.1.0", b"2.1.5"
 _CODES = {BARE_LF: b"4.6.0"}
-_CODE = re.compile(rb"\d\d\d (?:(?=([245])\.\d{1,3}\.\d{1,3} ))?(.*?)(?: \(#\d(\.\d{1,3}\.\d{1,3})\))?\r\n", re.S)
 
 
 def enhanced(text: bytes, code: bytes = b"") -> bytes:
     """A reply with its enhanced status code behind its own (RFC 2034 4). `code`: of one that says none."""
-    found = _CODE.fullmatch(text)
-    if text[:1] == b"3" or found is None or found[1] == text[:1]:
+    kind, words = text[:1], text[4:-2]
+    if kind == b"3" or (words[:1] == kind and _is_code(words.partition(b" ")[0])):
         return text
-    detail = found[3] or (code or _CODES.get(text, b" .0.0"))[1:]
-    return b"%b %b%b %b\r\n" % (text[:3], text[:1], detail, found[2])
+    before, mark, named = words.rpartition(b" (#")
+    if mark and named.endswith(b")") and _is_code(named[:-1]):
+        code, words = named[:-1], before
+    return b"%b %b%b %b\r\n" % (text[:3], kind, (code or _CODES.get(text, b"0.0.0"))[1:], words)
+
+
+def _is_code(word: bytes) -> bool:
+    numbers = word.split(b".")
+    return len(numbers) == 3 and all(0 < len(each) < 4 and each.isdigit() for each in numbers)
 
 
 def reply_to(complaint: bytes) -> bytes:

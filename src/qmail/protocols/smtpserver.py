@@ -110,7 +110,8 @@ class Session:
         if text := self._message.begin():
             self._say(text)
         self._stage = TURN
-        self.content = received.line(self._protocol, self._client.origin, self._greeted, now)
+        protocol = received.international(self._protocol) if self.envelope.is_international else self._protocol
+        self.content = received.line(protocol, self._client.origin, self._greeted, now)
 
     def accepted(self, qp: int, now: int) -> None:
         """After COMMIT: the message is in the queue, for good."""

@@ -5,6 +5,8 @@ Without rcpthosts nothing is open: then only recipients without a host, which ar
 
 from __future__ import annotations
 
+from qmail.formats import domainname
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -13,10 +15,10 @@ if TYPE_CHECKING:
 class Door:
     """The answers of one set of control files.
 
-    `rcpthosts`: lines of that file, None where it is missing. `more`: is this lower-case name in
-    morercpthosts.cdb. `badmailfrom`: lines of that file. `local_host`: what `[our address]` is called,
-    None where that is not known. `is_ours`: is the text within the brackets an address of this machine.
-    The two callables may raise what the caller knows.
+    `rcpthosts`: lines of that file, None where it is missing. `more`: is this name, as domainname.compared gives it, in
+    morercpthosts.cdb. `badmailfrom`: lines of that file. `local_host`: what `[our address]` is called, None where that
+    is not known. `is_ours`: is the text within the brackets an address of this machine. The two callables may raise
+    what the caller knows.
     """
 
     __slots__ = ("_bad", "_hosts", "_is_ours", "_local_host", "_more", "closed")
@@ -31,8 +33,8 @@ class Door:
         is_ours: Callable[[bytes], bool] | None = None,
     ) -> None:
         self.closed = rcpthosts is None
-        self._hosts = frozenset(line.lower() for line in rcpthosts or ())
-        self._bad = frozenset(line.lower() for line in badmailfrom)
+        self._hosts = frozenset(map(domainname.compared, rcpthosts or ()))
+        self._bad = frozenset(map(domainname.compared_address, badmailfrom))
         self._more, self._local_host, self._is_ours = more, local_host, is_ours
 
     def readdressed(self, address: bytes) -> bytes:
@@ -48,7 +50,7 @@ class Door:
         """Is this sender, or `@` and its host, in badmailfrom?"""
         if not self._bad:
             return False
-        sender = sender.lower()
+        sender = domainname.compared_address(sender)
         at = sender.rfind(b"@")
         return sender in self._bad or (at >= 0 and sender[at:] in self._bad)
 
@@ -59,7 +61,7 @@ class Door:
             return True
         if self.closed:
             return False
-        host = host.lower()
+        host = domainname.compared(host)
         if host in self._hosts:
             return True
         names = _names(host)

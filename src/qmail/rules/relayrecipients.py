@@ -10,6 +10,8 @@ database made of it are asked for: each line, and the domain of each, which has 
 
 from __future__ import annotations
 
+from qmail.formats.domainname import compared_address
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +24,7 @@ def keys(lines: Iterable[bytes]) -> Iterator[bytes]:
     """The keys of these lines, a domain once; a line without an @ has none."""
     domains = set()
     for line in lines:
-        line = line.lower()
+        line = compared_address(line)
         _, at, domain = line.rpartition(b"@")
         if at:
             yield line
@@ -33,7 +35,7 @@ def keys(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 def knows(lists: Callable[[bytes], bool], address: bytes) -> bool | None:
     """Is there such a recipient? None where nothing is said of its domain. `lists`: is this a key."""
-    local, at, domain = address.lower().rpartition(b"@")
+    local, at, domain = compared_address(address).rpartition(b"@")
     if not at or not lists(domain):
         return None
     at_domain = b"@" + domain

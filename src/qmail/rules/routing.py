@@ -1,11 +1,14 @@
 """Local or remote: what envnoathost, percenthack, locals and virtualdomains make of a recipient (qmail-send(8)).
 
-Names are compared without regard to case. In virtualdomains the whole address is looked up first, then
-its domain, then each `.suffix` of the domain from the longest on, then the empty name; an entry without
-a prefix ends the search and makes the address remote. Of two lines for one name the later one counts.
+Names are compared without regard to case, and to whether they are written in U-labels or in A-labels. In
+virtualdomains the whole address is looked up first, then its domain, then each `.suffix` of the domain from the longest
+on, then the empty name; an entry without a prefix ends the search and makes the address remote. Of two lines for one
+name the later one counts.
 """
 
 from __future__ import annotations
+
+from qmail.formats.domainname import compared, compared_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,10 +31,10 @@ class Routes:
         virtualdomains: Iterable[bytes],
     ) -> None:
         self._nohost = b"@" + envnoathost
-        self._locals = frozenset(name.lower() for name in locals_)
-        self._percent = frozenset(name.lower() for name in percenthack)
+        self._locals = frozenset(map(compared, locals_))
+        self._percent = frozenset(map(compared, percenthack))
         self._virtual: Mapping[bytes, bytes] = {
-            name.lower(): prefix
+            compared_address(name): prefix
             for name, colon, prefix in (line.partition(b":") for line in virtualdomains)
             if colon
         }  # fmt: skip
@@ -40,13 +43,13 @@ class Routes:
         """(LOCAL or REMOTE, the address to deliver to) for an envelope recipient."""
         if b"@" not in recipient:
             recipient += self._nohost
-        domain = recipient[recipient.rindex(b"@") + 1 :].lower()
+        domain = compared(recipient[recipient.rindex(b"@") + 1 :])
         if self._percent and domain in self._percent:
             recipient = self._without_percents(recipient)
-            domain = recipient[recipient.rindex(b"@") + 1 :].lower()
+            domain = compared(recipient[recipient.rindex(b"@") + 1 :])
         if domain in self._locals:
             return LOCAL, recipient
-        if self._virtual and (prefix := self._prefix(recipient.lower(), domain)):
+        if self._virtual and (prefix := self._prefix(compared_address(recipient), domain)):
             return LOCAL, prefix + b"-" + recipient
         return REMOTE, recipient
 
@@ -54,7 +57,7 @@ class Routes:
         """The address a sender knows: without the prefix that a virtual domain has put in front."""
         _, at, domain = address.rpartition(b"@")
         if at and self._virtual:
-            for name in _suffixes(domain.lower()):
+            for name in _suffixes(compared(domain)):
                 prefix = self._virtual.get(name)
                 if prefix is not None:
                     return address[len(prefix) + 1 :] if prefix and address.startswith(prefix + b"-") else address
@@ -62,7 +65,7 @@ class Routes:
 
     def _without_percents(self, recipient: bytes) -> bytes:
         local, _, host = recipient.rpartition(b"@")
-        while host.lower() in self._percent:
+        while compared(host) in self._percent:
             local, percent, host = local.rpartition(b"%")
             if not percent:
                 break

@@ -8,6 +8,8 @@ in as a mere name, as that name at one of our own domains, with an extension or 
 
 from __future__ import annotations
 
+from qmail.formats import domainname
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +23,7 @@ def table(lines: Iterable[bytes]) -> dict[bytes, frozenset[bytes]]:
     for line in lines:
         user, colon, address = line.partition(b":")
         if colon:
-            found.setdefault(user.strip(), set()).add(address.strip().lower())
+            found.setdefault(user.strip(), set()).add(domainname.compared_address(address.strip()))
     return {user: frozenset(addresses) for user, addresses in found.items()}
 
 
@@ -29,11 +31,11 @@ def may_send_as(senders: Senders, user: bytes, sender: bytes, is_ours: Callable[
     """May `user` send as `sender`? The empty sender, that of notices, is everybody's. `is_ours`: of an address."""
     if not sender:
         return True
-    address = sender.lower()
+    address = domainname.compared_address(sender)
     local, at, domain = address.rpartition(b"@")
     listed = senders.get(user)
     if listed is not None:
         return bool(listed & {address, b"@" + domain, b"*"})
     if b"@" in user:
-        return address == user.lower()
+        return address == domainname.compared_address(user)
     return bool(at) and (local == user.lower() or local.startswith(user.lower() + b"-")) and is_ours(sender)

@@ -3,11 +3,13 @@
     host:relay              host:relay:port          .suffix:relay           :relay
     host:                   as if the line were not there: ask for its mail exchangers
 
-The longest name that fits wins, whatever the order of the lines; of two lines for one name the
-later one. A relay is a host name or an address, [1.2.3.4] or [IPv6:...]; words after it are ignored.
+The longest name that fits wins, whatever the order of the lines; of two lines for one name the later one. U-labels and
+A-labels are the same. A relay is a host name or an address, [1.2.3.4] or [IPv6:...]; words after it are ignored.
 """
 
 from __future__ import annotations
+
+from qmail.formats import domainname
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,22 +35,22 @@ class Route:
 
 
 def table(lines: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Names in lower case to relays, from the lines of the file; a line without a colon is none."""
+    """Names, as they are compared, to relays, from the lines of the file; a line without a colon is none."""
     split = (line.partition(b":") for line in lines)
-    return {name.lower(): relay for name, colon, relay in split if colon}
+    return {domainname.compared(name): relay for name, colon, relay in split if colon}
 
 
 def route(routes: Mapping[bytes, bytes], host: bytes) -> Route:
     """Where to send what is for `host`."""
     found = longest(routes, host)
-    return _relay(found) if found else Route(host)
+    return _relay(found) if found else Route(domainname.ascii(host) or host)
 
 
 def longest(values: Mapping[bytes, T], host: bytes) -> T | None:
     """What stands beside the longest name that fits: `host`, its ends that begin with a dot, the empty name."""
     if not values:
         return None
-    name = host.lower()
+    name = domainname.compared(host)
     at = 0
     while (found := values.get(name[at:])) is None and at < len(name):
         dot = name.find(b".", at + 1)

@@ -16,7 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PARTS = ("qmail", "dns")  # what lib/ holds: ours, and the DNS library
+PARTS = ("qmail", "dns", "idna")  # what lib/ holds: ours, the DNS library, and the one for names beyond ASCII
 # What it may hold too, made for one kind of machine: argon2-cffi.
 COMPILED = ("argon2", "_argon2_cffi_bindings", "_cffi_backend")
 MARK = b"\n# pyqmail "
@@ -34,7 +34,7 @@ run(main)
 
 
 class Source:
-    """What is installed: the directories that hold qmail/ and dns/, and the interpreter that runs them."""
+    """What is installed: the directories that hold qmail/ and the others, and the interpreter that runs them."""
 
     __slots__ = ("interpreter", "lib", "site")
 

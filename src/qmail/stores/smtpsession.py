@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qmail.host.tlsclient import Secured
 
 CHUNK = 65536
+HEADER = 262144  # bytes of a header that are looked at for what is beyond ASCII
 PARTIAL_LINE = b"DSMTP cannot transfer messages with partial final lines. (#5.6.2)\n"
 UNREADABLE = b"ZUnable to read message. (#4.3.0)\n"
 
@@ -97,7 +98,7 @@ class Session:
 
     def transact(self, sender: bytes, recipients: Sequence[bytes], message: int, size: int | None) -> None:
         """Carry one transaction to its end. The message is a file of `size` bytes, or (None) whatever can be read."""
-        self._conversation.begin(sender, recipients)
+        self._conversation.begin(sender, recipients, lambda: size is not None and _is_international(message, size))
         self._carry(message, size)
 
     def ask(self, recipient: bytes) -> None:
@@ -211,3 +212,20 @@ def _chunks(message: int, size: int | None) -> Iterator[bytes]:
         raise _Unreadable from error
     if size is not None and at < size:
         raise _Unreadable  # a message never becomes shorter by itself
+
+
+def _is_international(message: int, size: int) -> bool:
+    """Is the header in UTF-8, and not in ASCII? Where it is of other bytes, it is of nothing that has a name."""
+    try:
+        head = os.pread(message, min(size, HEADER), 0)
+    except OSError:
+        return False  # it is said when it is sent
+    end = head.find(b"\n\n")
+    head = head[: end if end >= 0 else head.rfind(b"\n") + 1]
+    if head.isascii():
+        return False
+    try:
+        head.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

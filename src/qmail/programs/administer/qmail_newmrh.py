@@ -23,10 +23,11 @@ Exit codes: 0; 111 control/morercpthosts cannot be read, or the new file cannot
 
 from __future__ import annotations
 
+from qmail.formats.domainname import compared
 from qmail.stores import home, morelines
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
-    morelines.compile_lines(home.find(argv[0], environ), b"morercpthosts", lambda lines: map(bytes.lower, lines))
+    morelines.compile_lines(home.find(argv[0], environ), b"morercpthosts", lambda lines: map(compared, lines))
     return 0

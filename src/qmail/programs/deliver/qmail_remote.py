@@ -39,6 +39,12 @@ server: see qmail-dns(8). control/tlspolicy says more, or less, for a domain.
 An exchanger that has not the TLS there must be is passed by for the next one.
 Where none has, mail waits (#4.7.5), and the report says why.
 
+Where a warm process finds SMTPUTF8 (RFC 6531) offered, it says it of messages
+with addresses or a header in UTF-8. Elsewhere a host in UTF-8 goes by its name in
+ASCII (IDNA2008), and a message with a local part beyond ASCII comes back (5.6.7);
+a header goes as it is, as ever: servers take it, and nobody can change it without
+breaking signatures.
+
 Environment: DNSCACHEIP names servers to ask instead of qmail-dns.
 Files: control/: me, helohost, smtproutes, timeoutconnect, timeoutremote,
 tlspolicy, tlstrust.pem; queue/lock/tcpto.
@@ -94,7 +100,8 @@ class Remote:
     """
 
     def __init__(self, where: Home, environ: Mapping[bytes, bytes], *, extended: bool) -> None:
-        self._home, self._hops = where, NextHops(where, environ, extended=extended)
+        self._home, self._extended = where, extended
+        self._hops = NextHops(where, environ, extended=extended)
         self._settings: Settings | None = None
         self._kept: tuple[Route, Session] | None = None
         self._looked = 0.0
@@ -116,7 +123,7 @@ class Remote:
         try:
             if self._settings is None:
                 self._settings = Settings(self._home)
-            sender, *recipients = _written(sender, *recipients)
+            sender, *recipients = self._written(sender, *recipients)
             route, needs = self._settings.route(host), self._hops.needs(self._settings, host)
             session = self._kept_for(route, needs)
             if slow and (session is None or (size or 0) > LARGE):
@@ -166,10 +173,10 @@ class Remote:
         before, session = self._kept
         return session if session.reusable and before.key == route.key and session.satisfies(needs) else None
 
-
-def _written(*addresses: bytes) -> list[bytes]:
-    """Addresses as they stand between the brackets of MAIL and RCPT. Raises Failure."""
-    written = [each for each in map(address.mailbox, addresses) if each is not None]
-    if len(written) < len(addresses):
-        raise Failure(BROKEN_ADDRESS)
-    return written
+    def _written(self, *addresses: bytes) -> list[bytes]:
+        """Addresses as they stand between the brackets of MAIL and RCPT. Raises Failure."""
+        written = [address.mailbox(each, international=self._extended) for each in addresses]
+        spoken = [each for each in written if each is not None]
+        if len(spoken) < len(addresses):
+            raise Failure(BROKEN_ADDRESS)
+        return spoken

@@ -234,7 +234,7 @@ def _asked(
     signals.default(signals.ALRM)
     signals.alarm(LONGEST)
     sandbox.enter(confinement.outgoing_smtp(where))
-    written = addresses.mailbox(recipient)
+    written = addresses.mailbox(recipient, international=True)
     if written is None:
         return UNTOLD
     hops = NextHops(where, environ, extended=True)

@@ -33,6 +33,11 @@ more, is 501 and the end, since what follows could be taken for commands; so is,
 with 502, an unknown command behind a chunk, whose client has counted wrong.
 Between chunks there are RSET, EHLO, HELO, QUIT, NOOP, VRFY and HELP; the rest is 503.
 ENHANCEDSTATUSCODES (RFC 2034): after EHLO every reply has such a code in front.
+SMTPUTF8 (RFC 6531): addresses beyond ASCII, in UTF-8, in a transaction that says
+so behind MAIL; in others they are 553 5.6.7. Received says UTF8SMTP then. Hosts
+are compared by IDNA2008, whether U-labels or A-labels are written, in rcpthosts,
+badmailfrom and senders too; local parts stay byte for byte what the sender has
+written, composed or not, and only ASCII letters of them have a capital.
 LIMITS (RFC 9422): 1000 recipients always have room; there is no limit of
 messages in a session.
 
