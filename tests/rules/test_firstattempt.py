@@ -73,9 +73,10 @@ def test_a_deferral_makes_files_once_nothing_runs_or_waits() -> None:
     assert list(first.incomplete) == []
     end(start(first, REMOTE), DONE)
     assert list(first.incomplete) == [one]
-    texts, positions = freshmessage.records(one)
+    texts, (local, remote) = freshmessage.records(one)
     assert texts == (b"Ta@here\0Dc@here\0", b"")
-    assert positions == ({0: 0, 2: 8}, {1: 0})
+    assert (local.tried, local.untried) == ({0: 0}, False)
+    assert (remote.tried, remote.untried) == ({}, False)
 
 
 @pytest.mark.parametrize(
@@ -181,12 +182,19 @@ def test_every_recipient_is_accounted_for_whatever_happens(data: st.DataObject) 
         elif act == "prepare" and first.incomplete:
             one = first.incomplete.popleft()
             if not one.complete:
-                (local, remote), positions = freshmessage.records(one)
-                for channel, text in ((LOCAL, local), (REMOTE, remote)):
-                    for key, at in positions[channel].items():
-                        done = outcomes.get((one.number, key)) in (DONE, FAILED)
-                        assert not text or text[at : at + 1] == (b"D" if done else b"T")
-                        assert text or done
+                texts, places = freshmessage.records(one)
+                for channel, text, place in zip((LOCAL, REMOTE), texts, places, strict=True):
+                    ours = [key for key, (where, _) in enumerate(one.recipients) if where == channel]
+                    left = [key for key in ours if outcomes.get((one.number, key)) not in (DONE, FAILED)]
+                    assert bool(text) == bool(left)
+                    assert place.untried == any(not one.results[key] for key in left)
+                    assert set(place.tried) == {key for key in left if one.results[key]}
+                    assert all(
+                        text[at:].startswith(b"T" + one.recipients[key][1] + b"\0") for key, at in place.tried.items()
+                    )
+                    if left:
+                        letters = [record[:1] for record in text.split(b"\0")[:-1]]
+                        assert letters == [b"T" if key in left else b"D" for key in ours]
                 first.let_go(one.number)
                 # The deliveries that run are another story from here on.
                 one.stage = freshmessage.PREPARED

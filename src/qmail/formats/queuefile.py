@@ -14,11 +14,12 @@ from qmail.formats.mailparameters import Parameters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 SPLIT = 23  # directories under mess, info, local, remote; read from the tree where it may differ
 SPLIT_KINDS = (b"mess", b"info", b"local", b"remote")
 FLAT_KINDS = (b"todo", b"intd", b"bounce")
+PIECE = 65536  # bytes of a file that become records at once
 
 
 class Corrupt(ValueError):
@@ -121,9 +122,12 @@ def _number(text: bytes) -> int:
     return int(text[:18]) if text.isdigit() else 0
 
 
-def records(text: bytes) -> Sequence[bytes]:
-    """The NUL-terminated records of a file. Raises Corrupt where the last one has no end."""
-    found = text.split(b"\0")
-    if found.pop():
+def records(text: bytes) -> Iterator[bytes]:
+    """The NUL-terminated records of a file, some at a time. Raises Corrupt, first, where the last one has no end."""
+    if text and text[-1]:
         raise Corrupt("unfinished record")
-    return found
+    at = 0
+    while at < len(text):
+        end = text.index(b"\0", min(at + PIECE, len(text) - 1)) + 1
+        yield from text[at : end - 1].split(b"\0")
+        at = end

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from qmail.rules.dispatch import DONE, FAILED
-from qmail.rules.routing import CHANNELS, LOCAL, REMOTE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,18 +123,37 @@ class Heir:
         self._job.ended(self._positions[key], recipient, outcome, report)
 
 
-def records(fresh: Fresh) -> tuple[tuple[bytes, bytes], tuple[dict[int, int], dict[int, int]]]:
-    """What local/N and remote/N are to say now, and where in them each recipient stands."""
-    texts: tuple[list[bytes], list[bytes]] = ([], [])
-    positions: tuple[dict[int, int], dict[int, int]] = ({}, {})
-    sizes = [0, 0]
+class Places:
+    """One channel of a message whose files are written, as the first attempt left it.
+
+    `tried`: where in the file those stand that run or were put off, by key. `untried`: are there others to do?
+    """
+
+    __slots__ = ("tried", "untried")
+
+    def __init__(self) -> None:
+        self.tried: dict[int, int] = {}
+        self.untried = False
+
+
+def records(fresh: Fresh) -> tuple[tuple[bytes, bytes], tuple[Places, Places]]:
+    """What local/N and remote/N are to say now, and where their recipients are. Of many recipients no copy is made."""
+    texts = bytearray(), bytearray()
+    places = Places(), Places()
     for key, (channel, recipient) in enumerate(fresh.recipients):
-        letter = b"D" if fresh.results[key] in ENDED else b"T"
-        record = letter + recipient + b"\0"
-        positions[channel][key] = sizes[channel]
-        sizes[channel] += len(record)
-        texts[channel].append(record)
+        result, text, place = fresh.results[key], texts[channel], places[channel]
+        if result in ENDED:
+            text += b"D"
+        else:
+            if result:
+                place.tried[key] = len(text)
+            else:
+                place.untried = True
+            text += b"T"
+        text += recipient
+        text += b"\0"
     # A channel with nothing left to do has no file.
-    left = [any(fresh.results[key] not in ENDED for key in positions[channel]) for channel in CHANNELS]
-    local, remote = (b"".join(texts[channel]) if left[channel] else b"" for channel in (LOCAL, REMOTE))
-    return (local, remote), positions
+    local, remote = (
+        bytes(text) if place.tried or place.untried else b"" for text, place in zip(texts, places, strict=True)
+    )
+    return (local, remote), places

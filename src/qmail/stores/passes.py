@@ -12,7 +12,7 @@ from qmail.formats.queuefile import Corrupt
 from qmail.rules import retry
 from qmail.rules.destination import QUEUED
 from qmail.rules.dispatch import DEFERRED
-from qmail.rules.freshmessage import ENDED, RUNNING, Heir
+from qmail.rules.freshmessage import RUNNING, Heir
 from qmail.rules.routing import CHANNELS, REMOTE
 from qmail.rules.schedule import Schedule
 from qmail.stores.deliverystate import KINDS, Trouble
@@ -22,10 +22,10 @@ from qmail.stores.onepass import Again, Pass
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from qmail.rules.destinations import Destinations
-    from qmail.rules.freshmessage import Fresh
+    from qmail.rules.freshmessage import Fresh, Places
     from qmail.stores.deliverystate import DeliveryState, Recipients
 
 
@@ -52,25 +52,24 @@ class Passes:
         self._over: list[Pass] = []
         self.endings = Endings(state, shown, self._leave, say)
 
-    def adopt(self, fresh: Fresh, positions: Sequence[Mapping[int, int]], now: int) -> None:
-        """A message leaves its first attempt; `positions`: where its recipients stand in the files, by channel."""
+    def adopt(self, fresh: Fresh, places: Sequence[Places], now: int) -> None:
+        """A message leaves its first attempt; `places`: its recipients in the files, by channel."""
         heirs = {}
-        for channel, places in enumerate(positions):
-            results = {key: fresh.results[key] for key in places if fresh.results[key] not in ENDED}
-            if not results:
+        for channel, place in enumerate(places):
+            if not (place.tried or place.untried):
                 continue
+            results = {at: fresh.results[key] for key, at in place.tried.items()}
             one = Pass(self, channel, fresh.number, fresh.sender, now, fresh.parameters)
             self._attempted(one, now)
             if fresh.hurried:
                 one.retry_at = now
             one.running = sum(result == RUNNING for result in results.values())
-            touched = [places[key] for key, result in results.items() if result]
-            one.left = len(touched)
-            one.put_off(places[key] for key, result in results.items() if result == DEFERRED)
-            heirs[channel] = Heir(one, places)
-            if len(touched) < len(results):
-                # The others have their turn now, as part of this pass.
-                one.skip = frozenset(touched)
+            one.left = len(results)
+            one.put_off(at for at, result in results.items() if result == DEFERRED)
+            heirs[channel] = Heir(one, place.tried)
+            if place.untried:
+                # These have their turn now, as part of this pass.
+                one.skip = frozenset(results)
                 self._begun[channel][fresh.number] = one
                 self.due[channel].add(fresh.number, now)
             else:

@@ -69,7 +69,7 @@ def _looked_at(queue: Queue, number: int) -> Envelope:
     envelope.asked = mailparameters.records(asked) if asked else []
     for channel in CHANNELS:
         text, due = _text(queue.file(channel, number))
-        records = queuefile.records(text)
+        records = list(queuefile.records(text))
         if any(record[:1] not in (b"T", b"D") for record in records):
             raise Corrupt("unknown record")
         if records:

@@ -21,11 +21,11 @@ from qmail.stores.notice import Notice
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from qmail.formats.deliverystatus import Fate
     from qmail.rules.firstattempt import FirstAttempts
-    from qmail.rules.freshmessage import Fresh
+    from qmail.rules.freshmessage import Fresh, Places
     from qmail.stores.bouncing import Bouncing
     from qmail.stores.clearing import Clearing
     from qmail.stores.deliverystate import DeliveryState
@@ -57,7 +57,7 @@ class Settling:
         self._unsure = Schedule()  # gone, and not yet durably
         self._refused: dict[int, Fresh] = {}
         self._partly: set[int] = set()  # there may be files of a preprocessing that came to no end
-        self._positions: dict[int, Sequence[Mapping[int, int]]] = {}
+        self._places: dict[int, Sequence[Places]] = {}
         self._ending: list[int] = []
         self._now = 0  # of this round
 
@@ -173,8 +173,7 @@ class Settling:
             if fresh.successes or fresh.telling:
                 self._tell_successes(fresh)
                 continue
-            texts_by_channel, positions = freshmessage.records(fresh)
-            self._positions[fresh.number] = positions
+            texts_by_channel, self._places[fresh.number] = freshmessage.records(fresh)
             info = queuefile.info(fresh.sender, fresh.parameters)
             batch.append(fresh)
             texts.append(Prepared(fresh.number, info, texts_by_channel, b"".join(fresh.failures)))
@@ -218,7 +217,7 @@ class Settling:
         """Its own files count from now on: todo/N is gone, durably."""
         fresh = self._first.held[number]
         self._first.let_go(number)
-        self._passes.adopt(fresh, self._positions.pop(number), self._now)
+        self._passes.adopt(fresh, self._places.pop(number), self._now)
 
     # ---- all passes are over
 
