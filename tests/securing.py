@@ -64,6 +64,18 @@ class Authority:
         os.rename(new, path)
         return path
 
+    def cross_signed(self) -> bytes:
+        """Its own certificate (PEM) as another one has signed it, who is shown to nobody."""
+        key, root, request, new, more = (self._place / f"cross.{word}" for word in ("key", "root", "csr", "new", "ext"))
+        more.write_text("basicConstraints=critical,CA:TRUE\n")
+        for command in (
+            ["req", "-x509", *_CURVE, "-nodes", "-subj", "/CN=Root", "-keyout", key, "-out", root],
+            ["x509", "-x509toreq", "-in", self.trust, "-signkey", self._place / "key", "-out", request],
+            ["x509", "-req", "-in", request, "-CA", root, "-CAkey", key, "-days", "9", "-extfile", more, "-out", new],
+        ):
+            subprocess.run(["openssl", *command], check=True, capture_output=True)
+        return new.read_bytes()
+
 
 _CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
 AUTHORITY = """

@@ -44,6 +44,7 @@ CASES = {
     "ta": (TAKEN, IN_TLS),
     "tadomain": (TAKEN, IN_TLS),
     "tarenamed": (TAKEN, IN_TLS),
+    "tacross": (TAKEN, IN_TLS),
     "taother": (NOT_AGREED % 4 + ": its certificate is for another host. (#4.7.5)\n", NOT),
     "taold": (NOT_AGREED % 5 + ": its certificate has expired. (#4.7.5)\n", NOT),
     "tastray": (NOT_AGREED % 6 + ": nobody whom this system trusts has signed its certificate. (#4.7.5)\n", NOT),
@@ -57,6 +58,7 @@ CASES = {
     # Where DNSSEC does not vouch for the exchanger or its addresses, records count for nothing.
     "plain": (TAKEN, IN_TLS),
     "far": (TAKEN, PLAIN),
+    "farther": (TAKEN, PLAIN),
     # Routes, with ports of their own.
     "routed": (INVALID, NOT),
     "ported": (TAKEN, IN_TLS),
@@ -79,7 +81,15 @@ UNBELIEVED = {"wrong": (TAKEN, IN_TLS), "empty": (TAKEN, PLAIN)}
 BELIEVED = {"wrong": (INVALID, NOT), "empty": (TAKEN, PLAIN)}
 # What Postfix thinks of servers whose records tell certificates; it verifies them by OpenSSL's own DANE.
 VERIFIED = {"ee": True, "alias": True, "wrong": False}
-VERIFIED |= {"ta": True, "tadomain": True, "tarenamed": True, "taother": False, "taold": False, "tastray": False}
+VERIFIED |= {
+    "ta": True,
+    "tadomain": True,
+    "tarenamed": True,
+    "tacross": True,
+    "taother": False,
+    "taold": False,
+    "tastray": False,
+}
 ASKED = {
     "mx.ee.example",
     "mx.wrong.example",
@@ -110,18 +120,25 @@ def host(name: str, number: int, *records: str, port: int = 25) -> list[str]:
     return lines + [f"_{port}._tcp.mx.{name} TLSA {record}" for record in records]
 
 
-def zones(own: str, signer: str) -> dict[str, list[str] | None]:
-    """The names that are asked for. `own`, `signer`: records of usage 3 and 2."""
+def signer_digest(shown: bytes) -> str:
+    """A record that tells this certificate (PEM) as the one that has signed others."""
+    return "2 0 1 " + hashlib.sha256(ssl.PEM_cert_to_DER_cert(shown.decode())).hexdigest()
+
+
+def zones(own: str, signer: str, cross: str) -> dict[str, list[str] | None]:
+    """The names that are asked for. `own`, `signer`, `cross`: records of usage 3 and 2."""
     lame = "00" * 32
     signed = [
         "ns A 127.0.0.1", *host("ee", 1, own), *host("wrong", 1, WRONG), *host("notls", 7, own),
         *host("breaks", 8, own), *host("ta", 2, signer), *host("tadomain", 3, signer), *host("taother", 4, signer),
+        *host("tacross", 9, cross),
         *host("taold", 5, signer), *host("tastray", 6, signer),
         "second MX 10 mx.notls", "second MX 20 mx.wrong", "second MX 30 mx.ee",
         "alias MX 10 www.alias", "www.alias CNAME mx.ee", f"_25._tcp.www.alias TLSA {WRONG}",
         "halfalias MX 10 www.halfalias", "www.halfalias CNAME mx.plain", f"_25._tcp.www.halfalias TLSA {own}",
         "tarenamed CNAME tadomain",
         "bare A 198.51.100.1", f"_25._tcp.bare TLSA {WRONG}", "plain NS ns", "far MX 10 mx.plain",
+        "farther MX 10 lame.plain",
         "mx.ported A 198.51.100.1", f"_25._tcp.mx.ported TLSA {WRONG}", f"_2525._tcp.mx.ported TLSA {own}",
         "spared MX 10 mx.wrong", "proven MX 10 mx.ee", "must MX 10 mx.ee", "musthave MX 10 mx.empty",
         *host("servfail", 1), "_tcp.mx.servfail NS ns",
@@ -130,14 +147,21 @@ def zones(own: str, signer: str) -> dict[str, list[str] | None]:
     ]  # fmt: skip
     return {
         "example.": signed,
-        "plain.example.": ["@ MX 10 mx.wrong.example.", "mx A 198.51.100.7", f"_25._tcp.mx TLSA {WRONG}"],
+        "plain.example.": [
+            "@ MX 10 mx.wrong.example.",
+            "mx A 198.51.100.7",
+            f"_25._tcp.mx TLSA {WRONG}",
+            "lame A 198.51.100.7",
+            "_tcp.lame NS ns.example.",
+        ],
+        "_tcp.lame.plain.example.": None,
         "_tcp.mx.servfail.example.": None,
         "_tcp.mx.bogus.example.": [f"_25 TLSA {own}"],
     }
 
 
-def servers(place: Path, stack: ExitStack) -> tuple[list[Server], str, str]:
-    """Servers at 198.51.100.1 and up, and the records for the first one and for who has signed the others."""
+def servers(place: Path, stack: ExitStack) -> tuple[list[Server], str, str, str]:
+    """Servers at 198.51.100.1 and up, and the records for the first one and for those who have signed the others."""
     authority = Authority(place / "authority")
     elsewhere = authority.certify(place / "one.pem", "other.test", years=("2020", "2021"))
     certificate(place / "stray.pem", "mx.tastray.example")
@@ -149,15 +173,18 @@ def servers(place: Path, stack: ExitStack) -> tuple[list[Server], str, str]:
     for file in files[1:]:
         file.write_bytes(file.read_bytes() + authority.trust.read_bytes())
     made = [Server(file, address=f"198.51.100.{i}", port=25) for i, file in enumerate(files, 1)]
+    cross = authority.cross_signed()
+    crossed = authority.certify(place / "nine.pem", "mx.tacross.example")
+    crossed.write_bytes(crossed.read_bytes() + cross)
     made += [
         Server(elsewhere, offers=False, address="198.51.100.7", port=25),
         Server(elsewhere, breaks=True, address="198.51.100.8", port=25),
+        Server(crossed, address="198.51.100.9", port=25),
         Server(elsewhere, address="198.51.100.1", port=2525),
     ]
     for server in made:
         stack.callback(server.close)
-    signer = hashlib.sha256(ssl.PEM_cert_to_DER_cert(authority.trust.read_text())).hexdigest()
-    return made, key_digest(elsewhere), "2 0 1 " + signer
+    return made, key_digest(elsewhere), signer_digest(authority.trust.read_bytes()), signer_digest(cross)
 
 
 def home(place: Path) -> Path:
@@ -202,17 +229,17 @@ def main() -> int:
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.chmod(0o755)
-        made, own, signer = servers(place, stack)
-        stack.enter_context(SignedZones(place / "zones", zones(own, signer), ["127.0.0.1@5353", "198.51.100.53@53"]))
+        made, *records = servers(place, stack)
+        stack.enter_context(SignedZones(place / "zones", zones(*records), ["127.0.0.1@5353", "198.51.100.53@53"]))
         found += wrong(place / "loopback", CASES, made, DNSCACHEIP="127.0.0.1@5353")
         asked = {str(name) for server in (made[0], made[-1]) for name in server.asked}
         found += [] if asked == ASKED else [f"asked for {asked}"]
         found += wrong(place / "elsewhere", UNBELIEVED, made, DNSCACHEIP="198.51.100.53")
-        (place / "resolv.conf").write_text("nameserver 198.51.100.53\n")
+        (place / "resolv.conf").write_text("nameserver 198.51.100.53\noptions timeout:1\n")
         subprocess.run(["mount", "--bind", place / "resolv.conf", "/etc/resolv.conf"], check=True)
         found += wrong(place / "listed", UNBELIEVED, made)
         with (place / "resolv.conf").open("a") as file:
-            file.write("options timeout:1 trust-ad\n")
+            file.write("options edns0 trust-ad\n")
         found += wrong(place / "trusted", BELIEVED, made)
         for domain, verified in VERIFIED.items():
             told = subprocess.run(
