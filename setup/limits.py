@@ -129,6 +129,34 @@ TABLE = [
             "qmail.protocols.replyreader:KEPT", 5000, "bytes of a reply's text in a report", "the text is cut",
         ),
     ]),
+    Program("qmail-stsd", 24, [
+        Limit(
+            "qmail.formats.mtasts:LARGEST", 64 * KIB, "bytes of a policy",
+            "it cannot be fetched; the one in the cache holds, or none",
+        ),
+        Limit("qmail.formats.mtasts:MOST_PATTERNS", 500, "mx lines of a policy", "it is none; the same"),
+        Limit(
+            "qmail.stores.policycache:MOST_KEPT", 10_000, "policies in the cache", "the oldest ones go",
+        ),
+        Limit(
+            "qmail.stores.policycache:MOST_BYTES", 64 * MIB, "bytes of them", "the same",
+        ),
+    ], see="A process that fetches, with the TLS library in it, needs 40 MiB for its minute at most; there are 10."),
+    Program("qmail-tlsrptd", 48, [
+        Limit(
+            "qmail.formats.tlscount:LONGEST", 4 * KIB, "bytes about a session",
+            "the last lines of the policy are left out",
+        ),
+        Limit(
+            "qmail.stores.tlscounts:MOST_OF_DOMAIN", 100, "kinds of failures of a domain in a day",
+            "they are counted without exchanger and address",
+        ),
+        Limit(
+            "qmail.stores.tlscounts:MOST_LINES", 20_000, "kinds of sessions in a day",
+            "they are not counted, and that is said",
+        ),
+        Limit("qmail.stores.tlscounts:MOST_BYTES", 8 * MIB, "bytes of them", "the same"),
+    ]),
     Program("qmail-pop3d", 24, [
         Limit(
             "qmail.protocols.pop3:LONGEST_LINE", 8 * KIB, "bytes of a command", "`-ERR unimplemented`",

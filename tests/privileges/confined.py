@@ -80,7 +80,8 @@ def main() -> None:
     domains = {
         "smtpd": lambda: confinement.incoming_smtp(home), "remote": lambda: confinement.outgoing_smtp(home),
         "dns": confinement.names, "queued": lambda: confinement.acceptance(home),
-        "tlsd": confinement.keys,
+        "tlsd": confinement.keys, "stsd": lambda: confinement.policies(home),
+        "fetching": lambda: confinement.fetching(home), "tlsrptd": lambda: confinement.counting(home),
         "clean": lambda: confinement.cleaning(home), "send": lambda: confinement.sending(home),
     }  # fmt: skip
     before = {name: call(syscalls.FORBIDDEN[name][COLUMN]) for name in HARMLESS}
@@ -125,6 +126,8 @@ def main() -> None:
         "from pid to mess": tried(lambda: move(queue + b"/pid/x", queue + b"/mess/1/24")),
         "make in info": tried(lambda: move(queue + b"/info/0/23", queue + b"/bad/info.23")),
         "make in qs": tried(lambda: move(home.file(b"qs/x"), home.file(b"qs/y"))),
+        "make in sts": tried(lambda: move(home.file(b"sts/x"), home.file(b"sts/y"))),
+        "make in tlsrpt": tried(lambda: move(home.file(b"tlsrpt/x"), home.file(b"tlsrpt/y"))),
         "make in control": tried(lambda: make(home.file(b"control/x"))),
         "make in alias": tried(lambda: make(home.file(b"alias/x"))),
         "make in /tmp": tried(lambda: make(b"/tmp/confined.%d" % os.getpid())),

@@ -16,7 +16,7 @@ from conftest import TOP
 from qmail.host import sandbox, syscalls
 
 HAVE = sandbox.available()
-DOMAINS = ("smtpd", "remote", "dns", "queued", "clean", "send", "tlsd")
+DOMAINS = ("smtpd", "remote", "dns", "queued", "clean", "send", "tlsd", "stsd", "fetching", "tlsrptd")
 INTERNET = {"internet socket", "internet 6 socket", "connect"}
 ALWAYS = {"signal itself", "write /dev/null", "late import"}
 OPEN = {  # of those whose reading is not confined
@@ -32,6 +32,15 @@ WORKS = {
     "dns": {"local socket", "qq/socket", "interfaces", "read /etc/passwd", *INTERNET},
     "queued": {*OPEN, "write tcpto", "write trigger", "write mess", "make in pid", "from pid to mess"},
     "tlsd": set(),
+    "stsd": {
+        "read control/me", "read what a link leads to", "local socket", "qq/socket", "interfaces", "read /etc/passwd",
+        "fork", "make in sts", *INTERNET,
+    },
+    "fetching": {
+        "read control/me", "read what a link leads to", "local socket", "qq/socket", "interfaces", "read /etc/passwd",
+        *INTERNET,
+    },
+    "tlsrptd": {"make in tlsrpt"},
     "clean": {"read mess", "list todo", "write mess", "make in pid", "from pid to mess"},
     "send": {*OPEN, "write tcpto", "write trigger", "make in info", "make in qs"},
 }  # fmt: skip

@@ -18,6 +18,7 @@ from conftest import TOP, start_queued, wait_until
 from keeping import Keeper
 from measuring import Measured, measured
 from nexthops import Hop
+from programs import tlslimits
 from qmail.formats.netstring import netstring
 from qmail.protocols import recipients
 from scripted import Peer
@@ -384,6 +385,11 @@ def more_relay_recipients(place: Place, limit: int) -> None:
         assert asking.recv(5) == recipients.answer(1, recipients.TROUBLE)
 
 
+def within(table: dict[str, Callable[[Path, int], None]]) -> dict[str, Callable[[Place, int], Measured | None]]:
+    """The same, of a place."""
+    return {name: lambda place, limit, try_it=try_it: try_it(place.home, limit) for name, try_it in table.items()}  # type: ignore[misc]
+
+
 BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     "qmail-inject": {"header_fields:LARGEST": header, "header_tokens:MOST": words, "qmail_inject:MOST_LISTS": lists},
     "qmail-smtpd": {
@@ -417,6 +423,8 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
         "replyreader:MOST_LINES": reply_lines,
         "replyreader:KEPT": reply_text,
     },
+    "qmail-stsd": within(tlslimits.STSD),
+    "qmail-tlsrptd": within(tlslimits.TLSRPTD),
     "qmail-pop3d": {"pop3:LONGEST_LINE": pop3_command, "maildir:MOST": pop3_messages},
     "qmail-popup": {"pop3:LONGEST_LINE": popup_command},
     "qmail-checkd": {"qmail_checkd:MOST_RUNNING": checks, "qmail_checkd:MOST_WAITING": checks},

@@ -53,6 +53,13 @@ class Connection:
         """The descriptor, for polling."""
         return self._socket.fileno()
 
+    def ours(self) -> bytes:
+        """The address that this machine has in it, as people write it; b"" where there is none any more."""
+        try:
+            return str(self._socket.getsockname()[0]).encode()
+        except (OSError, LookupError):
+            return b""
+
     def send(self, data: bytes) -> None:
         """Write all of it."""
         self._socket.sendall(data)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from struct import Struct
 
-from qmail.host.syscalls import CLONE, CLONE3, FORBIDDEN, MACHINES, SOCKET, STARTING
+from qmail.host.syscalls import CLONE, CLONE3, FORBIDDEN, MACHINES, RUNNING, SOCKET, STARTING
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -56,9 +56,10 @@ class Domain:
     `reads`: where it may read, None: everywhere. `writes`: where it may write files that are there.
     `changes`: where it may also make, link, rename and remove files and sockets. `families`: the kinds of
     sockets it may make. `connects`: may it connect by TCP? `starts`: may it make processes and run programs?
+    `forks`: may it make processes, which are confined as it is?
     """
 
-    __slots__ = ("changes", "connects", "families", "reads", "starts", "writes")
+    __slots__ = ("changes", "connects", "families", "forks", "reads", "starts", "writes")
 
     def __init__(
         self,
@@ -69,9 +70,10 @@ class Domain:
         families: Sequence[int] = (),
         connects: bool = False,
         starts: bool = False,
+        forks: bool = False,
     ) -> None:
         self.reads, self.writes, self.changes = reads, writes, changes
-        self.families, self.connects, self.starts = families, connects, starts
+        self.families, self.connects, self.starts, self.forks = families, connects, starts, forks
 
 
 class Available:
@@ -196,7 +198,7 @@ def _enter_filter(kernel: _Kernel, domain: Domain) -> None:
 
 def _program(column: int, domain: Domain) -> bytes:
     """The filter: EPERM for what is forbidden, everything else is allowed."""
-    tables = (FORBIDDEN,) if domain.starts else (FORBIDDEN, STARTING)
+    tables = (FORBIDDEN,) if domain.starts else (FORBIDDEN, RUNNING if domain.forks else STARTING)
     numbers = sorted({row[column] for table in tables for row in table.values() if row[column] >= 0})
     clone, clone3, socket = CLONE[column], CLONE3[column], SOCKET[column]
     # Instructions, with the names of places in them where a jump leads forward.

@@ -22,10 +22,9 @@ SOCKET = (41, 198)
 CLONE = (56, 220)
 CLONE3 = (435, 435)
 
-# Making processes and running programs.
-STARTING = {
-    "execve": (59, 221), "execveat": (322, 281), "fork": (57, -1), "vfork": (58, -1), "clone": CLONE,
-}  # fmt: skip
+# Running programs, and making processes too.
+RUNNING = {"execve": (59, 221), "execveat": (322, 281)}
+STARTING = {**RUNNING, "fork": (57, -1), "vfork": (58, -1), "clone": CLONE}
 
 FORBIDDEN = {
     # Other processes' memory and descriptors.

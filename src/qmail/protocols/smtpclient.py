@@ -61,6 +61,7 @@ class Conversation:
         self.reusable = False  # may another transaction follow?
         self.again = False  # should this transaction be tried anew, on a fresh connection?
         self.polite = False  # is QUIT in order?
+        self.begun = False  # was a sender named?
         self.unoffered: Reply | None = None  # what it said instead of the TLS that there must be
         self._output = b""
         self._sender, self._parameters = b"", b""
@@ -171,7 +172,7 @@ class Conversation:
             self._end(b"DConnected to " + self.partner + NO_UTF8)
             self.reusable = self.polite = True
             return
-        self.stage = ENVELOPE
+        self.stage, self.begun = ENVELOPE, True
         self._output = b"MAIL FROM:<" + self._sender + b">" + self._parameters + b"\r\n"
         if b"PIPELINING" in self.extensions:
             self._output += b"".join([b"RCPT TO:<" + each + b">\r\n" for each in self._recipients])

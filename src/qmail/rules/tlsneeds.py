@@ -3,7 +3,7 @@
 Decided before a connection is made, by one source after the other. Each takes the needs so far, and gives them back
 as they are, or `raised`:
 
-    of the domain       control/tlspolicy (rules/tlspolicy.py)
+    of the domain       control/tlspolicy (rules/tlspolicy.py), its own policy, RFC 8461 (rules/stsneeds.py)
     of the exchanger    its TLSA records, RFC 7672 (stores/tlsarecords.py)
 
 A source does not ask where the needs are `settled`, and never weakens what was said before it.
@@ -56,11 +56,12 @@ class Needs:
     At DANE: `records`, TLSA records that count (formats/tlsa.py); `names`, the server's and others that a certificate
     may be for, where names matter; `anchors`, certificates (DER) of which one must have signed it, once they were seen.
     `exchangers`: the names that the domain's exchangers may have, perhaps with `*` for the first label (None: any).
+    `trial`: a certificate is looked at as at VERIFY, and where it is not good mail goes all the same.
     `final`: mail whose needs are not met comes back, and does not wait. `unmet`: why nothing may go to this exchanger,
     known before it was connected to.
     """
 
-    __slots__ = ("anchors", "exchangers", "final", "level", "names", "origin", "records", "settled", "unmet")
+    __slots__ = ("anchors", "exchangers", "final", "level", "names", "origin", "records", "settled", "trial", "unmet")
 
     def __init__(self, level: int, origin: bytes = NOBODY, *, settled: bool = False) -> None:
         self.level, self.origin, self.settled = level, origin, settled
@@ -68,6 +69,7 @@ class Needs:
         self.records: Sequence[bytes] = ()
         self.anchors: Sequence[bytes] = ()
         self.exchangers: Sequence[bytes] | None = None
+        self.trial = False
         self.final = False
         self.unmet: Unmet | None = None
 
@@ -75,8 +77,19 @@ class Needs:
         """A copy that needs at least `level`; where that is more than before, `origin` is who says so."""
         copy = Needs(max(level, self.level), origin if level > self.level else self.origin, settled=self.settled)
         copy.names, copy.records, copy.anchors = self.names, self.records, self.anchors
-        copy.exchangers, copy.final, copy.unmet = self.exchangers, self.final, self.unmet
+        copy.exchangers, copy.trial, copy.final, copy.unmet = self.exchangers, self.trial, self.final, self.unmet
         return copy
+
+    def trying(self, trial: bool) -> Needs:
+        """A copy for which a certificate is looked at that does not matter, or (False) no more."""
+        copy = self.raised(self.level, self.origin)
+        copy.trial = trial
+        return copy
+
+    @property
+    def verifies(self) -> bool:
+        """Is a certificate looked at for whether this system trusts it?"""
+        return self.level == VERIFY or (self.trial and self.level < VERIFY)
 
     def told(self, records: Sequence[bytes], names: Sequence[bytes]) -> Needs:
         """A copy for an exchanger with TLSA records: those of them that count tell its certificate (RFC 7672 2.2).

@@ -21,7 +21,7 @@ from qmail.programs.deliver import qmail_rspawn
 from qmail.protocols import handover
 from qmail.rules import smtproutes
 from qmail.services import remote_worker
-from qmail.services.name_service import NameService
+from qmail.services.at_need import doors
 from qmail.services.remote_pool import Place, Worker
 from qmail.stores.control import Control
 from qmail.stores.home import is_own
@@ -71,9 +71,10 @@ class Workers:
         self._laden: dict[Worker, None] = {}  # with more than one delivery in hand
         self._places: dict[tuple[bytes, int, bool], Place] = {}
         self._leads: dict[bytes, Place] = {}  # of hosts
-        self._names = NameService(where, environ, loop)
+        self._doors = doors(where, environ, loop)
         sandbox.prepare()
-        self._names.attend()
+        for door in self._doors:
+            door.attend()
         self._looked = 0.0
         self._ours = False
         self._routes: Mapping[bytes, bytes] = {}
@@ -90,11 +91,12 @@ class Workers:
         """Take back what waits too long, let go what has been idle too long; seconds until the next time."""
         now = monotonic()
         times = [self._patience(worker, now) for worker in list(self._laden)] if self._laden else []
-        names = self._names.rest()
-        if names == 0:
-            self._names.attend()
-        elif names is not None:
-            times.append(names)
+        for door in self._doors:
+            rest = door.rest()
+            if rest == 0:
+                door.attend()
+            elif rest is not None:
+                times.append(rest)
         while (worker := next(iter(self._idle), None)) is not None:
             if worker.since + IDLE > now:
                 times.append(worker.since + IDLE - now)
@@ -106,7 +108,8 @@ class Workers:
 
     def end(self) -> None:
         """There will be no more deliveries."""
-        self._names.end()
+        for door in self._doors:
+            door.end()
 
     def _found(self, host: bytes) -> Place:
         """Where deliveries for a host lead."""
@@ -209,7 +212,8 @@ class Workers:
         if self._looked and now < self._looked + LOOKED:
             return
         self._looked = now
-        self._names.attend()
+        for door in self._doors:
+            door.attend()
         replaced = self._environ.get(b"QMAILREMOTE")
         self._ours = not replaced and is_own(self._home.program(b"qmail-remote"), b"qmail-remote")
         try:

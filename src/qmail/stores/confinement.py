@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Lists of name servers, and where links to them lead; shared libraries that a late import may load.
 _NAME_SERVERS = (b"/etc", b"/run")
 _SHARED = (b"/lib", b"/lib64", b"/usr/lib", b"/usr/lib64", b"/usr/local/lib")
+# Where the certificates are that links in /etc lead to.
+_TRUST = (b"/usr/share/ca-certificates", b"/usr/local/share/ca-certificates", b"/usr/share/pki")
 
 
 def incoming_smtp(home: Home) -> Domain:
@@ -49,6 +51,28 @@ def names() -> Domain:
     return Domain(
         reads=[*_library(), *_SHARED, *_NAME_SERVERS], families=(*LOCAL, *INTERFACES, *INTERNET), connects=True
     )
+
+
+def policies(home: Home) -> Domain:
+    """qmail-stsd: its cache, and processes of its own that fetch."""
+    fetch = fetching(home)
+    return Domain(
+        reads=fetch.reads, changes=[home.file(b"sts")], families=fetch.families, connects=fetch.connects, forks=True
+    )
+
+
+def fetching(home: Home) -> Domain:
+    """Who fetches a policy for qmail-stsd: other hosts, and what tells whom to trust."""
+    return Domain(
+        reads=[*_control(home), *_library(), *_SHARED, *_NAME_SERVERS, *_TRUST],
+        families=(*LOCAL, *INTERFACES, *INTERNET),
+        connects=True,
+    )
+
+
+def counting(home: Home) -> Domain:
+    """qmail-tlsrptd: its counts."""
+    return Domain(reads=_library(), changes=[home.file(b"tlsrpt")])
 
 
 def recipients() -> Domain:

@@ -73,6 +73,9 @@ def pieces() -> Iterator[Piece]:
     yield Piece(b"ql", "directory", b"root", b"qmail", 0o755)
     yield Piece(b"qt", "directory", b"root", b"qmail", 0o755)
     yield Piece(b"qc", "directory", b"root", b"qmail", 0o755)
+    # What qmail-stsd and qmail-tlsrptd keep.
+    yield Piece(b"sts", "directory", b"qmailr", b"qmail", 0o755)
+    yield Piece(b"tlsrpt", "directory", b"qmailr", b"qmail", 0o700)
 
 
 def installed(programs: Iterable[bytes], pages: Iterable[bytes], documents: Iterable[bytes]) -> Iterator[Piece]:

@@ -29,10 +29,10 @@ MOST_WAITING = 4096  # questions under way; more are in trouble at once
 
 
 class Lookups:
-    """The asking side, in the caller's loop."""
+    """The asking side, in the caller's loop. `name`: the program's, for the last words of such a child."""
 
-    def __init__(self, home: Home, environ: Mapping[bytes, bytes]) -> None:
-        self._path, self._environ = home.file(SOCKET), environ
+    def __init__(self, home: Home, environ: Mapping[bytes, bytes], name: bytes) -> None:
+        self._path, self._environ, self._name = home.file(SOCKET), environ, name
         self._socket: _socket.socket | None = None
         self._answers = dnsquery.Answers()
         self._waiting: dict[int, Done] = {}
@@ -44,7 +44,7 @@ class Lookups:
         if not self._environ.get(b"DNSCACHEIP"):
             self._socket = _reached(self._path)
         if self._socket is None:
-            self._socket = _forked(self._environ, become)
+            self._socket = _forked(self._name, self._environ, become)
 
     def join(self, loop: Loop) -> None:
         """Hear the answers through this loop."""
@@ -72,7 +72,7 @@ class Lookups:
 
     def _connected(self) -> bool:
         if self._socket is None:
-            self._socket = _reached(self._path) or _forked(self._environ, lambda: None)
+            self._socket = _reached(self._path) or _forked(self._name, self._environ, lambda: None)
             self._answers = dnsquery.Answers()
             if self._socket is not None and self._loop is not None:
                 self.join(self._loop)
@@ -116,7 +116,7 @@ def _reached(path: bytes) -> _socket.socket | None:
     return socket
 
 
-def _forked(environ: Mapping[bytes, bytes], become: Callable[[], None]) -> _socket.socket | None:
+def _forked(name: bytes, environ: Mapping[bytes, bytes], become: Callable[[], None]) -> _socket.socket | None:
     ours, theirs = _socket.socketpair(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         pid = os.fork()
@@ -133,7 +133,7 @@ def _forked(environ: Mapping[bytes, bytes], become: Callable[[], None]) -> _sock
         fds.close_from(3, (theirs.fileno(),))
         _answer(theirs, environ, become)
     except BaseException as error:
-        fds.write_if_ready(2, program.last_words(b"tcpserver", error)[1])
+        fds.write_if_ready(2, program.last_words(name, error)[1])
     finally:
         os._exit(0)
 

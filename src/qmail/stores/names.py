@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SOCKET = b"qr/dns"
 LOCK = b"qr/lock"  # held by the qmail-dns that answers there
+MODE = 0o666  # of the socket
 PATIENCE = 60  # seconds for qmail-dns to answer; it gives up earlier by itself
 LONGEST_NAME = 255  # bytes
 

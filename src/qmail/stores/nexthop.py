@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from qmail.formats import tlsa
 from qmail.host import connect, interfaces
-from qmail.rules import mx, tlsneeds, tlspolicy
+from qmail.rules import mx, stsneeds, tlsneeds, tlspolicy
 from qmail.rules.tlsneeds import Unmet
 from qmail.stores import names, tlsarecords
+from qmail.stores.policies import Policies
 from qmail.stores.remotecontrols import Failure
 from qmail.stores.smtpsession import Session
 from qmail.stores.tcpto import Timeouts
+from qmail.stores.tlscounts import Teller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,13 +45,17 @@ class NextHops:
         # A program of its own asks the servers that its environment names; a worker's is that of qmail-dns too.
         self._names = names.Names(where, environ, alone=not extended and b"DNSCACHEIP" in environ)
         self._timeouts = Timeouts(where)
+        self._policies, self._teller = Policies(where), Teller(where)
 
     def needs(self, settings: Settings, host: bytes) -> Needs:
         """What TLS mail to a domain needs, before it is known who takes it: here each source of that adds its own."""
         needs = tlspolicy.needs(settings.policies, host)
         if not self._extended and needs.level < tlsneeds.ENCRYPT:
             return tlsneeds.Needs(tlsneeds.NONE, settled=True)
-        return needs
+        route = settings.route(host)
+        if not self._extended or needs.settled or route.relay:
+            return needs  # whoever takes mail for others is not the one whom their policy is about
+        return stsneeds.needs(needs, self._policies.find(route.host).policy)
 
     def send(self, settings: Settings, route: Route, needs: Needs, transact: Callable[[Session], None]) -> Session:
         """The session with the best server that answers, and has the TLS there must be; `transact` was done with it.
@@ -60,15 +66,23 @@ class NextHops:
         for exchanger in self._exchangers(route):
             wanted = self._needs_at(exchanger, route, needs)
             if wanted.unmet is not None:
+                self._count(route, exchanger, wanted, wanted.unmet.result)
                 record = tlsneeds.report(b"I found " + exchanger.name, wanted.unmet, final=wanted.final)
                 continue
             session = self._connected(settings, exchanger, route, wanted)
+            result = b""
             while session is not None:
                 transact(session)
+                if session.unmet is not None:
+                    result = result or session.unmet.result
                 if session.instead is None:
                     break
                 session.close()
                 session = self._connected(settings, exchanger, route, session.instead)
+            if session is not None and session.clear:
+                result = result or tlsneeds.NO_STARTTLS
+            if result or (session is not None and session.secured):
+                self._count(route, exchanger, wanted, result, session)
             if session is None:
                 continue
             if session.unmet is None:
@@ -78,8 +92,10 @@ class NextHops:
         raise Failure(record)
 
     def close(self) -> None:
-        """Let the connection to qmail-dns go."""
+        """Let the connections to qmail-dns and its kin go."""
         self._names.close()
+        self._policies.close()
+        self._teller.close()
 
     def _needs_at(self, exchanger: Exchanger, route: Route, needs: Needs) -> Needs:
         """What TLS there must be at one exchanger: here each source of that adds its own."""
@@ -93,7 +109,19 @@ class NextHops:
             needs = needs.told(tlsa.usable(found.records), found.names)
         if needs.level == tlsneeds.DANE and not needs.records:
             return needs.failing(needs.origin, Unmet(tlsneeds.DANE_REQUIRED))
-        return needs
+        return stsneeds.at_exchanger(needs, _name_of(exchanger))
+
+    def _count(
+        self, route: Route, exchanger: Exchanger, needs: Needs, result: bytes, session: Session | None = None
+    ) -> None:
+        """Tell of a session, for reports (RFC 8460), or of one that was not to be."""
+        if not self._extended or route.relay or needs.level == tlsneeds.NONE:
+            return
+        known = self._policies.known(route.host)
+        told = stsneeds.session(route.host, needs, known.policy, known.failure, _name_of(exchanger), result)
+        if session is not None:
+            told.address, told.ours = session.addresses()
+        self._teller.tell(told)
 
     def _connected(self, settings: Settings, exchanger: Exchanger, route: Route, needs: Needs) -> Session | None:
         """A session with this exchanger, None where it does not answer. Raises OSError."""
@@ -107,7 +135,7 @@ class NextHops:
         return Session(
             attempt.connection, connect.text(attempt.address), settings.hello, settings.timeout,
             extended=self._extended or needs.level > tlsneeds.NONE, needs=needs,
-            name=exchanger.name.strip(b"[]").rstrip(b"."), trusted=self._home.file(b"control/tlstrust.pem"),
+            name=_name_of(exchanger), trusted=self._home.file(b"control/tlstrust.pem"),
         )  # fmt: skip
 
     def _exchangers(self, route: Route) -> list[Exchanger]:
@@ -129,6 +157,11 @@ class NextHops:
         if not better:
             raise Failure(OURSELVES)
         return better
+
+
+def _name_of(exchanger: Exchanger) -> bytes:
+    """Its name as it stands in certificates and policies."""
+    return exchanger.name.strip(b"[]").rstrip(b".")
 
 
 def _shown(host: bytes) -> bytes:

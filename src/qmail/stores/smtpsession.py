@@ -92,6 +92,15 @@ class Session:
         """Is everything said in TLS?"""
         return self._conversation.is_secured
 
+    @property
+    def clear(self) -> bool:
+        """Has mail gone by it, or was it about to, without TLS?"""
+        return self._conversation.begun and not self.secured
+
+    def addresses(self) -> tuple[bytes, bytes]:
+        """The server's address, and our own, as text; our own is empty where the connection is lost."""
+        return self._conversation.partner, self._plain.ours()
+
     def satisfies(self, needs: Needs) -> bool:
         """May mail to a domain with these needs go by this session?"""
         return needs.met_by(self.needs, secured=self.secured, exchanger=self._name)
@@ -142,7 +151,7 @@ class Session:
         needs = self.needs
         try:
             name = needs.names[0] if needs.names else self._name
-            trusted = self._trusted if needs.level == tlsneeds.VERIFY else None
+            trusted = self._trusted if needs.verifies else None
             secured = Secured(self._plain, name, trusted, needs.anchors)
             secured.shake_hands(self._seconds)
             verdict = tlsproof.verdict(needs, secured.chain())
@@ -155,7 +164,7 @@ class Session:
         if isinstance(verdict, Needs):
             self.instead = verdict
         else:
-            self.unmet, self.instead = verdict, needs.without_tls() if needs.level == tlsneeds.MAY else None
+            self.unmet, self.instead = verdict, _weaker(needs)
         self._conversation.insecure()
 
     def _reply(self) -> replyreader.Reply:
@@ -193,6 +202,13 @@ class Session:
             return
         talk.sending_last()
         self._connection.send(smtpclient.stuffed(block, fresh) + smtpclient.DOT)
+
+
+def _weaker(needs: Needs) -> Needs | None:
+    """What to try on another connection where these were not met; None: nothing."""
+    if needs.trial and needs.level < tlsneeds.VERIFY:
+        return needs.trying(False)
+    return needs.without_tls() if needs.level == tlsneeds.MAY else None
 
 
 class _Unreadable(Exception):

@@ -35,7 +35,8 @@ PATIENCE = b"60"  # seconds for a service to end; deliveries under way are finis
 # What the programs leave behind where qmail-setup has made the directory.
 SUPERVISED = (b"lock", b"ok", b"control", b"status", b"status.new")
 SOCKETS = (
-    b"qq/lock", b"qq/socket", b"qs/notes", b"qr/dns", b"qr/lock", b"qp/rcpt", b"qp/lock", b"ql/homes", b"qt/socket",
+    b"qq/lock", b"qq/socket", b"qs/notes", b"qr/dns", b"qr/lock", b"qr/sts", b"qr/sts.lock", b"qr/tlsrpt",
+    b"qr/tlsrpt.lock", b"qp/rcpt", b"qp/lock", b"ql/homes", b"qt/socket",
 )  # fmt: skip
 
 
@@ -90,9 +91,10 @@ def _remains(path: bytes, lines: list[bytes]) -> None:
             for name in SUPERVISED:
                 durable.remove(place + b"/" + name)
             os.rmdir(place)
-    spare = path + b"/queue/spare"
-    for name in os.listdir(spare) if os.path.isdir(spare) else ():
-        durable.remove(spare + b"/" + name)
+    for place in (path + b"/queue/spare", path + b"/sts", path + b"/tlsrpt"):
+        if b"directory " + place in lines and os.path.isdir(place):
+            for name in os.listdir(place):
+                durable.remove(place + b"/" + name)
     for name in SOCKETS:
         if b"directory " + path + b"/" + name.partition(b"/")[0] in lines:
             durable.remove(path + b"/" + name)

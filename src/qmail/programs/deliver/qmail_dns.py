@@ -36,27 +36,23 @@ from __future__ import annotations
 import gc
 import os
 import pwd
-import resource
 from collections import deque
 from functools import partial
 
-from qmail.formats.options import Wrong, options
-from qmail.formats.verdict import Temporary, Usage
-from qmail.host import locks, sandbox, title
+from qmail.host import sandbox, title
 from qmail.host.clock import monotonic
-from qmail.host.localsocket import Listener
+from qmail.host.localsocket import STREAM
 from qmail.host.loop import READ, WRITE, Loop
-from qmail.host.reasons import reason
 from qmail.protocols import dnsquery
 from qmail.protocols.dnsquery import Answer
-from qmail.stores import confinement, home, names
+from qmail.stores import confinement, home, listening, names
 from qmail.stores.resolver import Resolver, servers
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from qmail.host.localsocket import Peer
+    from qmail.host.localsocket import Listener, Peer
 
     Key = tuple[bytes, bytes]
 
@@ -75,33 +71,15 @@ _OURS = ("root", "qmaild", "qmailr", "qmails", "qmailq")
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
-    idle = _idle(argv[1:])
+    idle = listening.idle(argv[1:], USAGE)
     where = home.find(argv[0], environ)
-    try:
-        # Held until the end of the process.
-        if locks.take(where.file(names.LOCK)) is None:
-            raise Temporary(b"qmail-dns is already running")
-        listener = Listener.inherited(0) or Listener(where.file(names.SOCKET), 0o666)
-    except OSError as error:
-        raise Temporary(b"unable to listen at " + where.file(names.SOCKET) + b": " + reason(error)) from error
+    listener = listening.begin(where, b"qmail-dns", names.LOCK, names.SOCKET, names.MODE, STREAM)
     title.show(b"qmail-dns")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     gc.freeze()
     service = Service(listener, environ, _our_users())
     sandbox.enter(confinement.names())
     service.run(idle)
     return 0
-
-
-def _idle(words: list[bytes]) -> float | None:
-    try:
-        found, rest = options(words, b"i:")
-    except Wrong:
-        raise Usage(USAGE) from None
-    if rest or any(not value.isdigit() or len(value) > 9 for _, value in found):
-        raise Usage(USAGE)
-    return float(found[-1][1]) if found else None
 
 
 def _our_users() -> frozenset[int]:

@@ -16,8 +16,8 @@ qmail-remote; what is none is a failure that may pass. When the orders end,
 running deliveries are finished first.
 
 Environment: QMAILREMOTE.
-Files: queue/mess; see qmail-remote and qmail-dns, which it starts where none
-runs.
+Files: queue/mess; see qmail-remote, and qmail-dns, qmail-stsd and qmail-tlsrptd,
+which it starts where none run.
 Runs as: qmailr.
 Exit codes: 0 at the end of the orders; 111 without a home or its queue.
 """

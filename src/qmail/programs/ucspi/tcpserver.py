@@ -108,7 +108,7 @@ def _serve(
     listeners = _inherited(environ) or _listen(_addresses(rest[0], argv0, environ), port, settings)
     lookups = None
     if settings.asks_names:
-        lookups = Lookups(home.find(argv0, environ), environ)
+        lookups = Lookups(home.find(argv0, environ), environ, b"tcpserver")
         lookups.open(lambda: _become(settings))
     _become(settings)
     if settings.prints_port:

@@ -1,0 +1,127 @@
+"""Fetching policies: each by a process of its own, so that a slow or hostile host holds nobody else up.
+
+Such a process looks the name up, asks the host, writes what came into a pipe, and ends. In the pipe: a letter, T and
+the text, or a failure of protocols/policyquery and a line on it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from qmail.formats import mtasts
+from qmail.host import fds, sandbox, signals
+from qmail.host.clock import monotonic
+from qmail.host.loop import READ
+from qmail.protocols import policyquery
+from qmail.stores import confinement, names
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from qmail.host.loop import Loop
+    from qmail.stores.home import Home
+
+LIMIT = 60  # seconds for all of it (RFC 8461 3.3)
+STEP = 20  # seconds to connect, and for each piece of the answer
+GRACE = 2.0  # seconds behind the limit, after which one that has not ended by itself is killed
+PORT = 443
+PATH = "/.well-known/mta-sts.txt"
+_TEXT = b"T"
+
+
+class Fetched:
+    """What came: a text, or a failure type (RFC 8460 4.3) and why, for people."""
+
+    __slots__ = ("failure", "text", "why")
+
+    def __init__(self, text: bytes = b"", failure: bytes = b"", why: bytes = b"") -> None:
+        self.text, self.failure, self.why = text, failure, why
+
+
+class Fetch:
+    """One that is under way. Raises OSError where there can be no process."""
+
+    def __init__(self, where: Home, environ: Mapping[bytes, bytes], loop: Loop, domain: bytes) -> None:
+        self._loop, self._said = loop, b""
+        self._done: Callable[[Fetched], None] = lambda _fetched: None
+        self.until = monotonic() + LIMIT + GRACE
+        self._pipe, theirs = os.pipe2(os.O_CLOEXEC)
+        try:
+            self._pid = _forked(where, environ, domain, theirs)
+        except OSError:
+            os.close(self._pipe)
+            raise
+        finally:
+            os.close(theirs)
+        loop.watch(self._pipe, lambda _events: self._hear(), READ)
+
+    def then(self, done: Callable[[Fetched], None]) -> None:
+        """Tell `done` what came, from the loop."""
+        self._done = done
+
+    def end(self) -> None:
+        """Its time is over, or it has said all that it will."""
+        self._loop.forget(self._pipe)
+        os.close(self._pipe)
+        os.kill(self._pid, signals.KILL)  # it has ended, or should have
+        os.waitpid(self._pid, 0)
+        self._done(_read(self._said))
+
+    def _hear(self) -> None:
+        said = os.read(self._pipe, fds.CHUNK)
+        self._said += said
+        if not said or len(self._said) > mtasts.LARGEST + 1:
+            self.end()
+
+
+def _read(said: bytes) -> Fetched:
+    letter, rest = said[:1], said[1:]
+    if letter == _TEXT and len(rest) <= mtasts.LARGEST:
+        return Fetched(rest)
+    failure, _, why = said.partition(b" ")
+    if failure in policyquery.FAILURES:
+        return Fetched(failure=failure, why=why)
+    return Fetched(failure=policyquery.FETCHING, why=b"no answer within %d seconds" % LIMIT)
+
+
+def _forked(where: Home, environ: Mapping[bytes, bytes], domain: bytes, pipe: int) -> int:
+    pid = os.fork()
+    if pid:
+        return pid
+    try:
+        signals.restore()
+        signals.alarm(LIMIT)  # which ends this process
+        fds.close_from(3, keep=(pipe,))
+        sandbox.enter(confinement.fetching(where))
+        fds.write_all(pipe, _fetched(where, environ, domain))
+    finally:
+        os._exit(0)
+
+
+def _fetched(where: Home, environ: Mapping[bytes, bytes], domain: bytes) -> bytes:
+    """What goes into the pipe."""
+    from qmail.host import https
+
+    host = b"mta-sts." + domain
+    port = environ.get(b"STSPORT", b"")
+    try:
+        text = https.text(
+            names.Names(where, environ).addresses(host), int(port) if port.isdigit() else PORT, host.decode(), PATH,
+            trusted=where.file(b"control/tlstrust.pem"), largest=mtasts.LARGEST, seconds=STEP,
+        )  # fmt: skip
+    except https.Untrusted as error:
+        return policyquery.CERTIFICATE + b" " + _line(error)
+    except https.Failed as error:
+        return policyquery.FETCHING + b" " + _line(error)
+    except (names.Unknown, names.Unanswered):
+        return policyquery.FETCHING + b" the name of its host cannot be found"
+    try:
+        mtasts.policy(text)
+    except mtasts.Broken as error:
+        return policyquery.INVALID + b" " + _line(error)
+    return _TEXT + text
+
+
+def _line(error: Exception) -> bytes:
+    return str(error).encode("ascii", "backslashreplace").replace(b"\n", b" ")[:200]

@@ -1,0 +1,166 @@
+"""qmail-remote and policies of MTA-STS: mail by qmail-rspawn's warm processes, which make qmail-stsd start.
+
+All of it is in a network of its own, where the ports 25 and 443 are ours. What was counted is looked at in the end.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
+
+from conftest import BIN, TOP, needs_root, wait_until
+from nameserver import NameServer
+from policyhost import PolicyHost, answer
+from securing import Authority, certificate
+from sender import Sender
+from starttls import Server
+
+IN_TLS, PLAIN, NOT = "TLSv1.3", "plain", ""  # how the message went
+GOOD, STRAY, BARE = "198.51.100.1", "198.51.100.2", "198.51.100.3"
+UNNAMED = "ZI found mx.%s.example but the policy (MTA-STS) of the domain does not name it. (#4.7.5)\n"
+UNTRUSTED = f"ZConnected to {STRAY} but TLS could not be agreed on: nobody whom this system trusts has signed"
+ENFORCE, TESTING, NONE = "enforce", "testing", "none"
+
+# Domains of example.: mode of the policy, exchangers and what the policy calls them; what is reported, how the message
+# went, and how the sessions are counted.
+CASES: dict[str, tuple[str, list[str], str, str, str, list[str]]] = {
+    "good": (ENFORCE, [GOOD], "mx.good.example", f"K{GOOD}", IN_TLS, ["sts"]),
+    "star": (ENFORCE, [GOOD], "*.star.example", f"K{GOOD}", IN_TLS, ["sts"]),
+    "unnamed": (ENFORCE, [GOOD], "*.mx.unnamed.example", UNNAMED % "unnamed", NOT, ["sts certificate-host-mismatch"]),
+    "untrusted": (ENFORCE, [STRAY], "*.untrusted.example", UNTRUSTED, NOT, ["sts certificate-not-trusted"]),
+    "notls": (ENFORCE, [BARE], "*.notls.example", f"ZConnected to {BARE} but it does not offer TLS", NOT, [
+        "sts starttls-not-supported",
+    ]),
+    "second": (ENFORCE, [STRAY, BARE, GOOD], "*.second.example", f"K{GOOD}", IN_TLS, [
+        "sts certificate-not-trusted", "sts starttls-not-supported", "sts",
+    ]),
+    "tried": (TESTING, [GOOD], "*.tried.example", f"K{GOOD}", IN_TLS, ["sts"]),
+    "trial": (TESTING, [STRAY], "*.trial.example", f"K{STRAY}", IN_TLS, ["sts certificate-not-trusted"]),
+    "trialnot": (TESTING, [BARE], "*.trialnot.example", f"K{BARE}", PLAIN, ["sts starttls-not-supported"]),
+    "trialmx": (TESTING, [GOOD], "other.example", f"K{GOOD}", IN_TLS, ["sts certificate-host-mismatch"]),
+    "off": (NONE, [STRAY], "*.off.example", f"K{STRAY}", IN_TLS, ["no-policy-found"]),
+    "nothing": ("", [BARE], "", f"K{BARE}", PLAIN, ["no-policy-found starttls-not-supported"]),
+    "lost": ("gone", [STRAY], "", f"K{STRAY}", IN_TLS, ["sts sts-policy-fetch-error"]),
+    "spared": (ENFORCE, [STRAY], "other.example", f"K{STRAY}", IN_TLS, ["no-policy-found"]),
+    "routed": (ENFORCE, [STRAY], "other.example", f"K{BARE}", PLAIN, []),
+}  # fmt: skip
+
+
+@needs_root
+def test_mail_goes_as_the_policy_of_its_domain_will_have_it_and_is_counted() -> None:
+    done = subprocess.run(["unshare", "-n", sys.executable, __file__], capture_output=True, timeout=110)
+    assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    assert done.stderr == b"qmail-stsd: warning: the policy of lost.example cannot be had: the server answers 404\n"
+
+
+def zone() -> dict[tuple[str, str], list[str]]:
+    """The names that are asked for."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, (mode, addresses, *_) in CASES.items():
+        hosts = [f"mx{i or ''}.{name}.example" for i in range(len(addresses))]
+        found[f"{name}.example", "MX"] = [f"{i} {host}." for i, host in enumerate(hosts)]
+        found |= {(host, "A"): [address] for host, address in zip(hosts, addresses, strict=True)}
+        if mode:
+            found[f"_mta-sts.{name}.example", "TXT"] = ['"v=STSv1; id=1;"']
+            found[f"mta-sts.{name}.example", "A"] = ["198.51.100.9"]
+    return found
+
+
+def web(authority: Authority, place: Path) -> PolicyHost:
+    """The server of all policies."""
+    names = [f"mta-sts.{name}.example" for name in CASES]
+    host = PolicyHost(authority.certify(place / "web.pem", *names), address="198.51.100.9", port=443)
+    host.reply = answer("", status="404 Not Found")
+    for name, (mode, _, pattern, *_) in CASES.items():
+        if pattern:
+            text = f"version: STSv1\nmode: {mode}\nmx: {pattern}\nmax_age: 86400\n"
+            host.replies[f"mta-sts.{name}.example".encode()] = answer(text)
+    return host
+
+
+def home(place: Path, authority: Authority) -> Path:
+    """The system."""
+    from qmail.stores.installation import create
+
+    path = place / "home"
+    create(os.fsencode(path))
+    (path / "bin").rmdir()
+    (path / "bin").symlink_to(BIN)
+    (path / "control/me").write_text("client.example\n")
+    (path / "control/tlspolicy").write_text("spared.example:may\n")
+    (path / "control/smtproutes").write_text(f"routed.example:[{BARE}]\n")
+    (path / "control/tlstrust.pem").write_bytes(authority.trust.read_bytes())
+    return path
+
+
+def counts(path: Path) -> Iterator[tuple[str, str]]:
+    """Each kind of session with a domain: the domain, and kind and failure."""
+    from qmail.formats import tlscount
+
+    for file in (path / "tlsrpt").iterdir():
+        for line, count in tlscount.counts(file.read_bytes()).items():
+            session = tlscount.session(line)
+            assert count == 1 or session.result, "a connection that is kept is one session"
+            assert not session.result or session.exchanger
+            yield session.domain.decode().partition(".")[0], b" ".join([session.kind, session.result]).decode().strip()
+
+
+def main() -> int:
+    """Inside the network: every domain has its outcome."""
+    for command in ("ip link set lo up", "ip route add local 198.51.100.0/24 dev lo"):
+        subprocess.run(command.split(), check=True)
+    place = Path(tempfile.mkdtemp())
+    place.chmod(0o755)
+    wrong = []
+    with ExitStack() as stack:
+        authority = Authority(place / "authority")
+        good = authority.certify(place / "good.pem", *(f"mx{i}.{n}.example" for n in CASES for i in ("", "1", "2")))
+        certificate(place / "stray.pem", "mx.stray.example")
+        servers = [
+            Server(good, address=GOOD, port=25), Server(place / "stray.pem", address=STRAY, port=25),
+            Server(good, offers=False, address=BARE, port=25),
+        ]  # fmt: skip
+        for server in servers:
+            stack.callback(server.close)
+        names = stack.enter_context(NameServer(zone()))
+        stack.enter_context(web(authority, place))
+        system = home(place, authority)
+        sender = Sender(system, **names.environ)
+        for number, (name, (_, _, _, told, how, _)) in enumerate(CASES.items(), 1):
+            for turn in (1, 2):
+                sender.order((number, sender.message(number), b"s@a", f"r@{name}.example".encode()))
+                report = sender.reports(1)[number].decode()
+                went = {way for each in servers for way, line in each.got if f"RCPT TO:<r@{name}.".encode() in line}
+                if not report.startswith(told) or went != ({how} - {NOT}):
+                    wrong.append(f"{name} ({turn}): {report!r} {went}")
+        kept = sorted(path.name for path in (system / "sts").iterdir())
+        if kept != sorted(f"{name}.example" for name, case in CASES.items() if case[2] and name not in SPARED):
+            wrong.append(f"kept: {kept}")
+        sender.end()
+        day = system / "tlsrpt"
+        wait_until(lambda: any(path.name[:1].isdigit() for path in day.iterdir()))
+        found: dict[str, list[str]] = {name: [] for name in CASES}
+        for name, kind in counts(system):
+            found[name].append(kind)
+        for name, (*_, wanted) in CASES.items():
+            if sorted(found[name]) != sorted(wanted):
+                wrong.append(f"{name}: counted {found[name]}, not {wanted}")
+    print("\n".join(wrong))
+    subprocess.run(["rm", "-rf", str(place)], check=True)
+    return len(wrong)
+
+
+SPARED = {"spared", "routed"}  # nobody asks for their policies
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(TOP / "src"))
+    sys.exit(main())
