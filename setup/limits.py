@@ -63,6 +63,11 @@ TABLE = [
             "qmail.protocols.smtpmeasure:MOST_HOPS", 99, "Received and Delivered-To fields",
             "`554 too many hops, this message is looping (#5.4.6)`",
         ),
+        Limit(
+            "qmail.rules.completing:MOST_HELD", 256 * KIB,
+            "bytes of the header of a user who has logged in, until Date, Message-ID and From have come",
+            "`552 5.3.4 sorry, that header is longer than what is kept while Date, Message-ID or From is missing`",
+        ),
     ], see="The bytes of a message are limited by control/databytes alone, `552`; no more than 64 KiB of one are in "
     "memory. A line of a message, or of its header, may be as long as the message."),
     Program("qmail-queue", 16, [

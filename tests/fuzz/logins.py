@@ -21,10 +21,11 @@ from qmail.formats import (
 )
 from qmail.formats.netstring import Broken
 from qmail.formats.received import Origin
-from qmail.protocols import login, qmtp, sasl, smtpevents, smtplines, smtplogin
+from qmail.protocols import checkpw, login, pop3, pop3login, qmtp, sasl, smtpevents, smtplines, smtplogin
 from qmail.protocols.recipients import TAKEN
 from qmail.protocols.smtpserver import Session
-from qmail.protocols.smtpsite import Client, Site
+from qmail.protocols.smtpsite import Client, Site, Submission
+from qmail.rules import completing, rewriting, userlimits
 from qmail.rules.relay import Door
 
 GROUP = Group()
@@ -191,16 +192,20 @@ class Entry:
     """An SMTP session under TLS in which clients may log in, or must; the password is `secret`."""
 
     def __init__(self, login: int) -> None:
+        submission = Submission(completion=COMPLETION, limited=True)
         site = Site(
-            b"mx.example.org", Door([b"example.org"]), owns=lambda user, sender: sender == user + b"@example.org"
-        )
+            b"mx.example.org", Door([b"example.org"]), owns=lambda user, sender: sender == user + b"@example.org",
+            submission=lambda: submission,
+        )  # fmt: skip
         origin = Origin(b"client.example.net", b"192.0.2.7", None, b"mx.example.org")
         self.session = Session(site, Client(origin, protocol=b"ESMTPS", login=login))
         self.login = login
         self.exchange = sasl.Exchange(b"", b"")
         self.said = b""
         self.messages: list[tuple[bytes, list[bytes]]] = []
-        self.passwords = 0  # right ones
+        self.passwords = self.counted = 0  # right ones; messages that may come
+        self.spending = userlimits.Spending()
+        self.content = b""
 
     def play(self, pieces: list[bytes]) -> object:
         """All of it, and what came of it."""
@@ -233,6 +238,10 @@ class Entry:
 
     def _answer(self, packet: bytes) -> bytes:
         """As qmail-authd would."""
+        if packet.startswith(login.COUNT):
+            refused = self.spending.spend({b"joe": (2, 3)}, *login.parse_count(packet), 0.0)
+            self.counted += refused is None
+            return login.DONE if refused is None else login.LATER + b"%d" % (refused.seconds or 0)
         if packet.startswith(login.BEGIN):
             _, mechanism, initial = login.parse_begin(packet)
             self.exchange = sasl.Exchange(mechanism, b"NONCE")
@@ -250,6 +259,7 @@ class Entry:
         return login.DONE + step.name if isinstance(step, sasl.Done) else login.REFUSED
 
 
+COMPLETION = completing.Completion(rewriting.Hosts(b"h.example", b"d.example", b"p.example"), b"id.example")
 JOE, NOT_JOE = base64.b64encode(b"\0joe\0secret"), base64.b64encode(b"\0joe\0wrong")
 
 
@@ -258,7 +268,7 @@ JOE, NOT_JOE = base64.b64encode(b"\0joe\0secret"), base64.b64encode(b"\0joe\0wro
     b"AUTH LOGIN\r\n", b"AUTH PLAIN\r\n", JOE + b"\r\n", b"am9l\r\n", b"c2VjcmV0\r\n", b"*\r\n",
     b"AUTH SCRAM-SHA-256 bixuPWpvZSxyPWE=\r\n", b"MAIL FROM:<joe@example.org>\r\n", b"MAIL FROM:<eve@example.org>\r\n",
     b"RCPT TO:<a@example.org>\r\n", b"RCPT TO:<a@elsewhere>\r\n", b"DATA\r\n.\r\n", b"RSET\r\n", b"=", b"\r\n",
-    b"STARTTLS\r\n", b"AUTH ",
+    b"STARTTLS\r\n", b"AUTH ", b"DATA\r\nFrom: x\r\nResent-To: y\r\n\r\nbody\r\n.\r\n",
 )  # fmt: skip
 def smtp_login(data: bytes) -> None:
     """Logging in by SMTP: nobody sends elsewhere, or as somebody else, who has not said the password."""
@@ -267,6 +277,39 @@ def smtp_login(data: bytes) -> None:
     stream = choices.rest()
     agreed(lambda pieces: Entry(kind).play(pieces), stream)
     outcome(lambda: login.parse_begin(stream), login.Broken)
+    outcome(lambda: login.parse_count(stream), login.Broken)
+    assert 0 <= login.number(stream) < 10**9
+
+
+@GROUP.target(
+    b"AUTH PLAIN " + JOE + b"\r\n", b"AUTH PLAIN\r\n", JOE + b"\r\n", NOT_JOE + b"\r\n", b"*\r\n", b"=\r\n", b"\r\n",
+    b"AUTH SCRAM-SHA-256\r\n", b"auth plain ", b"\0", b"USER joe\r\n",
+)  # fmt: skip
+def pop3_login(data: bytes) -> None:
+    """AUTH in POP3: each line is refused, asked more about, or is a name and a password; however it is cut."""
+
+    def read(pieces: list[bytes]) -> object:
+        lines, entry, found = pop3.Lines(), pop3login.Login(), []
+        for line in (each for piece in pieces for each in lines.feed(piece)):
+            answer = entry.line(line) if entry.awaited else entry.command(pop3.command(line)[1])
+            if isinstance(answer, sasl.Password):
+                assert 0 < len(answer.name) <= sasl.LONGEST_NAME and b"\0" not in answer.name + answer.password
+                found.append((answer.name, answer.password))
+            else:
+                assert answer.endswith(b"\r\n") and answer[:1] in (b"+", b"-")
+                assert entry.awaited == (answer[:1] == b"+")
+                found.append((answer, b""))
+        return found
+
+    agreed(read, data)
+
+
+@GROUP.target(b"192.0.2.1\0joe\0secret", b"\0", b"joe", b"::1\0", b"\xff")
+def checker_questions(data: bytes) -> None:
+    """What qmail-checkpwd is asked: what was written is read, and anything else is Broken."""
+    found = outcome(lambda: checkpw.parse(data), checkpw.Broken)
+    if isinstance(found, tuple):
+        assert checkpw.question(*found) == data
 
 
 @GROUP.target(b"\7\0\0\0", b"joe", b"pts/0", bytes(372), b"\xff" * 30, b"\0")

@@ -20,7 +20,7 @@ from qmail.formats import (
     usersassign,
 )
 from qmail.formats import tcprules as rules
-from qmail.rules import logselect, relayrecipients, smtproutes
+from qmail.rules import logselect, relayrecipients, smtproutes, userlimits
 from qmail.rules.relay import Door
 from qmail.rules.routing import LOCAL, REMOTE, Routes, variable_sender
 
@@ -44,6 +44,20 @@ def domain_names(data: bytes) -> None:
     assert domainname.compared_address(data).rpartition(b"@")[0] == local.lower()
     if domainname.is_address(data):
         assert domainname.downgraded(data).rpartition(b"@")[2].isascii() or not at
+
+
+@GROUP.target(b"joe:3:10", b":100:", b":", b"\n", b"joe", b"999999999", b"-1", b"\xb2", b" ", b"::")
+def user_limits(data: bytes) -> None:
+    """control/userlimits: numbers that are limits, or Wrong; nobody sends more than they say."""
+    lines = data.split(b"\n")
+    found = outcome(lambda: userlimits.table(lines), userlimits.Wrong)
+    if isinstance(found, dict):
+        assert len(found) <= len(lines)
+        spending = userlimits.Spending(2)
+        for user, (messages, recipients) in found.items():
+            assert user == user.lower()
+            sent = [spending.spend(found, user, 1, 0.0) for _ in range(5)].count(None)
+            assert sent == min(limit for limit in (5, messages, recipients) if limit is not None)
 
 
 @GROUP.target(b"\0\x08\0\0\2\0\0\0", b"\1\0\0\0\1\0\0\0", b"ab", b"\xff\xff\xff\xff", b"\0" * 64, b"\0\0\0\0", b"key")

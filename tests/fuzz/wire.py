@@ -93,9 +93,9 @@ def pop3_commands(data: bytes) -> None:
     """Whatever a client says, each line has one answer, and nothing but DELE deletes."""
 
     def read(pieces: list[bytes]) -> object:
-        commands, drop, answers, dele = pop3.Commands(), pop3.Drop(DROP_SIZES, DROP_NAMES), [], 0
+        lines, drop, answers, dele = pop3.Lines(), pop3.Drop(DROP_SIZES, DROP_NAMES), [], 0
         for piece in pieces:
-            for verb, argument in commands.feed(piece):
+            for verb, argument in map(pop3.command, lines.feed(piece)):
                 dele += verb == b"dele"
                 try:
                     answer = drop.answer(verb, argument)

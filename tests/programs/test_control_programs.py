@@ -89,6 +89,7 @@ def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run
         "bounceformat",
         "callforward",
         "destinations",
+        "logins",
         "morerelayrecipients",
         "morerelayrecipients.cdb",
         "rcptcheck",
@@ -100,6 +101,7 @@ def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run
         "tlspolicy",
         "tlstickets",
         "tlstrust.pem",
+        "userlimits",
     }
     assert list(said) == [entry.name.decode() for entry in TABLE if entry.name.decode() not in new]
     assert said["helohost"] == "(Default.) SMTP client HELO host name is x.example."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import importlib
 import os
 import re
@@ -14,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import TOP, start_queued, wait_until
+from conftest import BIN, TOP, start_queued, wait_until
 from keeping import Keeper
 from measuring import Measured, measured
 from nexthops import Hop
@@ -390,6 +391,30 @@ def within(table: dict[str, Callable[[Path, int], None]]) -> dict[str, Callable[
     return {name: lambda place, limit, try_it=try_it: try_it(place.home, limit) for name, try_it in table.items()}  # type: ignore[misc]
 
 
+def user_header(place: Place, limit: int) -> Measured:
+    (place.home / "qp").mkdir(exist_ok=True)
+    environ = {"QMAIL_HOME": str(place.home)}
+    command = [BIN / "qmail-password", "-a", "nobody", "joe"]
+    subprocess.run(command, input=b"secret\n", env=environ, check=True, capture_output=True)
+    authd = subprocess.Popen([BIN / "qmail-authd"], env=environ)
+    wait_until((place.home / "qp/login").is_socket)
+    login = b"AUTH PLAIN " + base64.b64encode(b"\0joe\0secret")
+    text = b"X: " + b"x" * (limit - 4)
+    said = [b"EHLO x", login, b"MAIL FROM:<joe@example.org>", RCPT]
+    kept = [*said, b"DATA", text, b"", b"."]
+    try:
+        secured = {"SSL_PROTOCOL": "TLSv1.3", "SMTPAUTH": ""}
+        words = b"\r\n".join([*kept, *said[2:], b"DATA", b"y" + text, b"", b".", b"QUIT", b""])
+        done = place.run("qmail-smtpd", stdin=words, **secured)
+    finally:
+        authd.kill()
+        authd.wait()
+    assert done.out.split(b"\r\n")[-3:-2][0].startswith(b"552 5.3.4 sorry, that header is longer"), done.out
+    (whole,) = [message for message, envelope in place.keeper.kept if envelope]
+    assert text in whole
+    return done
+
+
 BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     "qmail-inject": {"header_fields:LARGEST": header, "header_tokens:MOST": words, "qmail_inject:MOST_LISTS": lists},
     "qmail-smtpd": {
@@ -398,6 +423,7 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
         "smtpenvelope:LARGEST_RECIPIENTS": smtp_recipients,
         "smtpchunks:MOST": chunk,
         "smtpmeasure:MOST_HOPS": hops,
+        "completing:MOST_HELD": user_header,
     },
     "qmail-queue": {
         "envelope:LONGEST_ADDRESS": queue_address,

@@ -10,7 +10,7 @@ import pytest
 from qmail.formats import cdb
 from qmail.formats.verdict import Temporary
 from qmail.protocols.smtpsite import Unreadable
-from qmail.stores import reception
+from qmail.stores import reception, usersessions
 from qmail.stores.control import Control
 
 
@@ -58,6 +58,22 @@ def test_a_file_that_cannot_be_read_is_no_default(control: Path, name: str) -> N
         read(control)
     with pytest.raises(Temporary):
         reception.Watched(Control(os.fsencode(control.parent))).site()
+
+
+@pytest.mark.parametrize("name", [name.decode() for name in usersessions.FILES])
+def test_one_for_those_who_log_in_is_read_when_they_do(control: Path, name: str) -> None:
+    site = reception.Watched(Control(os.fsencode(control.parent))).site()
+    assert not site.submission().limited
+    (control / name).unlink(missing_ok=True)
+    (control / name).symlink_to(name)
+    if name != "userlimits":
+        with pytest.raises(Unreadable):
+            site.submission()
+    else:
+        assert site.submission().limited, "qmail-authd says why nobody can be counted"
+    (control / name).unlink()
+    (control / name).write_text("passwords\n")
+    assert site.submission().mechanisms == (b"SCRAM-SHA-256", b"PLAIN", b"LOGIN")
 
 
 def test_morercpthosts_is_read_when_it_is_needed(control: Path) -> None:

@@ -81,7 +81,7 @@ class Whole:
 _SEND, _SMTPD, _QMTPD = b"qmail-send", b"qmail-smtpd", b"qmail-qmtpd"
 _INJECT, _REMOTE, _RCPTD, _VERIFYD = b"qmail-inject", b"qmail-remote", b"qmail-rcptd", b"qmail-verifyd"
 _SERVERS = (_SMTPD, _QMTPD)
-_COMPLETING = (_INJECT, b"dot-forward", b"newaliases", b"newinclude")
+_COMPLETING = (_INJECT, _SMTPD, b"dot-forward", b"newaliases", b"newinclude")
 _BOUNCING = (_SEND, b"maildirserial")
 
 TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
@@ -152,7 +152,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "What this host calls itself to other servers.",
     ),
     Line(
-        b"idhost", [_INJECT], ME, b"Message-ID host name is %b.",
+        b"idhost", [_INJECT, _SMTPD], ME, b"Message-ID host name is %b.",
         "The host in new Message-IDs. QMAILIDHOST overrides it.",
     ),
     Line(
@@ -271,6 +271,11 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         new=True,
     ),
     Whole(
+        b"logins", [b"qmail-authd", _SMTPD], b"This says who checks passwords of those who send.",
+        "One line; without it `passwords`: those who log in to send have passwords in users/passwords. `checker`: "
+        "qmail-checkpwd is asked, and there is no SCRAM-SHA-256. qmail-authd reads it at its start.",
+    ),
+    Whole(
         b"servercert.pem", [b"qmail-tlsd"], b"This certificate and its key are for TLS.",
         "PEM: a certificate, those that signed it, and the key: shown to clients that speak TLS. Mode 600, of root: "
         "qmail-tlsd reads it, within 2 seconds of a change, or on HUP, again. A certificate or public key that comes "
@@ -287,6 +292,13 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     Whole(
         b"tlstrust.pem", [_REMOTE, _VERIFYD], b"These certificates are trusted, too.",
         "Certificates (PEM) that may have signed those of servers, beside the ones that the system trusts.",
+    ),
+    Lines(
+        b"userlimits", [b"qmail-authd", _SMTPD], b"What users may send in an hour: %b", b"Users may send at will.",
+        "`user:messages:recipients`: what a client that has logged in as `user` may send in an hour, an empty number "
+        "for no limit; without a user for all who have no line. More is `450 4.7.1`, with the minutes until it may "
+        "be sent; a message with more recipients than that is `550 5.7.1`.",
+        new=True,
     ),
     Lines(
         b"virtualdomains", [_SEND, _RCPTD], b"Virtual domain: %b", b"No virtual domains.",

@@ -31,6 +31,12 @@ def date(seconds: int, offset: int | None = None) -> bytes:
     )  # fmt: skip
 
 
+def stamp(seconds: int) -> bytes:
+    """Seconds since 1970 as `20200907050607`, in UTC."""
+    days, second = divmod(seconds, 86400)
+    return b"%04d%02d%02d%02d%02d%02d" % (*_civil(days), second // 3600, second // 60 % 60, second % 60)
+
+
 def safe(text: bytes) -> bytes:
     """What a stranger said, fit for a header line: any byte that could mean something becomes `?`."""
     return text.translate(_SAFE)

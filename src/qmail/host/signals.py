@@ -108,6 +108,14 @@ def send(handle: int, number: int) -> None:
         pass
 
 
+def send_group(group: int, number: int) -> None:
+    """Send a signal to a process group; to one that is gone, or is somebody else's, nothing."""
+    try:
+        os.killpg(group, number)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
 class Deadline:
     """Work that TimeoutError ends after so many seconds: `with Deadline(30):`. Takes the process's alarm for itself."""
 

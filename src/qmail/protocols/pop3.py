@@ -33,8 +33,8 @@ class Refused(Exception):
         self.answer = answer
 
 
-class Commands:
-    """Commands out of a stream, as (verb in lower case, argument). A NUL ends what counts of a line."""
+class Lines:
+    """Lines out of a stream, without their ends."""
 
     __slots__ = ("_rest", "_skipping")
 
@@ -42,21 +42,22 @@ class Commands:
         self._rest = b""
         self._skipping = False
 
-    def feed(self, data: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """The commands that these bytes complete; one that is too long is no command, but has its place."""
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The lines that these bytes complete; one that is too long says nothing, but has its place."""
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             if self._skipping or len(line) > LONGEST_LINE:
                 self._skipping = False
-                yield b"", b""
+                yield b""
             else:
-                yield _command(line)
+                yield line.removesuffix(b"\r")
         if len(self._rest) > LONGEST_LINE:
             self._skipping, self._rest = True, b""
 
 
-def _command(line: bytes) -> tuple[bytes, bytes]:
-    verb, _, argument = line.removesuffix(b"\r").partition(b"\0")[0].partition(b" ")
+def command(line: bytes) -> tuple[bytes, bytes]:
+    """A command as its verb, in lower case, and its argument. A NUL ends what counts of a line."""
+    verb, _, argument = line.partition(b"\0")[0].partition(b" ")
     return verb.lower(), argument.lstrip(b" ")
 
 

@@ -4,6 +4,11 @@
     reply = login.told(answer)                  # 334: the client's next line is for `line`
     refusal = login.line(text)                  # b"" where `packet` is to be sent; empty, the talk with it is over
 
+Who has logged in may have to be counted (control/userlimits), which qmail-authd does, too:
+
+    login.count(recipients)                     # `packet` is to be sent
+    refusal = login.counted(answer)             # b"": the message may come
+
 Offered only where TLS is, so that no password is sent in the clear.
 """
 
@@ -11,15 +16,15 @@ from __future__ import annotations
 
 import binascii
 
-from qmail.protocols import login, sasl
+from qmail.protocols import login
 from qmail.protocols import smtpreply as reply
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Final
 
 NEVER, OFFERED, DEMANDED = range(3)  # whether clients may log in, or must
-KEYWORDS = b"250-AUTH " + b" ".join(sasl.MECHANISMS) + b"\r\n"
 MOST_FAILURES = 3  # of one session
 _VERDICTS: Final[dict[bytes, bytes]] = {
     login.REFUSED: reply.NOT_YOU, login.MALFORMED: reply.BAD_LOGIN, login.TROUBLE: reply.NO_LOGIN
@@ -27,13 +32,15 @@ _VERDICTS: Final[dict[bytes, bytes]] = {
 
 
 class Login:
-    """Who the client is, as far as it has said so. `user`: who has logged in."""
+    """Who the client is, as far as it has said so. `user`: who has logged in. `counting`: what is asked is whether
+    a message may come.
+    """
 
-    __slots__ = ("_failures", "awaited", "packet", "user")
+    __slots__ = ("_failures", "awaited", "counting", "packet", "user")
 
     def __init__(self) -> None:
         self.user, self.packet = b"", b""
-        self.awaited = False  # the client's next line is no command
+        self.awaited = self.counting = False  # the client's next line is no command
         self._failures = 0
 
     @property
@@ -41,17 +48,17 @@ class Login:
         """Has it tried too often?"""
         return self._failures >= MOST_FAILURES
 
-    def command(self, argument: bytes, ip: bytes, *, clear: bool, sending: bool) -> bytes:
+    def command(self, argument: bytes, ip: bytes, mechanisms: Sequence[bytes], *, clear: bool, sending: bool) -> bytes:
         """AUTH MECHANISM, perhaps with the client's first words. Returns the refusal.
 
-        `clear`: there is no TLS; `sending`: there is a mail transaction.
+        `mechanisms`: those to be had; `clear`: there is no TLS; `sending`: there is a mail transaction.
         """
         self.packet = b""
         if clear or sending or self.user:
             return reply.NOT_IN_CLEAR if clear else reply.NOT_NOW if sending else reply.LOGGED_IN
         mechanism, _, first = argument.partition(b" ")
         mechanism, words = mechanism.upper(), None
-        if mechanism not in sasl.MECHANISMS:
+        if mechanism not in mechanisms:
             return reply.NO_MECHANISM
         if first:
             words = b"" if first == b"=" else _decoded(first)
@@ -81,9 +88,28 @@ class Login:
         verdict = _VERDICTS.get(kind, reply.NO_LOGIN)
         return verdict if verdict == reply.NO_LOGIN else self._failed(verdict)
 
+    def count(self, recipients: int) -> None:
+        """The user wants to send a message to so many."""
+        self.counting, self.packet = True, login.count(self.user, recipients)
+
+    def counted(self, answer: bytes) -> bytes:
+        """What qmail-authd says to that. Returns the refusal."""
+        self.counting = False
+        kind = answer[:1]
+        if kind == login.DONE:
+            return b""
+        if kind == login.LATER:
+            return reply.later(login.number(answer))
+        return reply.too_many_ever(login.number(answer)) if kind == login.NEVER else reply.NO_COUNT
+
     def _failed(self, text: bytes) -> bytes:
         self._failures += 1
         return text
+
+
+def keywords(mechanisms: Sequence[bytes]) -> bytes:
+    """The line of EHLO's answer."""
+    return b"250-AUTH " + b" ".join(mechanisms) + b"\r\n"
 
 
 def _decoded(text: bytes) -> bytes | None:

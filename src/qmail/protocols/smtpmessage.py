@@ -14,17 +14,20 @@ from qmail.protocols.smtpmeasure import BareLineFeed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qmail.protocols.smtplines import Lines
+    from qmail.protocols.smtpmeasure import Measure
+    from qmail.rules.completing import Completer
 
 
 class Incoming:
     """One message after the other. `limit`: bytes, 0 for none. `content`: what the last turn has brought."""
 
-    __slots__ = ("_chunks", "_data", "_dropped", "_limit", "content")
+    __slots__ = ("_chunks", "_completer", "_data", "_dropped", "_limit", "content")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._data: Content | None = None
         self._chunks: Chunks | None = None
+        self._completer: Completer | None = None
         self._dropped = False
         self.content = b""
 
@@ -43,8 +46,9 @@ class Incoming:
         """Has a message begun that more chunks belong to?"""
         return self._chunks is not None and not self._chunks.refusal
 
-    def begin(self) -> bytes:
-        """The message has a place to go. Returns the reply, which there is to DATA."""
+    def begin(self, completer: Completer | None = None) -> bytes:
+        """The message has a place to go. Returns the reply, which there is to DATA. `completer`: it goes through it."""
+        self._completer = completer
         if self._chunks is not None:
             return b""
         self._data, self._dropped = Content(), False
@@ -82,10 +86,10 @@ class Incoming:
         if not block:
             return (OVER if lines.ended else WAIT), b""
         try:
-            self.content = data.feed(block)
+            self.content = self._completed(data.feed(block), data.over)
         except BareLineFeed:
             return OVER, reply.BARE_LF
-        complaint = data.measure.complaint(self._limit)
+        complaint = self._complaint(data.measure)
         if not data.over and not complaint:
             return CONTENT, b""
         if data.over:
@@ -101,8 +105,8 @@ class Incoming:
         if not block and chunks.left:
             return (OVER if lines.ended else WAIT), b""
         dropped = bool(chunks.refusal)
-        self.content = chunks.feed(block)
-        chunks.refusal = chunks.refusal or chunks.measure.complaint(self._limit)
+        self.content = self._completed(chunks.feed(block), chunks.last and not chunks.left)
+        chunks.refusal = chunks.refusal or self._complaint(chunks.measure)
         event = CONTENT if not chunks.refusal else TURN if dropped else ABANDON
         if chunks.left:
             return event, b""
@@ -112,3 +116,12 @@ class Incoming:
             if not chunks.refusal:
                 return COMMIT, b""
         return event, chunks.refusal or b"250 %d octets received\r\n" % chunks.size
+
+    def _completed(self, text: bytes, whole: bool) -> bytes:
+        if self._completer is None:
+            return text
+        return self._completer.feed(text) + (self._completer.end() if whole else b"")
+
+    def _complaint(self, measure: Measure) -> bytes:
+        long = self._completer is not None and self._completer.too_large
+        return measure.complaint(self._limit) or (reply.LONG_HEADER if long else b"")

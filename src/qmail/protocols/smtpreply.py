@@ -46,6 +46,8 @@ NOT_NOW = b"503 5.5.1 not during a mail transaction\r\n"
 NOT_IN_CLEAR = b"538 5.7.11 STARTTLS first\r\n"
 WANT_LOGIN = b"530 5.7.0 log in first\r\n"
 NOT_YOURS = b"553 5.7.1 sorry, that sender address is not yours\r\n"
+NO_COUNT = b"451 4.3.0 unable to find out how much you may send, try again later\r\n"
+LONG_HEADER = b"552 5.3.4 sorry, that header is longer than what is kept while Date, Message-ID or From is missing\r\n"
 TOO_MANY_LOGINS = b"421 4.7.0 too many failed logins, closing\r\n"
 
 # Enhanced status codes (RFC 3463) of what is in order at a certain place, and of what says none.
@@ -78,3 +80,14 @@ def reply_to(complaint: bytes) -> bytes:
     else:
         code = b"452 " if words.endswith(b"(#4.3.1)") else b"451 "  # RFC 5321 4.2.3: insufficient system storage
     return code + words + b"\r\n"
+
+
+def later(seconds: int) -> bytes:
+    """The reply to a user who has sent as much as may be sent in an hour."""
+    minutes = -(-seconds // 60)
+    return b"450 4.7.1 you have sent as much as you may in an hour, try again in %d minutes\r\n" % minutes
+
+
+def too_many_ever(recipients: int) -> bytes:
+    """The reply to a message with more recipients than its sender may have in an hour."""
+    return b"550 5.7.1 a message of yours may have %d recipients\r\n" % recipients

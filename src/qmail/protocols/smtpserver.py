@@ -25,21 +25,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from qmail.protocols.smtpsite import Client, Site
+    from qmail.protocols.smtpsite import Client, Site, Submission
 
 _HTTP = (b"get", b"post", b"put", b"head", b"options", b"connect", b"delete")
 
 
 class Session:
-    """One conversation, from the greeting to the end."""
+    """One conversation, from the greeting to the end. `number`: no other one of this second has it."""
 
     __slots__ = (
-        "_behind_chunk", "_client", "_enhanced", "_greeted", "_limit", "_lines", "_message", "_protocol", "_replies",
-        "_site", "_stage", "_tls", "code", "content", "envelope", "login",
+        "_behind_chunk", "_client", "_enhanced", "_greeted", "_limit", "_lines", "_message", "_messages", "_number",
+        "_protocol", "_replies", "_site", "_stage", "_submission", "_tls", "code", "content", "envelope", "login",
     )  # fmt: skip
 
-    def __init__(self, site: Site, client: Client) -> None:
-        self._site, self._client = site, client
+    def __init__(self, site: Site, client: Client, number: bytes = b"0") -> None:
+        self._site, self._client, self._number, self._messages = site, client, number, 0
+        self._submission: Submission | None = None
         self._limit = site.limit if client.limit is None else client.limit
         self._lines = smtplines.Lines()
         self._replies: list[bytes] = []
@@ -59,7 +60,7 @@ class Session:
     @property
     def more(self) -> bool:
         """May what came hold another turn?"""
-        return self._lines.more or self._message.due or self._stage == OVER
+        return self._lines.more or self._message.due or self._stage in (OVER, BEGIN)
 
     def receive(self, data: bytes) -> None:
         """What the client sent; b"" means that it will send nothing more."""
@@ -107,7 +108,12 @@ class Session:
 
     def begin(self, now: int) -> None:
         """After BEGIN: the message may come. `now`: seconds since 1970. `content` is its first piece."""
-        if text := self._message.begin():
+        completer = None
+        if self._submission is not None and self._submission.completion is not None:
+            self._messages += 1
+            number = b"%b.%d" % (self._number, self._messages)
+            completer = self._submission.completion.message(self.login.user, self.envelope.sender, now, number)
+        if text := self._message.begin(completer):
             self._say(text)
         self._stage = TURN
         protocol = received.international(self._protocol) if self.envelope.is_international else self._protocol
@@ -153,6 +159,11 @@ class Session:
     def told(self, answer: bytes) -> None:
         """After LOGIN: what qmail-authd says (protocols.login)."""
         self._stage = TURN
+        if self.login.counting:
+            self._stage = BEGIN
+            if refusal := self.login.counted(answer):
+                self.refuse(refusal)
+            return
         text = self.login.told(answer)
         if self.login.failed:
             self._end(reply.TOO_MANY_LOGINS)
@@ -181,7 +192,8 @@ class Session:
         size = b"250-SIZE %d\r\n" % self._limit if self._limit else b""
         tls = b"250-STARTTLS\r\n" if self._tls == OFFERED else b""
         if self._client.login != smtplogin.NEVER and self._protocol != b"SMTP":
-            tls += smtplogin.KEYWORDS  # a password is never asked for in the clear
+            # A password is never asked for in the clear.
+            tls += smtplogin.keywords(self._site.submission().mechanisms)
         more = smtpextensions.announced(self._site.extensions)
         words = b"250-%b\r\n250-PIPELINING\r\n%b%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size, more)
         return self._meet(name, words, enhanced=smtpextensions.STATUS_CODES in self._site.extensions)
@@ -225,9 +237,14 @@ class Session:
         return self._begin() if self._message.expect(*chunk, self.envelope.incomplete) else TURN
 
     def _begin(self) -> int:
+        # What `begin` needs, too: there it is too late to say that it cannot be read.
+        self._submission = self._site.submission() if self.login.user else None
         self.envelope.begun = False
         self._stage = BEGIN
-        return BEGIN
+        if self._submission is not None and self._submission.limited:
+            self.login.count(len(self.envelope.recipients))
+            self._stage = LOGIN
+        return self._stage
 
     def _reset(self, _argument: bytes, _verb: bytes) -> int:
         self._say(reply.FLUSHED)
@@ -251,7 +268,8 @@ class Session:
         if self._client.login == smtplogin.NEVER:
             return self._unknown(argument, verb)
         clear, ip = self._protocol == b"SMTP", self._client.origin.ip
-        return self._log_in(self.login.command(argument, ip, clear=clear, sending=self.envelope.begun))
+        mechanisms = self._site.submission().mechanisms
+        return self._log_in(self.login.command(argument, ip, mechanisms, clear=clear, sending=self.envelope.begun))
 
     def _log_in(self, refusal: bytes) -> int:
         if self.login.failed:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from qmail.protocols import sasl
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from qmail.formats import received
+    from qmail.rules.completing import Completion
     from qmail.rules.relay import Door
 
 
@@ -17,14 +20,32 @@ class Unreadable(Exception):
     """What is needed to decide cannot be read now; a Site's door may raise it."""
 
 
+class Submission:
+    """What holds for clients that log in: the `mechanisms` of SASL; how their messages are completed, None where they
+    are not; and whether qmail-authd counts what they send (`limited`).
+    """
+
+    __slots__ = ("completion", "limited", "mechanisms")
+
+    def __init__(
+        self,
+        mechanisms: Sequence[bytes] = sasl.MECHANISMS,
+        completion: Completion | None = None,
+        *,
+        limited: bool = False,
+    ) -> None:
+        self.mechanisms, self.completion, self.limited = mechanisms, completion, limited
+
+
 class Site:
     """What the control files say: the same for every session until they change.
 
     `limit`: bytes of a message, 0 for no limit. `timeout`: seconds a client may keep us waiting. `owns`: may
     who has logged in as this send as that address? `extensions`: keywords that are announced (smtpextensions).
+    `submission`: what it says may raise Unreadable.
     """
 
-    __slots__ = ("door", "extensions", "greeting", "limit", "owns", "timeout")
+    __slots__ = ("door", "extensions", "greeting", "limit", "owns", "submission", "timeout")
 
     def __init__(
         self,
@@ -34,9 +55,10 @@ class Site:
         timeout: int = 1200,
         owns: Callable[[bytes, bytes], bool] = lambda _user, _sender: False,
         extensions: frozenset[bytes] = frozenset(),
+        submission: Callable[[], Submission] = Submission,
     ) -> None:
         self.greeting, self.door, self.limit, self.timeout = greeting, door, limit, timeout
-        self.owns, self.extensions = owns, extensions
+        self.owns, self.extensions, self.submission = owns, extensions, submission
 
 
 class Client:

@@ -24,11 +24,12 @@ from qmail.formats.header_tokens import (
     tokens,
     written,
 )
+from qmail.formats.received import stamp
 from qmail.rules.rewriting import Unparsable, readable, rewrite
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from qmail.formats.header_tokens import Token
     from qmail.rules.rewriting import Hosts
@@ -46,6 +47,7 @@ _RESENT_RECIPIENTS = frozenset((b"resent-to", b"resent-cc", b"resent-bcc"))
 _RESENT = _RESENT_RECIPIENTS | {
     b"resent-sender", b"resent-from", b"resent-reply-to", b"resent-date", b"resent-message-id",
 }  # fmt: skip
+_NEEDED = (b"date", b"message-id", b"from")
 _REMOVED = frozenset((b"bcc", b"resent-bcc", b"return-path", b"content-length"))
 
 
@@ -116,7 +118,7 @@ class Injection:
     @property
     def resent(self) -> bool:
         """Does somebody send on a message that he was sent?"""
-        return not self._seen.isdisjoint(_RESENT)
+        return bool(_prefix(self._seen))
 
     @property
     def recipients(self) -> list[bytes]:
@@ -134,23 +136,53 @@ class Injection:
 
     def header(self, date: bytes, message_id: bytes, author: Sequence[Token], lists: frozenset[bytes]) -> bytes:
         """The whole new header. `author` goes into From where there is none."""
-        prefix = b"Resent-" if self.resent else b""
+        prefix = _prefix(self._seen)
         low = prefix.lower()
-        new = []
-        if low + b"date" not in self._seen:
-            new.append(prefix + b"Date: " + date + b"\n")
-        if low + b"message-id" not in self._seen:
-            new.append(prefix + b"Message-ID: " + message_id + b"\n")
-        if low + b"from" not in self._seen:
-            try:
-                words = rewrite(author, self._hosts.completed)
-            except Malformed:
-                raise Unparsable(b"From" + written([_COLON, *author], column=4) + b"\n") from None
-            new.append(prefix + b"From" + written([_COLON, *words], column=len(prefix) + 4) + b"\n")
+        new = [missing(self._seen, date, message_id, author, self._hosts)]
         if low + b"to" not in self._seen and low + b"cc" not in self._seen:
             new.append(prefix + b"Cc: recipient list not shown: ;\n")
         new.append(self.followup(lists))
         return b"".join(new) + self._kept
+
+
+def missing(
+    seen: Container[bytes], date: bytes, message_id: bytes, author: Sequence[Token] | None, hosts: Hosts
+) -> bytes:
+    """The fields Date, Message-ID and From that are not among `seen`, names in lower case; of a message that is sent
+    on, Resent-Date and so on. Without an `author` no From.
+
+    Raises Unparsable where From is missing, and `author` cannot be one.
+    """
+    prefix = _prefix(seen)
+    low = prefix.lower()
+    new = []
+    if low + b"date" not in seen:
+        new.append(prefix + b"Date: " + date + b"\n")
+    if low + b"message-id" not in seen:
+        new.append(prefix + b"Message-ID: " + message_id + b"\n")
+    if author is not None and low + b"from" not in seen:
+        try:
+            words = rewrite(author, hosts.completed)
+        except Malformed:
+            raise Unparsable(b"From" + written([_COLON, *author], column=4) + b"\n") from None
+        new.append(prefix + b"From" + written([_COLON, *words], column=len(prefix) + 4) + b"\n")
+    return b"".join(new)
+
+
+def is_whole(seen: Container[bytes]) -> bool:
+    """Would `missing` add nothing?"""
+    low = _prefix(seen).lower()
+    return all(low + name in seen for name in _NEEDED)
+
+
+def message_id(now: int, number: bytes, host: bytes) -> bytes:
+    """A new one. `now`: seconds since 1970; `number`: no other message of this second has it."""
+    return b"<%b.%b.qmail@%b>" % (stamp(now), number, host)
+
+
+def _prefix(seen: Container[bytes]) -> bytes:
+    # A message that somebody sends on has fields of its own for that.
+    return b"Resent-" if any(name in seen for name in _RESENT) else b""
 
 
 def mailbox(box: bytes, host: bytes | None) -> list[Token]:

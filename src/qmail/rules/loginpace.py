@@ -37,6 +37,12 @@ class Pace:
             if len(self._failures) > 2 * self._most:
                 del self._failures[next(iter(self._failures))]
 
+    def forgiven(self, name: bytes, address: bytes, now: float) -> None:
+        """An attempt that was held to have failed, until it would be known, is undecided again."""
+        for key in ((b"address", network(address)), (b"account", name)):
+            if key in self._failures:
+                self._failures[key] = max(self._count(key, now) - 1, 0.0), now
+
     def succeeded(self, name: bytes, address: bytes) -> None:
         """An attempt was right."""
         pair = name, network(address)

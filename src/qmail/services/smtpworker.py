@@ -128,7 +128,8 @@ class Worker:
             self._ended += END.pack(int(number), FAILED)
             return
         environ = dict(variable.split(b"=", 1) for variable in variables)
-        session = Session(site, reception.client(environ, tls=tlsdoor.is_there(self.home)))
+        client = reception.client(environ, tls=tlsdoor.is_there(self.home))
+        session = Session(site, client, b"%d.%b" % (os.getpid(), number))
         conversation = Conversation(self, descriptor, int(number), session, site.timeout)
         self._conversations.add(conversation)
         conversation.greet()

@@ -90,9 +90,10 @@ def acceptance(home: Home) -> Domain:
     )
 
 
-def logins(home: Home) -> Domain:
-    """qmail-authd: the file of passwords, and what hashes them."""
-    return Domain(reads=[home.file(b"users"), *_library(), *_SHARED], families=())
+def logins(home: Home, *, asks: bool = False) -> Domain:
+    """qmail-authd: the file of passwords, and what hashes them. `asks`: it asks qmail-checkpwd instead."""
+    reads = [home.file(b"users"), *_control(home), *_library(), *_SHARED]
+    return Domain(reads=reads, families=LOCAL if asks else ())
 
 
 def cleaning(home: Home) -> Domain:

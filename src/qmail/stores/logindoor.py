@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from qmail.host import localsocket
-from qmail.protocols.login import BEGIN, CHALLENGE, LONGEST, TROUBLE
+from qmail.protocols.login import BEGIN, CHALLENGE, COUNT, LONGEST, TROUBLE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
     from qmail.stores.home import Home
 
 SOCKET = b"qp/login"
+_FIRST = (BEGIN, COUNT)
 PATIENCE = 120  # seconds: whoever has failed often is kept waiting
 
 
 class Door:
-    """One client's login. `told` gets each answer, from the loop or at once."""
+    """One client's login, and what it sends. `told` gets each answer, from the loop or at once."""
 
     def __init__(self, loop: Loop, home: Home, told: Callable[[bytes], None]) -> None:
         self._loop, self._path, self._told = loop, home.file(SOCKET), told
         self._descriptor = -1
 
     def send(self, packet: bytes) -> None:
-        """What the client said; with the first one a login begins."""
+        """What the client said; with the first one a login begins, or a question how much it may send."""
         try:
-            if packet[:1] == BEGIN:
+            if packet[:1] in _FIRST:
                 self.close()
                 self._descriptor = localsocket.connect(self._path, localsocket.PACKETS)
                 self._loop.watch(self._descriptor, self._ready)
@@ -68,7 +69,7 @@ class Patient:
 
     def answer(self, packet: bytes) -> bytes:
         """What qmail-authd says to this; nothing where the packet is empty, and the login over."""
-        if packet[:1] in (BEGIN, b"") and self._descriptor >= 0:
+        if packet[:1] in (*_FIRST, b"") and self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
         if not packet:

@@ -18,6 +18,7 @@ from qmail.protocols.recipients import surroundings
 from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Client, Site, Unreadable
 from qmail.rules import senders
 from qmail.rules.relay import Door
+from qmail.stores import usersessions
 from qmail.stores.control import Control, leading_digits, unreadable
 
 TYPE_CHECKING = False
@@ -58,7 +59,7 @@ def site(control: Control) -> Site:
     return Site(
         greeting, door, control.number(b"databytes", 0), timeout,
         lambda user, sender: senders.may_send_as(table, user, sender, door.accepts),
-        smtpextensions.known(control.lines(b"smtpextensions") or ()),
+        smtpextensions.known(control.lines(b"smtpextensions") or ()), usersessions.Submissions(control),
     )  # fmt: skip
 
 

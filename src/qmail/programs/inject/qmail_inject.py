@@ -109,8 +109,7 @@ class _Inject:
         message, rest = self._header()
         author = self._author()
         sender = self._sender(message)
-        number = b"%04d%02d%02d%02d%02d%02d.%d" % (*time.gmtime(self.now)[:6], self.pid)
-        message_id = b"<" + number + b".qmail@" + self.id_host + b">"
+        message_id = injection.message_id(self.now, b"%d" % self.pid, self.id_host)
         head = message.header(received.date(self.now), message_id, author, self.lists)
         recipients = list(self.arguments)
         if self.whom in b"hH" or (self.whom == b"A" and not recipients):

@@ -12,13 +12,24 @@ Listens at qp/login, where qmail-smtpd asks. Clients log in by SCRAM-SHA-256,
 PLAIN or LOGIN with a name and a password of users/passwords (qmail password NAME
 sets one), which must belong to qmailp; it is read again when it has changed.
 
+Where the first line of control/logins is `checker`, qmail-checkpwd is asked instead,
+whose checker knows accounts of the system, or what it likes; without SCRAM then.
+That file is read at the start (svc -t).
+
+Where there is a control/userlimits, qmail-smtpd asks before each message of a
+user, and it is counted here, for all who take mail: so many messages and
+recipients in an hour, which begins with a message. What the queue does not take
+is counted all the same. What was counted is forgotten when qmail-authd ends, and
+for the oldest of more than 20,000 users.
+
 A name that is unknown is answered as one with a wrong password is, after the same
 work. From the third failure on, the next attempts from that address wait, at most
 30 seconds; so do those for that account from addresses where it has not logged in
 before. Nobody is locked out. Of more than 20 that wait for one address, the rest
 is told to try again later. A second qmail-authd for the same home exits 111.
 
-Files: qp/login, qp/login.lock; users/passwords.
+Files: qp/login, qp/login.lock; users/passwords; control/: logins, userlimits;
+    ql/checkpw.
 Runs as: qmailp.
 Faces: what strangers say to log in; only root, qmaild and qmailp may ask.
 Exit codes: 100 usage; 111 another one runs, or the socket cannot be made.
@@ -40,10 +51,12 @@ from qmail.host.clock import monotonic
 from qmail.host.localsocket import PACKETS, Listener
 from qmail.host.loop import Loop
 from qmail.host.reasons import reason
-from qmail.protocols import login, sasl
+from qmail.protocols import checkpw, login, sasl
 from qmail.rules.loginpace import Pace
-from qmail.stores import confinement, home
+from qmail.stores import checkpwdoor, confinement, home, loginsource
+from qmail.stores.control import Control
 from qmail.stores.passwords import PasswordFile, Trouble
+from qmail.stores.userlimits import UserLimits
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +76,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     if len(argv) > 1:
         raise Usage(USAGE)
     where = home.find(argv[0], environ)
+    source = loginsource.source(Control(where.path))
     try:
         # Held until the end of the process.
         if locks.take(where.file(LOCK)) is None:
@@ -73,9 +87,9 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     title.show(b"qmail-authd")
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    service = Service(where, listener)
+    service = Service(where, listener, source)
     gc.freeze()
-    sandbox.enter(confinement.logins(where))
+    sandbox.enter(confinement.logins(where, asks=source == loginsource.CHECKER))
     service.run()
 
 
@@ -94,10 +108,13 @@ class Attempt:
 class Service:
     """The loop: packets in, steps of the exchanges, and what has to wait."""
 
-    def __init__(self, where: home.Home, listener: Listener) -> None:
+    def __init__(self, where: home.Home, listener: Listener, source: bytes) -> None:
         self._loop, self._listener = Loop(), listener
+        self._mechanisms = loginsource.MECHANISMS[source]
+        self._checkers = checkpwdoor.Door(self._loop, where) if source == loginsource.CHECKER else None
         self._passwords, self._pace = PasswordFile(where), Pace()
         self._may_ask = _may_ask(where)
+        self._limits = UserLimits(Control(where.path))
         self._attempts: dict[int, Attempt] = {}
         self._waiting: list[tuple[float, int, Attempt]] = []  # when, and the order of coming
         self._by_address: dict[bytes, int] = {}  # how many of these wait
@@ -115,6 +132,8 @@ class Service:
                     self._look(attempt, attempt.question)
             for attempt in [each for each in self._attempts.values() if each.due <= now]:
                 self._hang_up(attempt)
+            if self._checkers is not None:
+                self._checkers.look(now)
             self._loop.round(min(max(self._waiting[0][0] - monotonic(), 0.0), 1.0) if self._waiting else 1.0)
 
     def _accept(self, _events: int) -> None:
@@ -142,13 +161,28 @@ class Service:
             self._hang_up(attempt)
             return
         try:
+            if packet[:1] == login.COUNT and attempt.exchange is None:
+                self._end(attempt, self._counted(*login.parse_count(packet)))
+                return
             self._step(attempt, self._heard(attempt, packet))
         except login.Broken:
             self._hang_up(attempt)
 
+    def _counted(self, user: bytes, recipients: int) -> bytes:
+        try:
+            refused = self._limits.spend(user, recipients, monotonic())
+        except Temporary as error:
+            fds.write_if_ready(2, program.line(b"qmail-authd: alert: " + error.text))
+            return login.TROUBLE
+        if refused is None:
+            return login.DONE
+        return login.NEVER + b"%d" % refused.most if refused.seconds is None else login.LATER + b"%d" % refused.seconds
+
     def _heard(self, attempt: Attempt, packet: bytes) -> sasl.Step:
         if attempt.exchange is None:
             attempt.address, mechanism, initial = login.parse_begin(packet)
+            if mechanism not in self._mechanisms:
+                return sasl.Failed(malformed=True)
             attempt.exchange = sasl.Exchange(mechanism, base64.b64encode(os.urandom(NONCE)))
             return attempt.exchange.begin(initial)
         if packet[:1] != login.RESPONSE:
@@ -192,6 +226,9 @@ class Service:
         if exchange is None or attempt.descriptor < 0:
             return
         try:
+            if isinstance(step, sasl.Password) and self._checkers is not None:
+                self._ask(self._checkers, attempt, exchange, step)
+                return
             if isinstance(step, sasl.Password):
                 step = exchange.decided(self._passwords.check(step.name, step.password) is not None)
             elif isinstance(step, sasl.Wanted):
@@ -201,6 +238,24 @@ class Service:
             self._end(attempt, login.TROUBLE)
             return
         self._step(attempt, step)
+
+    def _ask(self, checkers: checkpwdoor.Door, attempt: Attempt, exchange: sasl.Exchange, step: sasl.Password) -> None:
+        # Held to have failed until the answer comes: else many could be tried at once, before one has failed.
+        self._pace.failed(step.name, attempt.address, monotonic())
+        attempt.question = step
+
+        def told(verdict: bytes) -> None:
+            attempt.question = None
+            if verdict == checkpw.TROUBLE:
+                self._pace.forgiven(step.name, attempt.address, monotonic())
+                self._end(attempt, login.TROUBLE)
+            elif verdict == checkpw.YES:
+                self._pace.forgiven(step.name, attempt.address, monotonic())
+                self._step(attempt, exchange.decided(True))
+            else:
+                self._end(attempt, login.REFUSED)
+
+        checkers.ask(attempt.address, step.name, step.password, told)
 
     def _end(self, attempt: Attempt, verdict: bytes) -> None:
         self._tell(attempt, verdict)

@@ -48,8 +48,16 @@ ESMTPS then, with protocol and cipher. Anything behind STARTTLS in one segment i
 
 With SMTPAUTH in the environment, clients may log in (AUTH, RFC 4954) by
 SCRAM-SHA-256, PLAIN or LOGIN, under TLS only; qmail-authd says whether they are
-who they say. Who has logged in may send anywhere, with a sender that is his
+who they say; where control/logins is `checker`, qmail-checkpwd says it, and there
+is no SCRAM. Who has logged in may send anywhere, with a sender that is his
 (control/senders). Three failed logins end a session.
+
+A message from a user who has logged in gets Date, Message-ID and From where they
+are missing, as qmail-inject would write them (RFC 6409 8), in front of its header;
+nothing else in it changes, Bcc included, and nothing in a message of others. Until
+none is missing, 256 KiB of a header are kept; a longer one is 552 5.3.4. Where
+there is a control/userlimits, qmail-authd is asked at DATA, and more than a user
+may send in an hour is `450 4.7.1`.
 
 Where tcpserver is told to run qmail-smtpd without arguments, sessions are held
 by a few processes of that name which are there already. Nothing of the above
@@ -66,8 +74,9 @@ SMTPAUTH: clients may log in; with a `!` in it they must, before MAIL.
 SSL_PROTOCOL, SSL_CIPHER: TLS is there already, as tlswrap says. SMTPDCLIENTS=1
 in tcpserver's environment keeps clients in processes of their own.
 Files: control/: me, smtpgreeting, rcpthosts, morercpthosts.cdb, badmailfrom,
-databytes, localiphost, senders, smtpextensions, timeoutsmtpd. One that cannot be read ends the
-session with 421. QMAIL_HOME: qp/rcpt, qp/login, qt/socket.
+databytes, localiphost, senders, smtpextensions, timeoutsmtpd; for those who log
+in control/: defaultdomain, defaulthost, plusdomain, idhost, logins, userlimits. One
+that cannot be read ends the session with 421. QMAIL_HOME: qp/rcpt, qp/login, qt/socket.
 Runs as: qmaild.
 Faces: the network.
 Exit codes: 0 the client said QUIT; 1 the session ended in another way.
@@ -101,7 +110,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         program.say(1, reply.UNREADABLE)
         return 1
     tls = tlsdoor.is_there(place) and sockets.is_tcp(0)
-    session = smtpserver.Session(site, reception.client(environ, tls=tls))
+    session = smtpserver.Session(site, reception.client(environ, tls=tls), b"%d" % os.getpid())
     return _Talk(session, site.timeout, place, environ).held()
 
 

@@ -74,10 +74,10 @@ class _Session:
 
     def talk(self) -> None:
         """Raises OSError."""
-        client, commands = self._client, pop3.Commands()
+        client, lines = self._client, pop3.Lines()
         client.say(CROWDED if self._store.crowded else pop3.OK)
         while data := client.hear():
-            for verb, argument in commands.feed(data):
+            for verb, argument in map(pop3.command, lines.feed(data)):
                 if verb == b"quit":
                     self._quit()
                     return

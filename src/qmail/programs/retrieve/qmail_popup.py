@@ -20,12 +20,16 @@ that authorization failed; either way the conversation ends with it.
 Where qmail-tlsd runs, and the client comes by TCP, CAPA (RFC 2449) and STLS (RFC
 2595) are understood too: qmail-tlsd speaks TLS on the connection, and what it
 makes of it takes its place. Anything behind STLS in one segment is the end.
+Under TLS, that of tlswrap(1) too, there is AUTH PLAIN (RFC 5034), which gives
+CHECKER the same as USER and PASS. There is no SCRAM: CHECKER must see the
+password.
 
 Each wait for the client ends after 1,200 seconds; a command of more than 8 KiB
 is none. A CHECKER that is at work for 120 seconds while the client, by TCP,
 hears nothing from anybody is ended; not so under TLS, where that is not seen.
 
-Environment: PATH, to find CHECKER. After STLS it sets what tlswrap(1) sets.
+Environment: PATH, to find CHECKER; SSL_PROTOCOL: TLS is there already, as
+tlswrap(1) says. After STLS it sets what tlswrap(1) sets.
 Files: QMAIL_HOME/qt/socket.
 Runs as: root, so that CHECKER may become the user.
 Faces: the network.
@@ -38,12 +42,14 @@ import os
 
 from qmail.host import clock, execute, fds, program, signals, sockets
 from qmail.host.timedio import Conversation, ended, segments_sent
-from qmail.protocols import pop3
+from qmail.protocols import pop3, pop3login
 from qmail.stores import home, tlsdoor
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from qmail.protocols import sasl
 
 PATIENCE = 1200  # seconds
 SILENCE = 120  # seconds in which a checker must have decided
@@ -54,7 +60,7 @@ USAGE = pop3.bad(b"usage: popup hostname subprogram")
 FIRST = pop3.bad(b"authorization first")
 NOTHING_BEHIND = pop3.bad(b"nothing may follow STLS before the handshake")
 NO_TLS = pop3.bad(b"TLS is not to be had now")
-CAPABILITIES = pop3.good(b"here they are") + b"USER\r\n%b" + pop3.END
+CAPABILITIES = pop3.good(b"here they are") + b"USER\r\n%b%b" + pop3.END
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -80,16 +86,23 @@ class _Login:
         self._client = Conversation(0, 1, PATIENCE)
         self._user = b""
         self._home = place
-        self._offers = b"SSL_PROTOCOL" not in environ and tlsdoor.is_there(place) and sockets.is_tcp(0)
-        self._lists = self._offers  # what it is capable of
+        self._secured = b"SSL_PROTOCOL" in environ
+        self._auth = pop3login.Login()
+        self._offers = not self._secured and tlsdoor.is_there(place) and sockets.is_tcp(0)
+        self._lists = self._offers or self._secured  # what it is capable of
 
     def talk(self) -> None:
         """Raises OSError."""
-        client, commands = self._client, pop3.Commands()
+        client, lines = self._client, pop3.Lines()
         client.say(self._greeting)
         while data := client.hear():
-            told = list(commands.feed(data))
-            for at, (verb, argument) in enumerate(told, 1):
+            told = list(lines.feed(data))
+            for at, line in enumerate(told, 1):
+                if self._auth.awaited:
+                    if self._let_in(self._auth.line(line)):
+                        return
+                    continue
+                verb, argument = pop3.command(line)
                 if verb == b"stls" and self._offers:
                     if at < len(told) or not data.endswith(b"\n"):
                         # What somebody on the way has put behind it would be taken for what comes under TLS.
@@ -98,7 +111,7 @@ class _Login:
                         return
                     if not self._secure():
                         return
-                    commands = pop3.Commands()
+                    lines = pop3.Lines()
                 elif verb == b"quit":
                     client.say(pop3.OK)
                     client.flush()
@@ -121,7 +134,7 @@ class _Login:
         fds.copy(door, 0)
         fds.move(door, 1)
         self._environ = {**self._environ, **facts.variables}
-        self._user, self._offers = b"", False
+        self._user, self._offers, self._secured = b"", False, True
         return True
 
     def _known(self, verb: bytes, argument: bytes) -> bool:
@@ -137,7 +150,10 @@ class _Login:
             self._check(self._user, argument)
             return True
         elif verb == b"capa" and self._lists:
-            self._client.say(CAPABILITIES % (b"STLS\r\n" if self._offers else b""))
+            tls, login = b"STLS\r\n" if self._offers else b"", pop3login.KEYWORD if self._secured else b""
+            self._client.say(CAPABILITIES % (tls, login))
+        elif verb == b"auth" and self._secured:
+            return self._let_in(self._auth.command(argument))
         elif verb == b"apop" and not self._apop:
             self._client.say(NO_APOP)
         elif verb == b"apop":
@@ -149,6 +165,13 @@ class _Login:
         else:
             self._client.say(pop3.OK if verb == b"noop" else FIRST)
         return False
+
+    def _let_in(self, answer: bytes | sasl.Password) -> bool:
+        if isinstance(answer, bytes):
+            self._client.say(answer)
+            return False
+        self._check(answer.name, answer.password)
+        return True
 
     def _check(self, user: bytes, secret: bytes) -> None:
         self._client.flush()
