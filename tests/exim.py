@@ -15,31 +15,41 @@ DOMAIN = "exim.example"
 
 
 class Exim:
-    """Takes mail for everybody: for exim.example into a Maildir, for others it goes to localhost, port `to`.
+    """Takes mail for everybody: for exim.example and those below into a Maildir, for others it goes to localhost,
+    port `to`.
 
-    `certificate`: with its key, in one file; `main` and `smtp`: more settings of the main part, and of its
-    transport to others. Needs root.
+    What it cannot deliver at once it never will. `certificates`: those of its ports, and of more that it listens on,
+    each with its key; `main` and `smtp`: more settings of the main part, and of its transport to others. Needs root.
     """
 
     def __init__(
-        self, place: Path, port: int, *, to: int = 0, certificate: Path | None = None, main: str = "", smtp: str = ""
+        self,
+        place: Path,
+        port: int,
+        *,
+        to: int = 0,
+        certificates: dict[int, Path] | None = None,
+        main: str = "",
+        smtp: str = "",
     ) -> None:
-        self.place, self.port = place, port
+        self.place, self.port, certificates = place, port, certificates or {}
         self._configuration, self._maildir = place / "exim.conf", place / "mail"
         for directory in (place, place / "spool", self._maildir):
             directory.mkdir(exist_ok=True)
             shutil.chown(directory, USER, USER)
-        if certificate is not None:
-            own = place / "certificate.pem"
+        for each, certificate in certificates.items():
+            own = place / f"{each}.pem"
             shutil.copyfile(certificate, own)
             own.chmod(0o600)
             shutil.chown(own, USER)
-            main += f"\ntls_certificate = {own}\ntls_privatekey = {own}\n"
-        self._configuration.write_text(CONFIGURATION.format(exim=EXIM, place=place, port=port, to=to, main=main))
+        if certificates:
+            main += f"\ntls_certificate = {place}/$received_port.pem\ntls_privatekey = {place}/$received_port.pem\n"
+        ports = " : ".join(map(str, {port, *certificates}))
+        self._configuration.write_text(CONFIGURATION.format(exim=EXIM, place=place, ports=ports, to=to, main=main))
         with self._configuration.open("a") as file:
             file.write(TRANSPORT.format(smtp=smtp))
         self.process = subprocess.Popen(
-            [EXIM, "-C", self._configuration, "-bdf", "-q1s"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [EXIM, "-C", self._configuration, "-bdf"], stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         wait_until(lambda: "listening for SMTP" in self.log or self.process.poll() is not None)
         assert self.process.poll() is None, self.log
@@ -62,13 +72,20 @@ class Exim:
         wait_until(lambda: re.search(pattern, self.log) is not None, 30)
 
     def mail(self) -> list[bytes]:
-        """What has come for exim.example."""
+        """What has come into its Maildir."""
         return [path.read_bytes() for path in sorted(self._maildir.glob("new/*"))]
 
     def wait_for_mail(self, count: int = 1) -> list[bytes]:
         """The mail, when there is so much of it."""
         wait_until(lambda: len(self.mail()) >= count, 30)
         return self.mail()
+
+    def take(self, count: int) -> list[bytes]:
+        """The mail, when there is so much of it, taken away."""
+        messages = self.wait_for_mail(count)
+        for path in self._maildir.glob("new/*"):
+            path.unlink()
+        return messages
 
     def send(self, sender: str, recipient: str, text: bytes) -> None:
         """Hand it a message, as a local program does; it goes out at once."""
@@ -86,7 +103,7 @@ pid_file_path = {place}/pid
 primary_hostname = exim.example
 keep_environment =
 deliver_drop_privilege = true
-daemon_smtp_ports = {port}
+daemon_smtp_ports = {ports}
 local_interfaces = 127.0.0.1
 dns_ipv4_lookup = *
 host_lookup =
@@ -101,15 +118,13 @@ take:
 begin routers
 out:
   driver = manualroute
-  domains = ! exim.example
+  domains = ! exim.example : ! *.exim.example
   route_list = * localhost::{to} byname
   self = send
   transport = out
 here:
   driver = accept
   transport = maildir
-begin retry
-* * F,1h,1s
 begin transports
 maildir:
   driver = appendfile

@@ -44,13 +44,15 @@ class Authority:
              place / "key", "-out", self.trust], check=True, capture_output=True,
         )  # fmt: skip
 
-    def certify(self, path: Path, *names: str, years: tuple[str, str] | None = None) -> Path:
-        """A certificate for these DNS names and 127.0.0.1, with its key, in one file. `years`: from when to when."""
+    def certify(
+        self, path: Path, *names: str, years: tuple[str, str] | None = None, address: str = "127.0.0.1"
+    ) -> Path:
+        """A certificate for these DNS names and this address, with its key, in one file. `years`: from when to when."""
         request, key, new = (self._place / word for word in ("request", "new.key", "new"))
         others = ",".join(f"DNS:{name}" for name in names)
         subprocess.run(
             ["openssl", "req", "-new", *_CURVE, "-nodes", "-subj", f"/CN={names[0]}", "-addext",
-             f"subjectAltName={others},IP:127.0.0.1", "-keyout", key, "-out", request], check=True, capture_output=True,
+             f"subjectAltName={others},IP:{address}", "-keyout", key, "-out", request], check=True, capture_output=True,
         )  # fmt: skip
         when = ["-startdate", f"{years[0]}0101000000Z", "-enddate", f"{years[1]}0101000000Z"] if years else []
         subprocess.run(

@@ -53,6 +53,9 @@ class Secured:
                     raise TimeoutError(errno.ETIMEDOUT, "the server does not finish its handshake") from None
                 self._flush()
                 self._coming.write(self._connection.receive())
+            except ssl.SSLError:
+                self._try_to_flush()  # the server hears why, by an alert
+                raise
         self._flush()
 
     def chain(self) -> list[bytes]:
@@ -98,11 +101,14 @@ class Secured:
             self._tls.unwrap()
         except OSError:
             pass  # the answer to it is not waited for
+        self._try_to_flush()
+        self._connection.close()
+
+    def _try_to_flush(self) -> None:
         try:
             self._flush()
         except OSError:
             pass
-        self._connection.close()
 
     def _flush(self) -> None:
         if self._going.pending:
