@@ -85,8 +85,6 @@ def test_we_send_to_exim_by_tls_and_verify_its_certificate(pair: Pair, kind: str
     assert found.startswith("success: " if good else "deferral: Connected_to_127.0.0.1_but_TLS_could_not_be_agreed_on")
     messages = pair.exim.take(2 if good else 1)
     assert len(messages) == (2 if good else 1)
-    if not good:
-        pair.exim.says("A TLS fatal alert has been received: (Certificate|Unknown CA)")
     for message in messages:
         assert b"(TLS1.3)" in message and message.endswith(LETTER_END)
 

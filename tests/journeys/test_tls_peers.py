@@ -16,6 +16,7 @@ from postfix import Postfix
 
 pytestmark = needs_root
 
+ALERTS = {"expired": "certificate expired", "wrong": "bad certificate", "self-signed": "unknown ca"}
 ONLY = {kind: f">={version}, <={version}" for kind, version in VERSIONS.items()}
 
 
@@ -107,6 +108,8 @@ def test_we_send_to_postfix_by_tls_and_verify_its_certificate(pair: Pair, postfi
     found = pair.outcome(f"ann@{kind}.verify.postfix.example")
     good = kind == "good"
     assert found.startswith("success: " if good else "deferral: Connected_to_127.0.0.1_but_TLS_could_not_be_agreed_on")
+    if not good:
+        pair.postfix.says(f"TLS library problem: .* alert {ALERTS[kind]}")  # it hears why we leave
     messages = postfix.wait_for_mail(2 if good else 1)
     assert len(messages) == (2 if good else 1)
     for message in messages:
