@@ -265,9 +265,10 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "`domain:policy`: whether mail to a domain must go by TLS. `encrypt`: by TLS or not at all; `verify`: with a "
         "certificate for the exchanger's name, signed by one that this system trusts or that stands in tlstrust.pem; "
         "`dane`: with one that the exchanger's TLSA records tell; `none`: without TLS; `may`: by TLS if it is offered, "
-        "whatever TLSA records say. Without a line: by TLS if it is offered. Where exchangers have TLSA records, then, "
-        "and at `encrypt` and `verify`, TLS with a certificate that these tell is a must (RFC 7672). Names fit as in "
-        "smtproutes.",
+        "whatever TLSA records and policies say. Without a line: by TLS if it is offered. Where exchangers have TLSA "
+        "records, then, and at `encrypt` and `verify`, TLS with a certificate that these tell is a must (RFC 7672); "
+        "where they have none, and the domain has a policy that is enforced (MTA-STS, RFC 8461), TLS as at `verify`, "
+        "with an exchanger that it names. Names fit as in smtproutes.",
         new=True,
     ),
     Whole(
@@ -290,8 +291,9 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "One line; without it 1. 0: clients cannot resume a TLS session with less work.",
     ),
     Whole(
-        b"tlstrust.pem", [_REMOTE, _VERIFYD], b"These certificates are trusted, too.",
-        "Certificates (PEM) that may have signed those of servers, beside the ones that the system trusts.",
+        b"tlstrust.pem", [_REMOTE, _VERIFYD, b"qmail-stsd"], b"These certificates are trusted, too.",
+        "Certificates (PEM) that may have signed those of servers, beside the ones that the system trusts: of "
+        "exchangers, and of web servers with policies (MTA-STS).",
     ),
     Lines(
         b"userlimits", [b"qmail-authd", _SMTPD], b"What users may send in an hour: %b", b"Users may send at will.",

@@ -40,10 +40,9 @@ Where the domain has a policy of its own (MTA-STS, RFC 8461; see qmail-stsd(8))
 whose mode is `enforce`, mail goes only to exchangers that it names, by TLS and
 with a certificate for the exchanger's name that this system, or tlstrust.pem,
 vouches for. At `testing` the same is tried first. Where an exchanger has TLSA
-records, these count instead. A line for the domain in control/tlspolicy with
-`may`, `none` or `dane` makes both, or the policy, count for nothing; so does a
-route in control/smtproutes with the policy. qmail-tlsrptd is told how each
-session with an exchanger went.
+records, these count instead. In control/tlspolicy, `may` and `none` switch both
+off, and `dane` the policy; so does a route in control/smtproutes.
+qmail-tlsrptd is told how each session with an exchanger went.
 
 An exchanger that has not the TLS there must be is passed by for the next one.
 Where none has, mail waits (#4.7.5), and the report says why.

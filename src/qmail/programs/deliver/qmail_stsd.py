@@ -30,7 +30,7 @@ second qmail-stsd for the same home exits 111.
 
 Environment: DNSCACHEIP names servers to ask where no qmail-dns runs; STSPORT: the
 port to fetch from, in place of 443.
-Files: qr/sts, qr/sts.lock; sts/; control/tlstrust.pem.
+Files: qr/sts, qr/sts.lock; sts/; control/: tlstrust.pem.
 Runs as: qmailr.
 Faces: the web servers of other domains; only qmailr and root may ask.
 Exit codes: 0 idle; 100 usage; 111 another one runs, the socket cannot be made, or
