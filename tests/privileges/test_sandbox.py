@@ -17,7 +17,7 @@ from qmail.host import sandbox, syscalls
 
 HAVE = sandbox.available()
 DOMAINS = ("smtpd", "remote", "dns", "queued", "clean", "send", "tlsd", "stsd", "fetching", "tlsrptd")
-INTERNET = {"internet socket", "internet 6 socket", "connect"}
+INTERNET = {"internet socket", "internet 6 socket", "connect", "bind to any port"}
 ALWAYS = {"signal itself", "write /dev/null", "late import"}
 OPEN = {  # of those whose reading is not confined
     "read control/me", "read what a link leads to", "read users/assign", "read /etc/passwd", "read /proc", "read alias",

@@ -171,6 +171,13 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         unset=b"My name is undefined! Uh-oh.",
     ),
     Lines(
+        b"outgoingip", [_REMOTE, _VERIFYD], b"Mail goes out from: %b", b"Mail goes out from whatever address fits.",
+        "Addresses of this host, IPv4 or IPv6, one a line, that connections to other hosts come from. Where only one "
+        "kind is there, hosts are reached by that kind alone; 0.0.0.0 and :: are any of their kind. Where an address "
+        "cannot be had, mail waits.",
+        new=True,
+    ),
+    Lines(
         b"percenthack", [_SEND, _RCPTD], b"The percent hack is allowed for user%%host@%b.",
         b"The percent hack is not allowed.",
         "Hosts at which `user%host@here` means `user@host`.",
@@ -247,6 +254,12 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "`domain:relay` or `domain:relay:port`: where mail for a domain goes instead of its mail exchangers. "
         "`.suffix` is for all hosts below it, an empty domain for the rest; the longest that fits counts, and "
         "an empty relay means the mail exchangers.",
+    ),
+    Lines(
+        b"sourceaddresses", [_REMOTE, _VERIFYD], b"Source address: %b", b"All mail goes out from the same addresses.",
+        "`domain:address`, or more than one with blanks between them: what outgoingip is for all, for mail to a "
+        "domain. Names fit as in smtproutes; without an address the choice is the system's.",
+        new=True,
     ),
     Line(
         b"timeoutconnect", [_REMOTE, _VERIFYD], b"60", b"SMTP client connection timeout is %b seconds.",

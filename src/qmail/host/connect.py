@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 HEAD_START = 1.0  # seconds an address has before the next one is tried beside it
 MOMENT = 50_000  # microseconds after which a wait is called slow
 CHUNK = 4096  # bytes taken at once; what servers say is short
+_IP_BIND_ADDRESS_NO_PORT = 24
 
 
 class Attempt:
@@ -29,6 +30,14 @@ class Attempt:
         self.connection: Connection | None = None
         self.address = b""
         self.silent: list[bytes] = []
+
+
+class Unbindable(OSError):
+    """Our end of a connection cannot have the packed `address` that was asked for."""
+
+    def __init__(self, error: OSError, address: bytes) -> None:
+        super().__init__(error.errno, error.strerror)
+        self.address = address
 
 
 class Connection:
@@ -104,19 +113,32 @@ def packed(text: bytes) -> bytes | None:
     return None
 
 
-def connect(addresses: Iterable[bytes], port: int, seconds: int, patience: int) -> Attempt:
+def anywhere(_address: bytes) -> bytes | None:
+    """Our end of a connection has whatever address the system gives it."""
+    return None
+
+
+def connect(
+    addresses: Iterable[bytes],
+    port: int,
+    seconds: int,
+    patience: int,
+    source: Callable[[bytes], bytes | None] = anywhere,
+) -> Attempt:
     """Connect to the first of these addresses (of one host) that answers.
 
     Each has `seconds`; after HEAD_START, or its failure, the next one is tried beside it (RFC 8305).
-    `patience`: the time limit of each later call on the connection. Raises OSError where the
-    system gives no socket at all.
+    `patience`: the time limit of each later call on the connection. `source`: which packed address our end is to
+    have where the other one has this; None, or one of nothing but zeros: as the system will. Raises Unbindable where
+    it cannot have it, and OSError where the system gives no socket at all.
     """
     attempt, waiting = Attempt(), list(addresses)
     trying: dict[int, tuple[_socket.socket, bytes, float]] = {}
     poll = select.poll()
     while waiting or trying:
         if waiting:
-            _start(waiting.pop(0), port, seconds, trying, poll)
+            address = waiting.pop(0)
+            _start(address, port, seconds, source(address), trying, poll)
         now = time.monotonic()
         until = min([end for _, _, end in trying.values()] + ([now + HEAD_START] if waiting else []), default=now)
         connected = _first(trying, poll, until, bool(waiting), attempt)
@@ -142,7 +164,12 @@ def local(path: bytes, seconds: int) -> Connection:
 
 
 def _start(
-    address: bytes, port: int, seconds: int, trying: dict[int, tuple[_socket.socket, bytes, float]], poll: select.poll
+    address: bytes,
+    port: int,
+    seconds: int,
+    source: bytes | None,
+    trying: dict[int, tuple[_socket.socket, bytes, float]],
+    poll: select.poll,
 ) -> None:
     family = _socket.AF_INET if len(address) == 4 else _socket.AF_INET6
     try:
@@ -151,6 +178,8 @@ def _start(
         if error.errno == errno.EAFNOSUPPORT:
             return
         raise
+    if source is not None and any(source):
+        _bind(socket, source)
     try:
         socket.connect((_socket.inet_ntop(family, address), port))
     except BlockingIOError:
@@ -160,6 +189,16 @@ def _start(
         return
     trying[socket.fileno()] = (socket, address, time.monotonic() + max(seconds, 1))
     poll.register(socket.fileno(), select.POLLOUT)
+
+
+def _bind(socket: _socket.socket, source: bytes) -> None:
+    try:
+        # The port is chosen when it is known where the connection leads: there are enough for each destination.
+        socket.setsockopt(_socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+        socket.bind((text(source).decode(), 0))
+    except OSError as error:
+        socket.close()
+        raise Unbindable(error, source) from error
 
 
 def _first(

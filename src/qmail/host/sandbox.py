@@ -27,7 +27,7 @@ LEAST_ABI = 2  # before it, Landlock forbids every link from one directory to an
 
 _PR_SET_NO_NEW_PRIVS = 38
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446  # on every machine
-_CREATE_VERSION, _RULE_PATH_BENEATH = 1, 1
+_CREATE_VERSION, _RULE_PATH_BENEATH, _RULE_NET_PORT = 1, 1, 2
 _SET_FILTER, _ACTION_AVAILABLE, _SPEC_ALLOW = 1, 2, 4
 
 _EXECUTE, _WRITE_FILE, _READ_FILE, _READ_DIR = 1, 2, 4, 8
@@ -39,7 +39,7 @@ _RIGHTS = {2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}  # of files, by
 _BIND_TCP, _CONNECT_TCP = 1, 2  # version 4
 _SCOPES = 3  # abstract sockets and signals, version 6
 
-_RULESET, _RULE = Struct("=3Q"), Struct("=Qi")
+_RULESET, _RULE, _PORT_RULE = Struct("=3Q"), Struct("=Qi"), Struct("=QQ")
 
 _LOAD, _EQUAL, _AT_LEAST, _ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 _INSTRUCTION = Struct("=HBBI")
@@ -55,8 +55,8 @@ class Domain:
 
     `reads`: where it may read, None: everywhere. `writes`: where it may write files that are there.
     `changes`: where it may also make, link, rename and remove files and sockets. `families`: the kinds of
-    sockets it may make. `connects`: may it connect by TCP? `starts`: may it make processes and run programs?
-    `forks`: may it make processes, which are confined as it is?
+    sockets it may make. `connects`: may it connect by TCP, from a port that the system chooses? `starts`: may it make
+    processes and run programs? `forks`: may it make processes, which are confined as it is?
     """
 
     __slots__ = ("changes", "connects", "families", "forks", "reads", "starts", "writes")
@@ -165,6 +165,9 @@ def _enter_landlock(kernel: _Kernel, abi: int, domain: Domain) -> None:
         ):  # fmt: skip
             for path in paths:
                 _allow(kernel, ruleset, rights & handled, path)
+        if net and domain.connects:
+            # Port 0 is whichever the system chooses: who connects may say from which address.
+            kernel.call(_LANDLOCK_ADD, ruleset, _RULE_NET_PORT, _PORT_RULE.pack(_BIND_TCP, 0), 0)
         kernel.call(_LANDLOCK_RESTRICT, ruleset, 0)
     finally:
         os.close(ruleset)

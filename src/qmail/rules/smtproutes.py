@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from typing import TypeVar
 
+    from qmail.rules.sourceaddresses import Sources
+
     T = TypeVar("T")
 
 SMTP = 25
@@ -23,15 +25,21 @@ SMTP = 25
 
 class Route:
     """A host to send to, and its port. `relay`: it was named by a line, so its own addresses count, not its MX.
+    `sources`: our end of connections to it (rules.sourceaddresses); None: the system's choice.
 
     `key` is equal for routes that lead to the same servers.
     """
 
-    __slots__ = ("host", "key", "port", "relay")
+    __slots__ = ("host", "key", "port", "relay", "sources")
 
-    def __init__(self, host: bytes, port: int = SMTP, relay: bool = False) -> None:
-        self.host, self.port, self.relay = host, port, relay
+    def __init__(self, host: bytes, port: int = SMTP, relay: bool = False, sources: Sources | None = None) -> None:
+        self.host, self.port, self.relay, self.sources = host, port, relay, sources
         self.key = (host.lower(), port, relay)
+
+    def is_as(self, other: Route) -> bool:
+        """Do both lead to the same servers, and from the same of our addresses?"""
+        ours, theirs = (each.sources.addresses if each.sources else () for each in (self, other))
+        return self.key == other.key and ours == theirs
 
 
 def table(lines: Iterable[bytes]) -> dict[bytes, bytes]:

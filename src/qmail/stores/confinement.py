@@ -32,17 +32,17 @@ def keys() -> Domain:
     return Domain(reads=_library())
 
 
-def outgoing_smtp(home: Home, *, starts: bool = False) -> Domain:
+def outgoing_smtp(home: Home, *, forks: bool = False) -> Domain:
     """A resident qmail-remote: control files, other hosts, and the table of those that do not answer.
 
-    `starts`: it makes processes, which then give that up.
+    `forks`: it makes processes, which then give that up.
     """
     return Domain(
         reads=[*_control(home), *_library(), *_SHARED, *_NAME_SERVERS],
         writes=[home.file(b"queue/lock")],
         families=(*LOCAL, *INTERFACES, *INTERNET),
         connects=True,
-        starts=starts,
+        forks=forks,
     )
 
 

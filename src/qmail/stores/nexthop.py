@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qmail.formats import tlsa
 from qmail.host import connect, interfaces
+from qmail.host.reasons import reason
 from qmail.rules import mx, stsneeds, tlsneeds, tlspolicy
 from qmail.rules.tlsneeds import Unmet
 from qmail.stores import names, tlsarecords
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from qmail.rules.mx import Exchanger
     from qmail.rules.smtproutes import Route
+    from qmail.rules.sourceaddresses import Sources
     from qmail.rules.tlsneeds import Needs
     from qmail.stores.home import Home
     from qmail.stores.remotecontrols import Settings
@@ -28,6 +30,9 @@ NO_CONNECTION = b"ZSorry, I wasn't able to establish an SMTP connection. (#4.4.1
 NO_HOST = b"DSorry, I couldn't find any host named %b. (#5.1.2)\n"
 NO_EXCHANGER = b"DSorry, I couldn't find a mail exchanger or IP address. (#5.4.4)\n"
 NULL_EXCHANGER = b"DSorry, %b says that it takes no mail. (#5.1.10)\n"
+UNBINDABLE = b"ZI am to send from %b, and cannot: %b. (#4.3.5)\n"
+NO_SOURCE = b"ZThe address that I am to send from is none: `%b`. (#4.3.5)\n"
+OTHER_KIND = b"ZI am to send from addresses of another kind than those of that host, IPv4 or IPv6. (#4.4.1)\n"
 OURSELVES = (
     b"DSorry. Although I'm listed as a best-preference MX or A for that host,\n"
     b"it isn't in my control/locals file, so I don't treat it as local. (#5.4.6)\n"
@@ -63,7 +68,7 @@ class NextHops:
         Raises Failure or OSError.
         """
         record = NO_CONNECTION
-        for exchanger in self._exchangers(route):
+        for exchanger in self._reached(self._exchangers(route), route.sources):
             wanted = self._needs_at(exchanger, route, needs)
             if wanted.unmet is not None:
                 self._count(route, exchanger, wanted, wanted.unmet.result)
@@ -124,9 +129,15 @@ class NextHops:
         self._teller.tell(told)
 
     def _connected(self, settings: Settings, exchanger: Exchanger, route: Route, needs: Needs) -> Session | None:
-        """A session with this exchanger, None where it does not answer. Raises OSError."""
+        """A session with this exchanger, None where it does not answer. Raises Failure or OSError."""
         addresses = [each for each in exchanger.addresses if not self._timeouts.is_shunned(each)]
-        attempt = connect.connect(mx.interleaved(addresses), route.port, settings.timeout_connect, settings.timeout)
+        try:
+            attempt = connect.connect(
+                mx.interleaved(addresses), route.port, settings.timeout_connect, settings.timeout,
+                route.sources.towards if route.sources else connect.anywhere,
+            )  # fmt: skip
+        except connect.Unbindable as error:
+            raise Failure(UNBINDABLE % (connect.text(error.address), reason(error))) from None
         for silent in attempt.silent:
             self._timeouts.timed_out(silent)
         if attempt.connection is None:
@@ -137,6 +148,19 @@ class NextHops:
             extended=self._extended or needs.level > tlsneeds.NONE, needs=needs,
             name=_name_of(exchanger), trusted=self._home.file(b"control/tlstrust.pem"),
         )  # fmt: skip
+
+    def _reached(self, exchangers: list[Exchanger], sources: Sources | None) -> list[Exchanger]:
+        """Those of them that can be connected to from our `sources`. Raises Failure."""
+        if sources is None:
+            return exchangers
+        if sources.wrong:
+            raise Failure(NO_SOURCE % _shown(sources.wrong))
+        for each in exchangers:
+            each.addresses = [address for address in each.addresses if sources.towards(address) is not None]
+        found = [each for each in exchangers if each.addresses]
+        if not found:
+            raise Failure(OTHER_KIND)
+        return found
 
     def _exchangers(self, route: Route) -> list[Exchanger]:
         """Who to connect to, best first. Raises Failure."""
@@ -152,7 +176,8 @@ class NextHops:
             raise Failure(NULL_EXCHANGER % _shown(route.host)) from None
         if not found:
             raise Failure(NO_EXCHANGER)
-        own = interfaces.addresses()
+        # What we send from is ours, also where it is to come to this machine only when another one fails.
+        own = interfaces.addresses() | frozenset(route.sources.addresses if route.sources else ())
         better = mx.before_ourselves(found, lambda each: interfaces.leads_here(each, own))
         if not better:
             raise Failure(OURSELVES)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 
 from qmail.formats.verdict import Ending
-from qmail.rules import smtproutes, tlspolicy
+from qmail.rules import smtproutes, sourceaddresses, tlspolicy
+from qmail.rules.smtproutes import Route
 from qmail.stores.control import Control
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from qmail.rules.smtproutes import Route
     from qmail.stores.home import Home
 
 LONGEST_TIMEOUT = 1_000_000  # seconds
@@ -30,7 +30,10 @@ class Failure(Exception):
 class Settings:
     """What the control files say. Raises Failure."""
 
-    FILES = (b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote", b"tlspolicy")
+    FILES = (
+        b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote", b"tlspolicy", b"outgoingip",
+        b"sourceaddresses",
+    )  # fmt: skip
 
     def __init__(self, where: Home) -> None:
         if not os.path.isdir(where.path):
@@ -41,6 +44,9 @@ class Settings:
             self.timeout_connect = min(control.number(b"timeoutconnect", 60), LONGEST_TIMEOUT)
             hello = control.line_or_me(b"helohost")
             self.routes = smtproutes.table(control.lines(b"smtproutes") or ())
+            self.sources = sourceaddresses.table(
+                control.lines(b"outgoingip") or (), control.lines(b"sourceaddresses") or ()
+            )
             self.policies = tlspolicy.table(control.lines(b"tlspolicy") or ())
         except Ending:
             raise Failure(NO_CONTROL) from None
@@ -55,5 +61,9 @@ class Settings:
         if found is None:
             if len(self._routes) >= REMEMBERED:
                 self._routes.clear()
-            found = self._routes[host] = smtproutes.route(self.routes, host)
+            found = smtproutes.route(self.routes, host)
+            sources = sourceaddresses.sources(self.sources, host)
+            if sources is not None:
+                found = Route(found.host, found.port, found.relay, sources)
+            self._routes[host] = found
         return found

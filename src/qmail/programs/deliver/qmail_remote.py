@@ -53,9 +53,12 @@ ASCII (IDNA2008), and a message with a local part beyond ASCII comes back (5.6.7
 a header goes as it is, as ever: servers take it, and nobody can change it without
 breaking signatures.
 
+Mail comes from the addresses of this host that control/sourceaddresses names for
+its domain, or control/outgoingip for all; where one cannot be had it waits.
+
 Environment: DNSCACHEIP names servers to ask instead of qmail-dns.
 Files: control/: me, helohost, smtproutes, timeoutconnect, timeoutremote,
-tlspolicy, tlstrust.pem; queue/lock/tcpto.
+tlspolicy, tlstrust.pem, outgoingip, sourceaddresses; queue/lock/tcpto.
 Runs as: qmailr.
 Faces: the servers of other hosts.
 Exit codes: 0 always.
@@ -179,7 +182,7 @@ class Remote:
         if self._kept is None:
             return None
         before, session = self._kept
-        return session if session.reusable and before.key == route.key and session.satisfies(needs) else None
+        return session if session.reusable and before.is_as(route) and session.satisfies(needs) else None
 
     def _written(self, *addresses: bytes) -> list[bytes]:
         """Addresses as they stand between the brackets of MAIL and RCPT. Raises Failure."""

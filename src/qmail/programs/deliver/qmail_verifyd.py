@@ -31,7 +31,7 @@ Each question is asked by a process of its own, which is confined as qmail-remot
 
 Environment: DNSCACHEIP names servers to ask where no qmail-dns runs.
 Files: qr/verify, qr/verify.lock; control/: me, helohost, smtproutes, timeoutconnect,
-timeoutremote, tlspolicy, tlstrust.pem; queue/lock/tcpto.
+timeoutremote, tlspolicy, tlstrust.pem, outgoingip, sourceaddresses; queue/lock/tcpto.
 Runs as: qmailr.
 Faces: the servers of other hosts; only root, qmailp and qmailr may ask.
 Exit codes: 100 usage; 111 another one runs, or the socket cannot be made.
@@ -96,7 +96,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     service = Service(where, listener, environ, may_ask)
     sandbox.prepare()
     gc.freeze()
-    sandbox.enter(confinement.outgoing_smtp(where, starts=True))
+    sandbox.enter(confinement.outgoing_smtp(where, forks=True))
     service.run()
 
 
