@@ -70,7 +70,7 @@ HEAVY = ("typing", "re", "enum", "base64", "hashlib", "json", "ssl")
 MAY_BE_HEAVY = {  # one of each on a machine, for what these modules do; or run by a person
     "qmail-authd", "qmail-dns", "qmail-tlsd", "checkpassword", "checkpwfile", "qmail-password", "qmail-doctor",
     "qmail-setup", "qmail-unsetup", "qmail-takeover", "qmail-giveback", "qmail-queue-export", "qmail-queue-import",
-    "ezmlm-make", "qmail", "qmail-tlsrpt",
+    "qmail-dns-records", "ezmlm-make", "qmail", "qmail-tlsrpt",
 }  # fmt: skip
 LOADED = """
 import importlib, os, sys

@@ -90,6 +90,20 @@ VERIFIED |= {
     "taold": False,
     "tastray": False,
 }
+# What qmail-tlspolicy says of exchangers.
+NEEDS = {
+    "ee": "mx.ee.example: by TLS, with a certificate that its TLSA records tell (TLSA: 3 1 1)",
+    "ta": "mx.ta.example: by TLS, with a certificate that its TLSA records tell (TLSA: 2 0 1)",
+    "pkix": "mx.pkix.example: by TLS, whoever the server is (TLSA records)",
+    "bogus": "mx.bogus.example: nothing goes there: its TLSA records could not be looked up, and mail must not go to "
+    "it without them",
+    "musthave": "mx.empty.example: nothing goes there: it has no TLSA records that DNSSEC vouches for, which mail to "
+    "it must have",
+    "spared": "mx.wrong.example: the same (nobody else is asked)",
+    "empty": "mx.empty.example: the same (no TLSA records)",
+    "far": "mx.plain.example: the same (DNSSEC does not vouch for its addresses)",
+    "plain": "mx.wrong.example: the same (DNSSEC does not vouch for the exchangers of the domain)",
+}
 ASKED = {
     "mx.ee.example",
     "mx.wrong.example",
@@ -241,6 +255,13 @@ def main() -> int:
         with (place / "resolv.conf").open("a") as file:
             file.write("options edns0 trust-ad\n")
         found += wrong(place / "trusted", BELIEVED, made)
+        said = subprocess.run(
+            [BIN / "qmail-tlspolicy", *(f"{domain}.example" for domain in NEEDS)], capture_output=True, text=True,
+            env={"QMAIL_HOME": str(place / "trusted"), "PATH": "/usr/bin:/bin"}, timeout=60,
+        )  # fmt: skip
+        lines = [line.strip() for line in said.stdout.splitlines() if line.startswith(" ")]
+        if (said.returncode, lines) != (1, list(NEEDS.values())):
+            found.append(str(said))
         for domain, verified in VERIFIED.items():
             told = subprocess.run(
                 ["/usr/sbin/posttls-finger", "-c", "-l", "dane", "-L", "summary", f"{domain}.example"],

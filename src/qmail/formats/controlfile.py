@@ -274,14 +274,11 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "Seconds to wait for each new piece of data from a client.", number=True,
     ),
     Lines(
-        b"tlspolicy", [_REMOTE, _VERIFYD], b"TLS policy: %b", b"TLS is used where it is offered.",
-        "`domain:policy`: whether mail to a domain must go by TLS. `encrypt`: by TLS or not at all; `verify`: with a "
-        "certificate for the exchanger's name, signed by one that this system trusts or that stands in tlstrust.pem; "
-        "`dane`: with one that the exchanger's TLSA records tell; `none`: without TLS; `may`: by TLS if it is offered, "
-        "whatever TLSA records and policies say. Without a line: by TLS if it is offered. Where exchangers have TLSA "
-        "records, then, and at `encrypt` and `verify`, TLS with a certificate that these tell is a must (RFC 7672); "
-        "where they have none, and the domain has a policy that is enforced (MTA-STS, RFC 8461), TLS as at `verify`, "
-        "with an exchanger that it names. Names fit as in smtproutes.",
+        b"tlspolicy", [_REMOTE, _VERIFYD, b"qmail-tlspolicy"], b"TLS policy: %b", b"TLS is used where it is offered.",
+        "`domain:policy`: TLS of mail to a domain. `encrypt`: by TLS or not at all; `verify`: with a certificate for "
+        "the exchanger's name, by a signer whom this system or tlstrust.pem trusts; `dane`: with one that its TLSA "
+        "records tell; `none`: without TLS; `may`: if it is offered, whatever TLSA records and policies say. Else, and "
+        "beyond `encrypt` and `verify`, TLSA records and policies (MTA-STS) count. Names fit as in smtproutes.",
         new=True,
     ),
     Whole(

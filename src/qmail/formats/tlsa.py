@@ -47,6 +47,11 @@ def anchors(records: Sequence[bytes], chain: Iterable[bytes]) -> list[bytes]:
     return [shown for shown in chain if any(each[0] == TA and _fits(each, shown) for each in records)]
 
 
+def kind(record: bytes) -> bytes:
+    """How people call a usable record: `3 1 1`, its usage, selector and matching type."""
+    return b"%d %d %d" % (record[0], record[1], record[2])
+
+
 def _is_usable(record: bytes) -> bool:
     if len(record) < 4 or record[0] not in (TA, EE) or record[1] not in (CERTIFICATE, KEY):
         return False

@@ -62,14 +62,49 @@ class NextHops:
             return needs  # whoever takes mail for others is not the one whom their policy is about
         return stsneeds.needs(needs, self._policies.find(route.host).policy)
 
+    def exchangers(self, route: Route) -> list[Exchanger]:
+        """Who to connect to, best first. Raises Failure."""
+        try:
+            if route.relay:
+                return [self._names.located(route.host, vouched=True)]
+            found = self._names.exchangers(route.host)
+        except names.Unanswered:
+            raise Failure(NO_ANSWER) from None
+        except names.Unknown:
+            raise Failure(NO_HOST % _shown(route.host)) from None
+        except names.Refusing:
+            raise Failure(NULL_EXCHANGER % _shown(route.host)) from None
+        if not found:
+            raise Failure(NO_EXCHANGER)
+        # What we send from is ours, also where it is to come to this machine only when another one fails.
+        own = interfaces.addresses() | frozenset(route.sources.addresses if route.sources else ())
+        better = mx.before_ourselves(found, lambda each: interfaces.leads_here(each, own))
+        if not better:
+            raise Failure(OURSELVES)
+        return better
+
+    def needs_at(self, exchanger: Exchanger, route: Route, needs: Needs) -> Needs:
+        """What TLS there must be at one exchanger: here each source of that adds its own."""
+        if needs.settled:
+            return needs
+        try:
+            found = tlsarecords.look_up(self._names, exchanger, route.port, route.host)
+        except names.Unanswered:
+            return needs.failing(tlsneeds.TLSA, Unmet(tlsneeds.DNSSEC_INVALID))
+        if found is not None:
+            needs = needs.told(tlsa.usable(found.records), found.names)
+        if needs.level == tlsneeds.DANE and not needs.records:
+            return needs.failing(needs.origin, Unmet(tlsneeds.DANE_REQUIRED))
+        return stsneeds.at_exchanger(needs, _name_of(exchanger))
+
     def send(self, settings: Settings, route: Route, needs: Needs, transact: Callable[[Session], None]) -> Session:
         """The session with the best server that answers, and has the TLS there must be; `transact` was done with it.
 
         Raises Failure or OSError.
         """
         record = NO_CONNECTION
-        for exchanger in self._reached(self._exchangers(route), route.sources):
-            wanted = self._needs_at(exchanger, route, needs)
+        for exchanger in self._reached(self.exchangers(route), route.sources):
+            wanted = self.needs_at(exchanger, route, needs)
             if wanted.unmet is not None:
                 self._count(route, exchanger, wanted, wanted.unmet.result)
                 record = tlsneeds.report(b"I found " + exchanger.name, wanted.unmet, final=wanted.final)
@@ -101,20 +136,6 @@ class NextHops:
         self._names.close()
         self._policies.close()
         self._teller.close()
-
-    def _needs_at(self, exchanger: Exchanger, route: Route, needs: Needs) -> Needs:
-        """What TLS there must be at one exchanger: here each source of that adds its own."""
-        if needs.settled:
-            return needs
-        try:
-            found = tlsarecords.look_up(self._names, exchanger, route.port, route.host)
-        except names.Unanswered:
-            return needs.failing(tlsneeds.TLSA, Unmet(tlsneeds.DNSSEC_INVALID))
-        if found is not None:
-            needs = needs.told(tlsa.usable(found.records), found.names)
-        if needs.level == tlsneeds.DANE and not needs.records:
-            return needs.failing(needs.origin, Unmet(tlsneeds.DANE_REQUIRED))
-        return stsneeds.at_exchanger(needs, _name_of(exchanger))
 
     def _count(
         self, route: Route, exchanger: Exchanger, needs: Needs, result: bytes, session: Session | None = None
@@ -161,27 +182,6 @@ class NextHops:
         if not found:
             raise Failure(OTHER_KIND)
         return found
-
-    def _exchangers(self, route: Route) -> list[Exchanger]:
-        """Who to connect to, best first. Raises Failure."""
-        try:
-            if route.relay:
-                return [self._names.located(route.host, vouched=True)]
-            found = self._names.exchangers(route.host)
-        except names.Unanswered:
-            raise Failure(NO_ANSWER) from None
-        except names.Unknown:
-            raise Failure(NO_HOST % _shown(route.host)) from None
-        except names.Refusing:
-            raise Failure(NULL_EXCHANGER % _shown(route.host)) from None
-        if not found:
-            raise Failure(NO_EXCHANGER)
-        # What we send from is ours, also where it is to come to this machine only when another one fails.
-        own = interfaces.addresses() | frozenset(route.sources.addresses if route.sources else ())
-        better = mx.before_ourselves(found, lambda each: interfaces.leads_here(each, own))
-        if not better:
-            raise Failure(OURSELVES)
-        return better
 
 
 def _name_of(exchanger: Exchanger) -> bytes:
