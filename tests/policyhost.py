@@ -12,7 +12,6 @@ from pathlib import Path
 
 from conftest import BIN, have_users, wait_until
 from nameserver import NameServer
-from securing import Authority
 
 POLICY = "version: STSv1\r\nmode: {mode}\r\nmx: mx.example.org\r\nmx: *.mail.example.org\r\nmax_age: 604800\r\n"
 
@@ -75,12 +74,12 @@ class PolicyHost:
 
 
 class World:
-    """example.org, its name server and its web server; a home whose programs ask them, and trust the authority."""
+    """example.org, its name server and its web server; a home whose programs ask them, and trust whom `trust` names."""
 
-    def __init__(self, home: Path, authority: Authority, names: NameServer, web: PolicyHost) -> None:
+    def __init__(self, home: Path, trust: Path, names: NameServer, web: PolicyHost) -> None:
         self.home, self.names, self.web = home, names, web
         (home / "control/me").write_text("client.example\n")
-        shutil.copyfile(authority.trust, home / "control/tlstrust.pem")
+        shutil.copyfile(trust, home / "control/tlstrust.pem")
         self.publish("1", POLICY.format(mode="enforce"))
         names.zone["mta-sts.example.org", "A"] = ["127.0.0.1"]
         self.environ = {

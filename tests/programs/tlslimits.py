@@ -28,7 +28,7 @@ def policies(home: Path, *texts: str) -> list[bytes]:
     """What qmail-stsd says of a domain, with each of these as its policy."""
     authority = Authority(home.parent / "authority")
     web = PolicyHost(authority.certify(home.parent / "host.pem", "mta-sts.example.org"))
-    with NameServer({}) as names, web, Stsd(World(home, authority, names, web)) as stsd:
+    with NameServer({}) as names, web, Stsd(World(home, authority.trust, names, web)) as stsd:
         found = []
         for i, text in enumerate(texts):
             stsd.world.publish(str(i), text)

@@ -17,10 +17,12 @@ Places that take reports by HTTPS alone get none, and are named on descriptor 2.
 
 A domain that has got its report of a day is noted beside the counts, so that the
 command may be run again after a failure. RFC 8460 asks for a DKIM signature, which
-whatever signs the other mail of this host has to make.
+whatever signs the other mail of this host has to make, and that reports go also
+where TLS fails: here they wait as other mail does, unless control/tlspolicy has a
+line with `may` for the domain that they go to.
 
 Environment: QMAIL_HOME; DNSCACHEIP, where no qmail-dns runs; QMAILQUEUE.
-Files: tlsrpt/; control/me.
+Files: tlsrpt/; control/: me.
 Runs as: qmailr, or root.
 Exit codes: 0 done; 100 usage; 111 something could not be read, looked up, or sent,
     and running it again goes on from there.
@@ -166,4 +168,5 @@ class Reports:
     def _keep(self, sent: dict[bytes, None]) -> None:
         if not self._dry:
             text = b"".join([domain + b"\n" for domain in sent])
-            durable.replace_file(self._note, self._note + b".new", text, 0o600)
+            # Readable for qmailr also where root has written it: the directory is closed to others.
+            durable.replace_file(self._note, self._note + b".new", text)
