@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from qmail.formats.mailparameters import SUCCESS, Parameters, Wish
 from qmail.host.loop import Loop
+from qmail.protocols import submit
 from qmail.rules.destinations import Destinations
-from qmail.rules.dispatch import DONE
+from qmail.rules.dispatch import DONE, FAILED
 from qmail.rules.firstattempt import PATIENCE, FirstAttempts
 from qmail.rules.freshmessage import Fresh
 from qmail.rules.retry import AFTER_TROUBLE
@@ -45,8 +48,9 @@ class Bench:
         passes = Passes(state, 1000, destinations, lambda recipient: recipient, say)
         self.clearing = Clearing(orders, answers, incoming, say)
         names = Names(b"MAILER-DAEMON", b"here.example", b"postmaster@here.example")
-        bouncing = Bouncing(Home(os.fsencode(home)), {}, self.queue, names, Loop(), lambda recipient: recipient)
-        self.settling = Settling(self.first, passes, state, incoming, self.clearing, bouncing, say)
+        self.loop = Loop()
+        self.bouncing = Bouncing(Home(os.fsencode(home)), {}, self.queue, names, self.loop, lambda recipient: recipient)
+        self.settling = Settling(self.first, passes, state, incoming, self.clearing, self.bouncing, say)
         self.asked: Counter[bytes] = Counter()
         self.now = 1000
 
@@ -115,3 +119,52 @@ def test_who_completes_after_it_was_refused_its_files_goes_once(bench: Bench) ->
     bench.settling.round(bench.now)
     bench.rounds()
     assert dict(bench.asked) == {b"done/1": 1, b"foop/1": 1}
+
+
+def door(home: Path) -> socket.socket:
+    """Where notices are taken, as qmail-queued has it."""
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(home / "qq/socket"))
+    listener.listen(100)
+    listener.settimeout(30)
+    return listener
+
+
+def test_who_completes_in_the_round_in_which_his_success_was_told_goes_once(home: Path, bench: Bench) -> None:
+    joe, ann = b"joe@here.example", b"ann@here.example"
+    fresh = Fresh(1, b"a@b", [(LOCAL, joe), (LOCAL, ann)], Parameters(wishes={joe: Wish(SUCCESS)}))
+    message = Path(os.fsdecode(bench.queue.file(b"mess", 1)))
+    message.write_bytes(b"Subject: t\n\nhello\n")
+    with door(home) as listener:
+        bench.first.add(fresh, bench.now)
+        assert [bench.first.next(LOCAL, bench.now) is not None for _ in range(2)] == [True, True]
+        fresh.ended(0, joe, DONE, b"did 1+0+0\n")
+        bench.late()
+        bench.settling.round(bench.now)  # his success is being told
+        queued, _ = listener.accept()
+        with queued:
+            said = b""
+            while not said.endswith(submit.frame(submit.COMMIT)):
+                bench.loop.round(30)
+                said += queued.recv(65536)
+            fresh.ended(1, ann, DONE, b"did 1+0+0\n")
+            queued.sendall(submit.answer(0, 7))
+            while bench.bouncing.busy:
+                bench.loop.round(30)
+    bench.rounds()
+    assert dict(bench.asked) == {b"done/1": 1, b"foop/1": 1}
+    assert bench.said.count(b"end msg 1\n") == 1
+
+
+def test_any_number_of_notices_wait_while_nobody_takes_them(home: Path, bench: Bench) -> None:
+    with door(home) as listener:
+        for each in bench.begin(700):
+            each.ended(0, b"joe@here.example", FAILED, b"no\n")
+        bench.settling.round(bench.now)
+        connections = [listener.accept()[0] for _ in range(8)]
+    (home / "qq/socket").unlink()
+    for connection in connections:
+        connection.close()
+    while bench.bouncing.busy:
+        bench.loop.round(30)
+    assert bench.said.count(b"warning: trouble injecting bounce message, will try later\n") == 700

@@ -84,7 +84,9 @@ class Bouncing:
                     errand = Errand(partial(self._submit, pieces, words, notice.onward))
                     self._loop.watch(errand.descriptor, partial(self._returned, errand, then))
             except OSError:
-                self._over(then, None)
+                # Not `_over`, which comes back here: all that wait, and there may be thousands, fail one after the other.
+                self._running -= 1
+                then(None)
 
     def _over(self, then: Then, qp: int | None) -> None:
         self._running -= 1

@@ -149,7 +149,11 @@ class Settling:
             self._put_off(fresh, NOTICE_NOT_STARTED, self._now)
             return
         self._say(logline.notice(fresh.number, qp))
-        (self._first.complete if fresh.stage == COMPLETE else self._first.incomplete).append(fresh)
+        # Its last delivery may have ended in this round, and put it there already: whoever goes twice takes the next
+        # message of its number along.
+        waiting = self._first.complete if fresh.stage == COMPLETE else self._first.incomplete
+        if fresh not in waiting:
+            waiting.append(fresh)
 
     def _clear(self, fresh: Fresh) -> None:
         self._say(logline.end(fresh.number))
