@@ -244,11 +244,14 @@ def main() -> int:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         place.chmod(0o755)
         made, *records = servers(place, stack)
-        stack.enter_context(SignedZones(place / "zones", zones(*records), ["127.0.0.1@5353", "198.51.100.53@53"]))
+        stack.enter_context(
+            SignedZones(place / "zones", zones(*records), ["127.0.0.1@5353", "198.51.100.53@53", "127.0.0.11@53"])
+        )
         found += wrong(place / "loopback", CASES, made, DNSCACHEIP="127.0.0.1@5353")
         asked = {str(name) for server in (made[0], made[-1]) for name in server.asked}
         found += [] if asked == ASKED else [f"asked for {asked}"]
-        found += wrong(place / "elsewhere", UNBELIEVED, made, DNSCACHEIP="198.51.100.53")
+        for name, address in (("elsewhere", "198.51.100.53"), ("container", "127.0.0.11")):
+            found += wrong(place / name, UNBELIEVED, made, DNSCACHEIP=address)
         (place / "resolv.conf").write_text("nameserver 198.51.100.53\noptions timeout:1\n")
         subprocess.run(["mount", "--bind", place / "resolv.conf", "/etc/resolv.conf"], check=True)
         found += wrong(place / "listed", UNBELIEVED, made)

@@ -19,7 +19,8 @@ long as it holds. A second qmail-dns for the same home exits 111.
 What a name server vouches for, having validated it (DNSSEC), is told on: of a
 server on this machine (127.0.0.0/8, ::1), and of those in a resolv.conf that
 says `options trust-ad`. Others are not believed, since anybody on the way could
-say so in their place. qmail-remote needs this for DANE.
+say so in their place; nor is 127.0.0.11, by which Docker leads out of its
+containers. qmail-remote needs this for DANE.
 
 Environment: DNSCACHEIP: addresses of name servers, `ADDRESS@PORT` for other
 ports.
