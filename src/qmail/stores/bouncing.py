@@ -84,7 +84,7 @@ class Bouncing:
                     errand = Errand(partial(self._submit, pieces, words, notice.onward))
                     self._loop.watch(errand.descriptor, partial(self._returned, errand, then))
             except OSError:
-                # Not `_over`, which comes back here: all that wait, and there may be thousands, fail one after the other.
+                # Not `_over`, which comes back here: of thousands that wait all fail, one after the other.
                 self._running -= 1
                 then(None)
 
