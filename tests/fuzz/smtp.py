@@ -18,6 +18,7 @@ from qmail.protocols import (
     smtpparameters,
     smtppath,
     smtpreply,
+    smtpxclient,
 )  # fmt: skip
 from qmail.protocols import smtpserver as smtp
 from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN, UNTOLD
@@ -35,7 +36,7 @@ MOST_SAID = 6000  # bytes of a record of qmail-remote's
 
 
 class Talk:
-    """An SMTP session (its envelope is a smtpenvelope) fed piece by piece, with an eye on it."""
+    """An SMTP session (with a smtpenvelope and a smtppeer) fed piece by piece, with an eye on it."""
 
     def __init__(self, limit: int, relay: bytes | None, *, extended: bool = False) -> None:
         door = Door([b"example.org", b".example.net"], [b"bad@evil.example", b"@worse.example"])
@@ -209,6 +210,19 @@ def smtp_chunks(data: bytes) -> None:
     else:
         assert text == whole.replace(b"\r\n", b"\n") + b"\n" * (whole != b"" and not whole.endswith(b"\r\n"))
         assert chunks.measure.size == len(text) and not chunks.refusal
+
+
+@GROUP.target(
+    b"ADDR=", b"1.2.3.4", b"IPV6:", b"::1", b"NAME=", b"[UNAVAILABLE]", b"a.example", b"PORT=25", b"HELO=", b"LOGIN=",
+    b"+2B", b"+", b"+0A", b" ", b"=", b"DESTADDR=", b"PROTO=ESMTP", b"\xff", b"x" * 256, b"\t",
+)  # fmt: skip
+def smtp_xclient(data: bytes) -> None:
+    """What a proxy says of its client: variables that can stand in a header and an environment, or nothing."""
+    found = smtpxclient.introduction(data)
+    if found is not None:
+        for value in (*found.variables.values(), found.hello, found.user or None):
+            assert value is None or (0 < len(value) <= smtpxclient.LONGEST and not set(value) & set(range(33)))
+        assert found.variables[b"TCPREMOTEINFO"] is None
 
 
 @GROUP.target(

@@ -66,3 +66,32 @@ def test_fault_062_what_qmail_inject_is_told_beyond_ascii_is_what_comes(host: Ho
     (message,) = joe.wait_for_mail()
     assert message.startswith('Return-Path: <"ä"@h.here.example>\nDelivered-To: joe-grüße@here.example\n'.encode())
     assert '\nTo: "Jürgen" <"joe-grüße"@here.example>\n'.encode() in message
+
+
+def test_a_proxy_says_whom_it_speaks_for_and_everybody_behind_hears_it(extended: Host) -> None:
+    joe = extended.user("joe")
+    filter_ = extended.home / "filter"
+    filter_.write_text(f'#!/bin/sh\necho "$TCPREMOTEIP" >{extended.home}/heard\nexec {extended.home}/bin/qmail-queue\n')
+    filter_.chmod(0o755)
+    is_exec = "QMAILQUEUE" in extended.smtp_environment
+    extended.smtp_environment = {"XCLIENT": "", "RELAYCLIENT": ""} | ({"QMAILQUEUE": str(filter_)} if is_exec else {})
+    (extended.home / "heard").touch()
+    (extended.home / "heard").chmod(0o666)
+    extended.start()
+    swaks = [
+        "swaks",
+        "--server",
+        f"127.0.0.1:{extended.port}",
+        "--from",
+        "a@b.example",
+        "--helo",
+        "me",
+        "--suppress-data",
+    ]
+    told = ["--xclient", "ADDR=192.0.2.7 NAME=client.example"]
+    subprocess.run([*swaks, *told, "--to", "joe@here.example"], check=True, capture_output=True)
+    refused = subprocess.run([*swaks, *told, "--to", "x@else.example"], check=False, capture_output=True)
+    assert refused.returncode and b"553 5.7.1 sorry, that domain" in refused.stdout
+    (message,) = joe.wait_for_mail()
+    assert b"\nReceived: from client.example (HELO me) (192.0.2.7)\n" in message
+    assert (extended.home / "heard").read_text() == ("192.0.2.7\n" if is_exec else "")

@@ -6,9 +6,15 @@ control/smtpextensions, one a line.
 
 from __future__ import annotations
 
+from qmail.protocols import smtplogin, smtpxclient
+from qmail.protocols.smtpsite import OFFERED
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from qmail.protocols.smtppeer import Peer
+    from qmail.protocols.smtpsite import Site
 
 CHUNKING = b"CHUNKING"  # RFC 3030
 STATUS_CODES = b"ENHANCEDSTATUSCODES"  # RFC 2034
@@ -21,6 +27,21 @@ FEWEST_RECIPIENTS = 1000  # so many have room in a transaction, however long the
 def known(lines: Iterable[bytes]) -> frozenset[bytes]:
     """Which keywords a control file switches on; what is none of them is nothing."""
     return frozenset(KNOWN).intersection(line.upper() for line in lines)
+
+
+def answer(site: Site, peer: Peer, limit: int) -> bytes:
+    """The reply to EHLO. `limit`: bytes of a message, 0 for none. Raises Unreadable."""
+    lines = [b"250-%b\r\n250-PIPELINING\r\n" % site.greeting]
+    if peer.tls == OFFERED:
+        lines.append(b"250-STARTTLS\r\n")
+    if peer.client.login != smtplogin.NEVER and peer.is_secured:
+        # A password is never asked for in the clear.
+        lines.append(smtplogin.keywords(site.submission().mechanisms))
+    if limit:
+        lines.append(b"250-SIZE %d\r\n" % limit)
+    if peer.client.successor is not None:
+        lines.append(b"250-XCLIENT %b\r\n" % smtpxclient.ATTRIBUTES)
+    return b"".join([*lines, announced(site.extensions), b"250 8BITMIME\r\n"])
 
 
 def announced(extensions: frozenset[bytes]) -> bytes:

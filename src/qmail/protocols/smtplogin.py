@@ -38,8 +38,8 @@ class Login:
 
     __slots__ = ("_failures", "awaited", "counting", "packet", "user")
 
-    def __init__(self) -> None:
-        self.user, self.packet = b"", b""
+    def __init__(self, user: bytes = b"") -> None:
+        self.user, self.packet = user, b""
         self.awaited = self.counting = False  # the client's next line is no command
         self._failures = 0
 

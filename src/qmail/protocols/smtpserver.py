@@ -6,19 +6,14 @@ can be fair. A session holds at most one received block, one command line and th
 
 from __future__ import annotations
 
-from qmail.formats import received
-from qmail.protocols import (
-    smtpchunks,
-    smtpenvelope,
-    smtpextensions,
-    smtplines,
-    smtplogin,
-    smtpmessage,
-    smtpparameters,
-)
+from qmail.protocols import smtpchunks, smtpextensions, smtplines, smtplogin
 from qmail.protocols import smtpreply as reply
+from qmail.protocols.smtpenvelope import Envelope
 from qmail.protocols.smtpevents import ASK, BEGIN, COMMIT, LOGIN, OVER, TLS, TURN, WAIT
-from qmail.protocols.smtpsite import FIRST, NEVER, OFFERED, Unreadable
+from qmail.protocols.smtpmessage import Incoming
+from qmail.protocols.smtpparameters import Terms
+from qmail.protocols.smtppeer import Peer
+from qmail.protocols.smtpsite import FIRST, NEVER, Unreadable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,22 +29,20 @@ class Session:
     """One conversation, from the greeting to the end. `number`: no other one of this second has it."""
 
     __slots__ = (
-        "_behind_chunk", "_client", "_enhanced", "_greeted", "_limit", "_lines", "_message", "_messages", "_number",
-        "_protocol", "_replies", "_site", "_stage", "_submission", "_tls", "code", "content", "envelope", "login",
+        "_behind_chunk", "_enhanced", "_limit", "_lines", "_message", "_replies", "_site", "_stage", "_submission",
+        "code", "content", "envelope", "login", "peer",
     )  # fmt: skip
 
     def __init__(self, site: Site, client: Client, number: bytes = b"0") -> None:
-        self._site, self._client, self._number, self._messages = site, client, number, 0
+        self._site, self.peer = site, Peer(client, number)
         self._submission: Submission | None = None
         self._limit = site.limit if client.limit is None else client.limit
         self._lines = smtplines.Lines()
         self._replies: list[bytes] = []
-        self._greeted: bytes | None = None
         self._enhanced = self._behind_chunk = False
-        self._message = smtpmessage.Incoming(self._limit)
-        self._tls, self._protocol = client.tls, client.protocol
-        self.login, self.envelope = smtplogin.Login(), smtpenvelope.Envelope(site, client)
-        self._stage = TLS if self._tls == FIRST else TURN
+        self._message = Incoming(self._limit)
+        self.login, self.envelope = smtplogin.Login(), Envelope(site, client)
+        self._stage = TLS if client.tls == FIRST else TURN
         self.content, self.code = b"", 1
 
     @property
@@ -108,16 +101,10 @@ class Session:
 
     def begin(self, now: int) -> None:
         """After BEGIN: the message may come. `now`: seconds since 1970. `content` is its first piece."""
-        completer = None
-        if self._submission is not None and self._submission.completion is not None:
-            self._messages += 1
-            number = b"%b.%d" % (self._number, self._messages)
-            completer = self._submission.completion.message(self.login.user, self.envelope.sender, now, number)
-        if text := self._message.begin(completer):
-            self._say(text)
+        completer = self.peer.completer(self._submission, self.login.user, self.envelope.sender, now)
+        self._say(self._message.begin(completer))
         self._stage = TURN
-        protocol = received.international(self._protocol) if self.envelope.is_international else self._protocol
-        self.content = received.line(protocol, self._client.origin, self._greeted, now)
+        self.content = self.peer.trace(now, international=self.envelope.is_international)
 
     def accepted(self, qp: int, now: int) -> None:
         """After COMMIT: the message is in the queue, for good."""
@@ -126,8 +113,7 @@ class Session:
 
     def refuse(self, text: bytes) -> None:
         """After BEGIN or COMMIT: the message cannot be taken."""
-        if text := self._message.refuse(text):
-            self._say(text)
+        self._say(self._message.refuse(text))
         self._stage = TURN
 
     def answered(self, verdict: bytes) -> None:
@@ -136,21 +122,21 @@ class Session:
 
     def securing(self) -> None:
         """After TLS: the next bytes of the client are those of a handshake."""
-        if self._tls != FIRST:
+        if self.peer.tls != FIRST:
             self._say(reply.GO_SECURE)
 
     def secured(self, protocol: bytes) -> None:
         """After `securing`: the handshake is over. Nothing counts that the client said before it (RFC 3207 4.2)."""
-        first, self._tls, self._protocol, self._stage = self._tls == FIRST, NEVER, protocol, TURN
+        first, self._stage, self._enhanced = self.peer.tls == FIRST, TURN, False
+        self.peer.secured(protocol)
         self._lines.block()
-        self._greeted, self._enhanced = None, False
         self._forget()
         if first:
             self._replies.append(self.greeting)
 
     def insecure(self) -> None:
         """After TLS: nobody is there to speak it."""
-        if self._tls == FIRST:
+        if self.peer.tls == FIRST:
             self._end()
         else:
             self._say(reply.NO_TLS)
@@ -170,18 +156,21 @@ class Session:
             return
         self._say(text)
         if self.login.user:
-            self.envelope.relay = self.envelope.relay or b""
-            self._protocol = self._protocol.replace(b"ESMTPS", b"ESMTPSA", 1)
-            self._forget()
+            self._trust()
+
+    def _trust(self) -> None:
+        # The client has logged in.
+        self.envelope.relay = self.envelope.relay or b""
+        self.peer.logged_in()
+        self._forget()
 
     def _say(self, text: bytes, code: bytes = b"") -> int:
-        # `code`: the enhanced status code of a reply that says none.
-        self._replies.append(reply.enhanced(text, code) if self._enhanced else text)
+        # `code`: the enhanced status code of a reply that says none. b"" says nothing.
+        self._replies.append(reply.enhanced(text, code) if self._enhanced and text else text)
         return TURN
 
     def _end(self, text: bytes = b"", code: int = 1) -> int:
-        if text:
-            self._say(text)
+        self._say(text)
         self._stage, self.code = OVER, code
         return OVER
 
@@ -189,24 +178,17 @@ class Session:
         return self._meet(name, b"250 " + self._site.greeting + b"\r\n")
 
     def _extended_hello(self, name: bytes, _verb: bytes) -> int:
-        size = b"250-SIZE %d\r\n" % self._limit if self._limit else b""
-        tls = b"250-STARTTLS\r\n" if self._tls == OFFERED else b""
-        if self._client.login != smtplogin.NEVER and self._protocol != b"SMTP":
-            # A password is never asked for in the clear.
-            tls += smtplogin.keywords(self._site.submission().mechanisms)
-        more = smtpextensions.announced(self._site.extensions)
-        words = b"250-%b\r\n250-PIPELINING\r\n%b%b%b250 8BITMIME\r\n" % (self._site.greeting, tls, size, more)
+        words = smtpextensions.answer(self._site, self.peer, self._limit)
         return self._meet(name, words, enhanced=smtpextensions.STATUS_CODES in self._site.extensions)
 
     def _meet(self, name: bytes, text: bytes, *, enhanced: bool = False) -> int:
-        self._greeted = None if name.lower() == self._client.origin.host.lower() else name
+        self.peer.greets(name)
         self._enhanced = enhanced
         self._replies.append(text)
         return self._forget()
 
-    def _terms(self) -> smtpparameters.Terms:
-        secured = self._protocol != b"SMTP"
-        return smtpparameters.Terms(self._limit, self._site.extensions, secured=secured)
+    def _terms(self) -> Terms:
+        return Terms(self._limit, self._site.extensions, secured=self.peer.is_secured)
 
     def _mail(self, argument: bytes, _verb: bytes) -> int:
         if not self._message.halfway:
@@ -254,8 +236,8 @@ class Session:
         return self._end(b"221 " + self._site.greeting + b"\r\n", 0)
 
     def _starttls(self, argument: bytes, verb: bytes) -> int:
-        if self._tls == NEVER:
-            return self._say(reply.SECURE) if self._protocol != b"SMTP" else self._unknown(argument, verb)
+        if self.peer.tls == NEVER:
+            return self._say(reply.SECURE) if self.peer.is_secured else self._unknown(argument, verb)
         if argument:
             return self._say(reply.NO_ARGUMENT)
         if self._lines.more:
@@ -265,11 +247,26 @@ class Session:
         return TLS
 
     def _auth(self, argument: bytes, verb: bytes) -> int:
-        if self._client.login == smtplogin.NEVER:
+        if self.peer.client.login == smtplogin.NEVER:
             return self._unknown(argument, verb)
-        clear, ip = self._protocol == b"SMTP", self._client.origin.ip
+        clear, ip = not self.peer.is_secured, self.peer.client.origin.ip
         mechanisms = self._site.submission().mechanisms
         return self._log_in(self.login.command(argument, ip, mechanisms, clear=clear, sending=self.envelope.begun))
+
+    def _introduce(self, argument: bytes, verb: bytes) -> int:
+        if self.peer.client.successor is None:
+            return self._unknown(argument, verb)
+        if self.envelope.begun:
+            return self._say(reply.NOT_NOW)
+        said = self.peer.introduces(argument)
+        if said is None:
+            return self._say(reply.NO_INTRODUCTION)
+        self.login, self.envelope = smtplogin.Login(said.user), Envelope(self._site, self.peer.client)
+        if said.user:
+            self._trust()
+        self._enhanced = False
+        self._replies.append(self.greeting)
+        return self._forget()
 
     def _log_in(self, refusal: bytes) -> int:
         if self.login.failed:
@@ -296,8 +293,7 @@ class Session:
         self.content = self._message.content
         if event == COMMIT:
             self._stage = COMMIT
-        if text:
-            self._say(text)
+        self._say(text)
         return event
 
 
@@ -312,6 +308,7 @@ COMMANDS: Final[dict[bytes, Callable[[Session, bytes, bytes], int]]] = {
     b"quit": Session._quit,  # 4.1.1.10
     b"starttls": Session._starttls,  # RFC 3207 4
     b"auth": Session._auth,  # RFC 4954 4
+    b"xclient": Session._introduce,  # Postfix's XCLIENT_README
 }
 SAYINGS: Final[dict[bytes, bytes]] = {
     b"vrfy": reply.TRY,  # 4.1.1.6

@@ -6,7 +6,7 @@ from qmail.protocols import sasl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from qmail.formats import received
     from qmail.rules.completing import Completion
@@ -68,10 +68,11 @@ class Client:
     `limit`: as that of a Site, which it replaces where it is not None.
     `protocol`: what a Received line calls it. `tls`: NEVER, OFFERED (STARTTLS), or FIRST, before the greeting.
     `login`: whether it may log in, or must (smtplogin.NEVER, OFFERED, DEMANDED). `surroundings`: what whoever is
-    asked about recipients hears of it (protocols.recipients).
+    asked about recipients hears of it (protocols.recipients). `environ`: all of its variables. `successor`: who it
+    says that it speaks for, by variables (None: those that go); None where it may not say so (smtpxclient).
     """
 
-    __slots__ = ("limit", "login", "origin", "protocol", "relay", "surroundings", "tls")
+    __slots__ = ("environ", "limit", "login", "origin", "protocol", "relay", "successor", "surroundings", "tls")
 
     def __init__(
         self,
@@ -83,6 +84,10 @@ class Client:
         tls: int = NEVER,
         login: int = NEVER,
         surroundings: bytes = b"",
+        environ: Mapping[bytes, bytes] | None = None,
+        successor: Callable[[Mapping[bytes, bytes | None]], Client] | None = None,
     ) -> None:
         self.origin, self.relay, self.limit = origin, relay, limit
         self.protocol, self.tls, self.login, self.surroundings = protocol, tls, login, surroundings
+        self.environ: Mapping[bytes, bytes] = environ or {}
+        self.successor = successor

@@ -74,6 +74,13 @@ def client(environ: Mapping[bytes, bytes], *, tls: bool = False) -> Client:
 
     `tls`: somebody is there to speak TLS for us.
     """
+
+    def successor(variables: Mapping[bytes, bytes | None]) -> Client:
+        # What the rules say of the proxy is not said of whom it speaks for; and it is believed once.
+        gone = {b"RELAYCLIENT", b"XCLIENT", *variables}
+        kept = {name: value for name, value in environ.items() if name not in gone}
+        return client(kept | {name: value for name, value in variables.items() if value is not None}, tls=tls)
+
     limit, protocol = environ.get(b"DATABYTES"), environ.get(b"SSL_PROTOCOL")
     login = environ.get(b"SMTPAUTH")
     return Client(
@@ -84,6 +91,8 @@ def client(environ: Mapping[bytes, bytes], *, tls: bool = False) -> Client:
         tls=NEVER if protocol is not None else FIRST if b"SMTPS" in environ else OFFERED if tls else NEVER,
         login=smtplogin.NEVER if login is None else smtplogin.DEMANDED if b"!" in login else smtplogin.OFFERED,
         surroundings=surroundings(environ),
+        environ=environ,
+        successor=successor if b"XCLIENT" in environ else None,
     )
 
 

@@ -59,6 +59,15 @@ none is missing, 256 KiB of a header are kept; a longer one is 552 5.3.4. Where
 there is a control/userlimits, qmail-authd is asked at DATA, and more than a user
 may send in an hour is `450 4.7.1`.
 
+With XCLIENT in the environment, as the rules of tcpserver may set it for a proxy,
+the client may say whom it speaks for (XCLIENT, as Postfix has it): NAME, ADDR,
+PORT, HELO, DESTADDR, DESTPORT, PROTO, and LOGIN where clients may log in; they
+take the place of the TCP... variables, for this program and for a QMAILQUEUE. The
+greeting is said again, and nothing counts that was said before. The rules are not
+asked again: RELAYCLIENT, which they gave the proxy, is gone, and everything else
+stays. It can be said once in a session, so that whoever the proxy lets through
+cannot say it too. With the PROXY protocol (tcpserver -y) the rules see the client.
+
 Where tcpserver is told to run qmail-smtpd without arguments, sessions are held
 by a few processes of that name which are there already. Nothing of the above
 changes, but that control files are read when they have changed; with
@@ -70,6 +79,7 @@ Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
 recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
 TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
 SMTPS, whatever its value: TLS comes before the greeting, as on port 465.
+XCLIENT, whatever its value: the client may say whom it speaks for.
 SMTPAUTH: clients may log in; with a `!` in it they must, before MAIL.
 SSL_PROTOCOL, SSL_CIPHER: TLS is there already, as tlswrap says. SMTPDCLIENTS=1
 in tcpserver's environment keeps clients in processes of their own.
@@ -111,16 +121,14 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         return 1
     tls = tlsdoor.is_there(place) and sockets.is_tcp(0)
     session = smtpserver.Session(site, reception.client(environ, tls=tls), b"%d" % os.getpid())
-    return _Talk(session, site.timeout, place, environ).held()
+    return _Talk(session, site.timeout, place).held()
 
 
 class _Talk:
     """One session over descriptors 0 and 1."""
 
-    def __init__(
-        self, session: smtpserver.Session, timeout: int, place: home.Home, environ: dict[bytes, bytes]
-    ) -> None:
-        self._session, self._timeout, self._home, self._environ = session, timeout, place, environ
+    def __init__(self, session: smtpserver.Session, timeout: int, place: home.Home) -> None:
+        self._session, self._timeout, self._home = session, timeout, place
         self._asker = asking.Patient(place)
         self._login = logindoor.Patient(place)
         self._message: submission.Submission | None = None
@@ -175,7 +183,7 @@ class _Talk:
 
     def _begin(self) -> None:
         try:
-            self._message = submission.begin(self._home, self._environ)
+            self._message = submission.begin(self._home, self._session.peer.client.environ)
         except OSError:
             self._session.refuse(reply.NO_QUEUE)
             return
