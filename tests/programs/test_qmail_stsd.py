@@ -12,7 +12,7 @@ import pytest
 
 from conftest import Run, open_to_others, wait_until
 from nameserver import NameServer
-from policyhost import PolicyHost, Stsd, World
+from policyhost import POLICY, PolicyHost, Stsd, World
 from qmail.programs.deliver.qmail_stsd import MOST_FETCHES
 from securing import Authority
 
@@ -96,6 +96,19 @@ def test_no_more_than_so_many_are_fetched_at_once(world: World, stsd: Stsd, plac
             each.close()
     assert stsd.ask() == b"P enforce"
     assert resolving in children(stsd)
+
+
+def test_qmail_tlspolicy_says_what_a_policy_demands(world: World, stsd: Stsd, program: Run) -> None:
+    world.names.zone["example.org", "MX"] = ["10 mx.example.org.", "20 mx.example.net."]
+    world.names.zone |= {("mx.example.org", "A"): ["203.0.113.1"], ("mx.example.net", "A"): ["203.0.113.2"]}
+    said = program("qmail-tlspolicy", "example.org", env=world.environ).stdout.decode().splitlines()
+    assert said[0].endswith(": by TLS, with a certificate for its name that this system trusts (MTA-STS)")
+    assert said[1].startswith("    mx.example.org: the same")
+    assert said[2] == "    mx.example.net: nothing goes there: the policy (MTA-STS) of the domain does not name it"
+    world.publish("2", POLICY.format(mode="testing"))
+    stsd.again()
+    said = program("qmail-tlspolicy", "example.org", env=world.environ).stdout.decode().splitlines()
+    assert said[0] == "example.org: by TLS if it is offered; a policy (MTA-STS) is being tested"
 
 
 def test_a_policy_that_was_removed_is_unknown(world: World, stsd: Stsd) -> None:

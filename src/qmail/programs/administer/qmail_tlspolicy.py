@@ -20,7 +20,8 @@ connected to.
 Environment: QMAIL_HOME; DNSCACHEIP: the name servers to ask, where no qmail-dns
 runs; else /etc/resolv.conf.
 Files: control/tlspolicy, smtproutes and the others of qmail-remote(8).
-Runs as: you.
+Runs as: you; qmail-stsd, which knows the policies of domains (MTA-STS), is asked
+    where you are root or qmailr.
 Exit codes: 0 mail may go to each domain; 1 to one of them it may not go at all;
     100 usage; 111 no name server could say, or a file cannot be read.
 """
@@ -86,7 +87,7 @@ def _tell(hops: NextHops, settings: Settings, domain: bytes) -> int:
 
 def _what(needs: Needs) -> bytes:
     said = b"" if needs.origin == tlsneeds.NOBODY else b" (%b)" % ORIGINS.get(needs.origin, needs.origin)
-    return WORDS[needs.level] + said
+    return WORDS[needs.level] + said + (b"; a policy (MTA-STS) is being tested" if needs.trial else b"")
 
 
 def _here(exchanger: Exchanger, needs: Needs, wanted: Needs) -> bytes:
