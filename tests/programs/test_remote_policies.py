@@ -5,7 +5,9 @@ All of it is in a network of its own, where the ports 25 and 443 are ours. What 
 
 from __future__ import annotations
 
+import hashlib
 import os
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -27,6 +29,7 @@ IN_TLS, PLAIN, NOT = "TLSv1.3", "plain", ""  # how the message went
 GOOD, STRAY, BARE = "198.51.100.1", "198.51.100.2", "198.51.100.3"
 UNNAMED = "ZI found mx.%s.example but the policy (MTA-STS) of the domain does not name it. (#4.7.5)\n"
 UNTRUSTED = f"ZConnected to {STRAY} but TLS could not be agreed on: nobody whom this system trusts has signed"
+UNTOLD = f"ZConnected to {GOOD} but TLS could not be agreed on: its certificate is not the one that its TLSA records"
 ENFORCE, TESTING, NONE = "enforce", "testing", "none"
 
 # Domains of example.: mode of the policy, exchangers and what the policy calls them; what is reported, how the message
@@ -50,8 +53,14 @@ CASES: dict[str, tuple[str, list[str], str, str, str, list[str]]] = {
     "nothing": ("", [BARE], "", f"K{BARE}", PLAIN, ["no-policy-found starttls-not-supported"]),
     "lost": ("gone", [STRAY], "", f"K{STRAY}", IN_TLS, ["sts sts-policy-fetch-error"]),
     "spared": (ENFORCE, [STRAY], "other.example", f"K{STRAY}", IN_TLS, ["no-policy-found"]),
+    # Where there are TLSA records that DNSSEC vouches for, these decide, and not the policy (RFC 8461 2).
+    "told": (ENFORCE, [STRAY], "other.example", f"K{STRAY}", IN_TLS, ["tlsa"]),
+    "wrong": (ENFORCE, [GOOD], "*.wrong.example", UNTOLD, NOT, ["tlsa tlsa-invalid"]),
     "routed": (ENFORCE, [STRAY], "other.example", f"K{BARE}", PLAIN, []),
 }  # fmt: skip
+
+
+SIGNED = ("told", "wrong")  # DNSSEC vouches for these
 
 
 @needs_root
@@ -61,9 +70,10 @@ def test_mail_goes_as_the_policy_of_its_domain_will_have_it_and_is_counted() -> 
     assert done.stderr == b"qmail-stsd: warning: the policy of lost.example cannot be had: the server answers 404\n"
 
 
-def zone() -> dict[tuple[str, str], list[str]]:
-    """The names that are asked for."""
-    found: dict[tuple[str, str], list[str]] = {}
+def zone(stray: Path) -> dict[tuple[str, str], list[str]]:
+    """The names that are asked for. `stray`: the certificate that TLSA records tell."""
+    digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(stray.read_text().partition("-----BEGIN PRIVATE")[0])).hexdigest()
+    found = {(f"_25._tcp.mx.{name}.example", "TLSA"): [f"3 0 1 {digest}"] for name in SIGNED}
     for name, (mode, addresses, *_) in CASES.items():
         hosts = [f"mx{i or ''}.{name}.example" for i in range(len(addresses))]
         found[f"{name}.example", "MX"] = [f"{i} {host}." for i, host in enumerate(hosts)]
@@ -130,7 +140,8 @@ def main() -> int:
         ]  # fmt: skip
         for server in servers:
             stack.callback(server.close)
-        names = stack.enter_context(NameServer(zone()))
+        vouched = tuple(f"{name}.example" for name in SIGNED)
+        names = stack.enter_context(NameServer(zone(place / "stray.pem"), signed=vouched))
         stack.enter_context(web(authority, place))
         system = home(place, authority)
         sender = Sender(system, **names.environ)

@@ -68,7 +68,8 @@ def test_only_exchangers_of_the_policy_are_admitted() -> None:
     assert needs.admit(b"a.mail.example")
     assert not needs.admit(b"a.b.mail.example")
     assert not needs.admit(b"mail.example")
-    assert not needs.met_by(Needs(DANE), secured=True, exchanger=b"other.example")
+    assert not needs.met_by(Needs(VERIFY), secured=True, exchanger=b"other.example")
+    assert needs.met_by(Needs(DANE), secured=True, exchanger=b"other.example"), "TLSA records count instead"
 
 
 def test_an_exchanger_that_cannot_meet_them_says_why() -> None:

@@ -127,8 +127,8 @@ class Needs:
 
     def met_by(self, other: Needs, *, secured: bool, exchanger: bytes) -> bool:
         """May mail with these needs, of its domain, go by a session that has met `other`, with TLS or without?"""
-        if not self.admit(exchanger):
-            return False
+        if other.level < DANE and not self.admit(exchanger):
+            return False  # with TLSA records it may have any name
         if self.level == NONE:
             return not secured
         if other.settled and not self.settled:
