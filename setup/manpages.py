@@ -97,18 +97,18 @@ def overview() -> str:
 
 def control() -> str:
     """The page of control files, from their table."""
-    from qmail.formats import controlfile
+    from qmail.formats import controlfile, controlkinds
 
     parts = [CONTROL_INTRODUCTION]
     for file in controlfile.TABLE:
         lines = [f"## {file.name.decode()}", file.about]
-        if isinstance(file, controlfile.Line):
+        if isinstance(file, controlkinds.Line):
             default = (file.default or b"none").decode()
-            said = "the first line of me" if file.default is controlfile.ME else default
+            said = "the first line of me" if file.default is controlkinds.ME else default
             lines.append(f"One line. Default: {said}.")
-        elif isinstance(file, controlfile.Lines):
+        elif isinstance(file, controlkinds.Lines):
             lines.append("Any number of lines.")
-        elif isinstance(file, controlfile.Compiled):
+        elif isinstance(file, controlkinds.Compiled):
             lines.append(f"Compiled from {file.source.decode()}.")
         lines.append("Read by " + ", ".join(each.decode() for each in file.used_by) + ".")
         parts.append("\n\n".join([lines[0], "\n".join(lines[1:])]))

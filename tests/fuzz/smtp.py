@@ -14,6 +14,7 @@ from qmail.protocols import (
     smtpdata,
     smtpevents,
     smtpextensions,
+    smtplocal,
     smtpmeasure,
     smtpparameters,
     smtppath,
@@ -104,6 +105,47 @@ class Talk:
             assert all(host == b"example.org" or host.endswith(b".example.net") for _, at, host in hosts if at)
         self.messages.append((text, session.envelope.sender, session.envelope.recipients))
         session.accepted(7, 1000)
+
+
+class LocalTalk:
+    """An LMTP session (smtplocal) fed piece by piece: as many replies to a message as recipients were taken."""
+
+    def __init__(self) -> None:
+        site = Site(b"mx.example.org", Door([b"example.org"]), 40, extensions=smtplocal.extensions(EXTENSIONS))
+        self.session = smtp.Session(site, Client(ORIGIN, local=True))
+
+    def play(self, pieces: list[bytes]) -> object:
+        """All of it, then the end of input; the replies."""
+        session, replies = self.session, []
+        for piece in [*pieces, b""]:
+            session.receive(piece)
+            while (event := session.turn()) not in (smtpevents.WAIT, smtpevents.OVER):
+                before = session.replies()
+                replies.append(before)
+                if event == smtp.BEGIN:
+                    session.begin(0)
+                    assert b" with LMTP;" in session.content or b" with UTF8LMTP;" in session.content
+                elif event == smtp.ASK:
+                    session.answered(VERDICTS[sum(session.envelope.asked) % len(VERDICTS)])
+                elif event == smtp.COMMIT:
+                    session.accepted(7, 1000) if len(session.content) % 2 else session.refuse(smtpreply.NO_QUEUE)
+                    answers = REPLY.findall(session.replies())
+                    assert len(answers) == len(session.envelope.recipients) > 0 and len(set(answers)) == 1
+                    replies += answers
+            if event == smtpevents.OVER:
+                break
+        replies.append(session.replies())
+        return b"".join(replies), session.code
+
+
+@GROUP.target(
+    SENT, SENT.replace(b"DATA", b"RCPT TO:<d@example.org>\r\nDATA"), b"LHLO a\r\n", b"EHLO b\r\n", b"HELO c\r\n",
+    b"MAIL FROM:<>\r\n", b"RCPT TO:<c@example.org>\r\n", b"RCPT TO:<e@example.org>\r\n", b"DATA\r\n", b"x" * 50, b"\r\n.\r\n",
+    b"RSET\r\n", b"BDAT 3 LAST\r\n", b"AUTH PLAIN\r\n", b"STARTTLS\r\n", b"QUIT\r\n", b"\r\n", b"MAIL FROM:<> SMTPUTF8\r\n",
+)  # fmt: skip
+def lmtp_session(data: bytes) -> None:
+    """Whatever a client says by LMTP: the same answers however it is cut, and no command of SMTP's alone."""
+    agreed(lambda pieces: LocalTalk().play(pieces), data)
 
 
 def unstuffed(wire: bytes) -> bytes:

@@ -13,7 +13,8 @@ import pytest
 from conftest import BIN, TOP, Run
 from nameserver import NameServer
 from qmail.formats import cdb
-from qmail.formats.controlfile import TABLE, Compiled
+from qmail.formats.controlfile import TABLE
+from qmail.formats.controlkinds import Compiled
 
 HERE = os.uname().nodename.split(".")[0].lower()
 

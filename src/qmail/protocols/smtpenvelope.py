@@ -99,7 +99,7 @@ class Envelope:
         parameters = smtpparameters.read(words, smtpparameters.RCPT, terms) if words else smtpparameters.NONE
         if isinstance(parameters, bytes):
             return parameters
-        if self._strangers >= MOST_UNKNOWN and self.relay is None:
+        if self._strangers >= MOST_UNKNOWN and self.relay is None and not self._client.local:
             # A harvester learns no more. A message that has recipients may come: its sender repeats the others.
             return reply.TOO_MANY_UNKNOWN if self.recipients else reply.HARVESTING
         self._room -= len(recipient) + COST_OF_RECIPIENT + sum(COST_OF_PARAMETER + len(word) for word in words)

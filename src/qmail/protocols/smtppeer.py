@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from qmail.formats import received
-from qmail.protocols import smtplogin, smtpxclient
+from qmail.protocols import smtplocal, smtplogin, smtpxclient
 from qmail.protocols.smtpsite import NEVER
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from qmail.protocols.smtpsite import Client, Submission
     from qmail.protocols.smtpxclient import Introduction
     from qmail.rules.completing import Completer
@@ -26,6 +28,20 @@ class Peer:
         self.client, self.protocol, self.tls = client, client.protocol, client.tls
         self.greeted: bytes | None = None
         self._number, self._messages = number, 0
+
+    @property
+    def language(self) -> bytes:
+        """What the greeting says that is spoken."""
+        return b"LMTP" if self.client.local else b"ESMTP"
+
+    def command(self, verb: bytes) -> bytes:
+        """The command of SMTP that is meant by this word, in lower case."""
+        word = verb.lower()
+        return smtplocal.command(word) if self.client.local else word
+
+    def answers(self, recipients: Sequence[bytes]) -> int:
+        """How many replies there are to a message for these recipients: in LMTP one for each (RFC 2033 4.2)."""
+        return len(recipients) if self.client.local else 1
 
     @property
     def is_secured(self) -> bool:
@@ -54,7 +70,8 @@ class Peer:
 
     def trace(self, now: int, *, international: bool) -> bytes:
         """The Received field of a message of its. `now`: seconds since 1970; `international`: by SMTPUTF8."""
-        protocol = received.international(self.protocol) if international else self.protocol
+        protocol = smtplocal.protocol(self.protocol) if self.client.local else self.protocol
+        protocol = received.international(protocol) if international else protocol
         return received.line(protocol, self.client.origin, self.greeted, now)
 
     def completer(self, submission: Submission | None, user: bytes, sender: bytes, now: int) -> Completer | None:

@@ -48,7 +48,7 @@ class Session:
     @property
     def greeting(self) -> bytes:
         """What the server says first; nothing where TLS must come before it."""
-        return b"" if self._stage == TLS else b"220 " + self._site.greeting + b" ESMTP\r\n"
+        return b"" if self._stage == TLS else b"220 %b %b\r\n" % (self._site.greeting, self.peer.language)
 
     @property
     def more(self) -> bool:
@@ -83,7 +83,7 @@ class Session:
 
     def _command(self, line: bytes) -> int:
         verb, _, argument = line.partition(b" ")
-        word = verb.lower()
+        word = self.peer.command(verb)
         act = COMMANDS.get(word)
         if act is None:
             return self._say(SAYINGS[word]) if word in SAYINGS else self._unknown(argument, verb)
@@ -108,12 +108,13 @@ class Session:
 
     def accepted(self, qp: int, now: int) -> None:
         """After COMMIT: the message is in the queue, for good."""
-        self._say(b"250 ok %d qp %d\r\n" % (now, qp))
+        self._say(b"250 ok %d qp %d\r\n" % (now, qp), times=self.peer.answers(self.envelope.recipients))
         self._stage = TURN
 
     def refuse(self, text: bytes) -> None:
         """After BEGIN or COMMIT: the message cannot be taken."""
-        self._say(self._message.refuse(text))
+        times = self.peer.answers(self.envelope.recipients) if self._stage == COMMIT else 1
+        self._say(self._message.refuse(text), times=times)
         self._stage = TURN
 
     def answered(self, verdict: bytes) -> None:
@@ -164,9 +165,9 @@ class Session:
         self.peer.logged_in()
         self._forget()
 
-    def _say(self, text: bytes, code: bytes = b"") -> int:
+    def _say(self, text: bytes, code: bytes = b"", *, times: int = 1) -> int:
         # `code`: the enhanced status code of a reply that says none. b"" says nothing.
-        self._replies.append(reply.enhanced(text, code) if self._enhanced and text else text)
+        self._replies.append((reply.enhanced(text, code) if self._enhanced and text else text) * times)
         return TURN
 
     def _end(self, text: bytes = b"", code: int = 1) -> int:
@@ -293,7 +294,7 @@ class Session:
         self.content = self._message.content
         if event == COMMIT:
             self._stage = COMMIT
-        self._say(text)
+        self._say(text, times=self.peer.answers(self.envelope.recipients))
         return event
 
 

@@ -69,10 +69,13 @@ class Client:
     `protocol`: what a Received line calls it. `tls`: NEVER, OFFERED (STARTTLS), or FIRST, before the greeting.
     `login`: whether it may log in, or must (smtplogin.NEVER, OFFERED, DEMANDED). `surroundings`: what whoever is
     asked about recipients hears of it (protocols.recipients). `environ`: all of its variables. `successor`: who it
-    says that it speaks for, by variables (None: those that go); None where it may not say so (smtpxclient).
+    says that it speaks for, by variables (None: those that go); None where it may not say so (smtpxclient). `local`: it
+    speaks LMTP.
     """
 
-    __slots__ = ("environ", "limit", "login", "origin", "protocol", "relay", "successor", "surroundings", "tls")
+    __slots__ = (
+        "environ", "limit", "local", "login", "origin", "protocol", "relay", "successor", "surroundings", "tls",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -86,8 +89,9 @@ class Client:
         surroundings: bytes = b"",
         environ: Mapping[bytes, bytes] | None = None,
         successor: Callable[[Mapping[bytes, bytes | None]], Client] | None = None,
+        local: bool = False,
     ) -> None:
         self.origin, self.relay, self.limit = origin, relay, limit
         self.protocol, self.tls, self.login, self.surroundings = protocol, tls, login, surroundings
         self.environ: Mapping[bytes, bytes] = environ or {}
-        self.successor = successor
+        self.successor, self.local = successor, local

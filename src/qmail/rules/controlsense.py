@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from qmail.formats.controlfile import TABLE, Line
+from qmail.formats.controlfile import TABLE
+from qmail.formats.controlkinds import Line
 from qmail.formats.dotqmail import REFUSED, instructions
 from qmail.formats.shellwords import arguments
 from qmail.rules.finding import Finding

@@ -5,7 +5,8 @@ What differs for everybody is not repeated: docs/differences.md has all of it.
 
 from __future__ import annotations
 
-from qmail.formats.controlfile import TABLE, Compiled
+from qmail.formats.controlfile import TABLE
+from qmail.formats.controlkinds import Compiled
 from qmail.formats.shellwords import arguments
 from qmail.formats.tcpoptions import number, settings
 from qmail.rules.finding import Finding

@@ -11,6 +11,7 @@ import os
 COMPOSED: dict[str, str] = {
     "mailq": "qmail.services.sendmail",
     "qmail": "qmail.services.umbrella",
+    "qmail-lmtpd": "qmail.services.lmtpd",
     "qmail-lspawn": "qmail.services.local_delivery",
     "qmail-rspawn": "qmail.services.remote_delivery",
     "sendmail": "qmail.services.sendmail",

@@ -69,17 +69,19 @@ def recipients(control: Control) -> Door:
     return Door(control.lines(b"rcpthosts"), more=None if more is None else more.lists)
 
 
-def client(environ: Mapping[bytes, bytes], *, tls: bool = False) -> Client:
+def client(environ: Mapping[bytes, bytes], *, tls: bool = False, local: bool = False) -> Client:
     """The other end of a connection, as its environment tells it (tcp-environ(5), qmail-smtpd(8)).
 
-    `tls`: somebody is there to speak TLS for us.
+    `tls`: somebody is there to speak TLS for us. `local`: it speaks LMTP.
     """
 
     def successor(variables: Mapping[bytes, bytes | None]) -> Client:
         # What the rules say of the proxy is not said of whom it speaks for; and it is believed once.
         gone = {b"RELAYCLIENT", b"XCLIENT", *variables}
         kept = {name: value for name, value in environ.items() if name not in gone}
-        return client(kept | {name: value for name, value in variables.items() if value is not None}, tls=tls)
+        return client(
+            kept | {name: value for name, value in variables.items() if value is not None}, tls=tls, local=local
+        )
 
     limit, protocol = environ.get(b"DATABYTES"), environ.get(b"SSL_PROTOCOL")
     login = environ.get(b"SMTPAUTH")
@@ -93,6 +95,7 @@ def client(environ: Mapping[bytes, bytes], *, tls: bool = False) -> Client:
         surroundings=surroundings(environ),
         environ=environ,
         successor=successor if b"XCLIENT" in environ else None,
+        local=local,
     )
 
 

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats.controlfile import ME, TABLE, Compiled, Line, Lines, Whole
+from qmail.formats.controlfile import TABLE
+from qmail.formats.controlkinds import ME, Compiled, Line, Lines, Whole
 from qmail.formats.queuefile import SPLIT
 from qmail.formats.verdict import TEMPORARY, Temporary
 from qmail.host import program

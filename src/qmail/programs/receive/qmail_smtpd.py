@@ -100,7 +100,7 @@ import select
 from qmail.formats import received
 from qmail.formats.verdict import Temporary
 from qmail.host import clock, fds, program, sockets
-from qmail.protocols import smtpevents, smtpserver
+from qmail.protocols import smtpevents, smtplocal, smtpserver
 from qmail.protocols import smtpreply as reply
 from qmail.stores import asking, home, logindoor, reception, submission, tlsdoor
 from qmail.stores.control import Control
@@ -113,14 +113,20 @@ PATIENCE = 64  # turns after which replies are written though the client has sen
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run as described above."""
-    place = home.find(argv[0], environ)
+    return hold(home.find(argv[0], environ), environ)
+
+
+def hold(place: home.Home, environ: dict[bytes, bytes], *, local: bool = False) -> int:
+    """Hold a session on descriptors 0 and 1, and return its exit code. `local`: of LMTP, without TLS and logins."""
     try:
         site = reception.site(Control(place.path))
     except Temporary:
         program.say(1, reply.UNREADABLE)
         return 1
-    tls = tlsdoor.is_there(place) and sockets.is_tcp(0)
-    session = smtpserver.Session(site, reception.client(environ, tls=tls), b"%d" % os.getpid())
+    if local:
+        site.extensions = smtplocal.extensions(site.extensions)
+    tls = not local and tlsdoor.is_there(place) and sockets.is_tcp(0)
+    session = smtpserver.Session(site, reception.client(environ, tls=tls, local=local), b"%d" % os.getpid())
     return _Talk(session, site.timeout, place).held()
 
 
