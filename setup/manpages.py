@@ -19,7 +19,7 @@ ALSO_FOR_PEOPLE = {
     "maildirserial", "maildirsmtp", "maildirqmtp", "serialsmtp", "serialqmtp",
     "newaliases", "newinclude", "printforward", "printmaillist", "setforward", "setmaillist",
 }  # fmt: skip
-DAEMONS = {"multilog", "rblsmtpd", "readproctitle", "supervise", "svscan", "svscanboot", "tcpserver"}
+DAEMONS = {"multilog", "qmail-lmtpd", "rblsmtpd", "readproctitle", "supervise", "svscan", "svscanboot", "tcpserver"}
 
 sys.path.insert(0, str(TOP / "src"))
 

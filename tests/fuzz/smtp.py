@@ -140,8 +140,9 @@ class LocalTalk:
 
 @GROUP.target(
     SENT, SENT.replace(b"DATA", b"RCPT TO:<d@example.org>\r\nDATA"), b"LHLO a\r\n", b"EHLO b\r\n", b"HELO c\r\n",
-    b"MAIL FROM:<>\r\n", b"RCPT TO:<c@example.org>\r\n", b"RCPT TO:<e@example.org>\r\n", b"DATA\r\n", b"x" * 50, b"\r\n.\r\n",
-    b"RSET\r\n", b"BDAT 3 LAST\r\n", b"AUTH PLAIN\r\n", b"STARTTLS\r\n", b"QUIT\r\n", b"\r\n", b"MAIL FROM:<> SMTPUTF8\r\n",
+    b"MAIL FROM:<>\r\n", b"RCPT TO:<c@example.org>\r\n", b"RCPT TO:<e@example.org>\r\n", b"DATA\r\n", b"x" * 50,
+    b"\r\n.\r\n", b"RSET\r\n", b"BDAT 3 LAST\r\n", b"AUTH PLAIN\r\n", b"STARTTLS\r\n", b"QUIT\r\n", b"\r\n",
+    b"MAIL FROM:<> SMTPUTF8\r\n",
 )  # fmt: skip
 def lmtp_session(data: bytes) -> None:
     """Whatever a client says by LMTP: the same answers however it is cut, and no command of SMTP's alone."""
