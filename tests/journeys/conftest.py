@@ -84,6 +84,7 @@ class Host:
         self.home, self.name, self.port = home, name, free_port()
         self.environment = {"QMAIL_HOME": str(home), "PATH": f"{home}/bin:/usr/bin:/bin"}
         self.smtp_environment: dict[str, str] = {}
+        self.smtp_options: list[str] = []  # of tcpserver
         self.users: list[User] = []
         self.services: dict[str, subprocess.Popen[bytes]] = {}
         self.around: list[str] = []  # what stands in front of each service's command
@@ -151,7 +152,8 @@ class Host:
         who = ["-u", str(pwd.getpwnam("qmaild").pw_uid), "-g", str(pwd.getpwnam("qmaild").pw_gid)]
         self.run(
             "smtpd", "tcpserver", "-v", "-R", "-H", "-l", self.name, "-c", "100",
-            *(who if os.geteuid() == 0 else []), "127.0.0.1", str(self.port), f"{self.home}/bin/qmail-smtpd",
+            *(who if os.geteuid() == 0 else []), *self.smtp_options, "127.0.0.1", str(self.port),
+            f"{self.home}/bin/qmail-smtpd",
             environment=self.smtp_environment,
         )  # fmt: skip
         eventually("a greeting", self.greets)

@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 
 from qmail.protocols import smtpreply as reply
 from qmail.protocols.smtpchunks import MOST, Chunks, chunk
+from qmail.protocols.smtpevents import ABANDON, CONTENT, TURN, WAIT
+from qmail.protocols.smtplines import Lines
+from qmail.protocols.smtpmessage import Incoming
 
 
 @pytest.mark.parametrize(
@@ -67,3 +70,26 @@ def test_what_is_refused_is_passed_over() -> None:
     for _ in range(3):
         assert chunks.feed(b"x" * 65536) == b""
     assert chunks.left == (1 << 40) - 3 * 65536 and chunks.measure.size == 0
+
+
+def test_fault_037_of_a_chunk_that_is_too_large_one_block_is_held_and_the_rest_passed_over() -> None:
+    message, lines, events = Incoming(200_000), Lines(), []
+    assert message.expect(1 << 62, True, b"")
+    message.begin()
+    for _ in range(8):
+        lines.receive(b"x" * 65536)
+        events.append(message.turn(lines))
+        assert len(message.content) <= 65536 and not lines.more
+        assert message.turn(lines) == (WAIT, b"")
+    assert events == [(CONTENT, b"")] * 3 + [(ABANDON, b"")] + [(TURN, b"")] * 4
+
+
+def test_fault_037_ten_thousand_chunks_in_one_block_are_read_one_by_one_in_little_time() -> None:
+    message, lines = Incoming(0), Lines()
+    lines.receive(b"BDAT 1\r\nx" * 10_000)
+    for number in range(10_000):
+        assert lines.next() == b"BDAT 1"
+        message.expect(1, False, b"")
+        assert message.begin() == b""
+        assert message.turn(lines) == (CONTENT, b"250 1 octets received\r\n"), number
+    assert not lines.more

@@ -9,6 +9,8 @@ from qmail.protocols.smtpextensions import UTF8
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qmail.protocols.smtpparameters import Parameters, Terms
     from qmail.protocols.smtpsite import Client, Site
 
@@ -59,13 +61,13 @@ class Envelope:
         self.wishes: list[Parameters] = []
         self._room = LARGEST_RECIPIENTS
 
-    def mail(self, argument: bytes, user: bytes, terms: Terms) -> bytes:
+    def mail(self, argument: bytes, user: bytes, terms: Callable[[], Terms]) -> bytes:
         """MAIL, by whoever has logged in as `user`; b"" is nobody. Returns the reply."""
         path = smtppath.parse(argument, self._site.door.readdressed)
         if path is None:
             return reply.SYNTAX
         sender, words = path
-        parameters = smtpparameters.read(words, smtpparameters.MAIL, terms) if words else smtpparameters.NONE
+        parameters = smtpparameters.read(words, smtpparameters.MAIL, terms()) if words else smtpparameters.NONE
         if isinstance(parameters, bytes):
             return parameters
         if refusal := _language(sender, parameters, terms):
@@ -79,7 +81,7 @@ class Envelope:
         self._barred = self._site.door.blames(sender)
         return reply.OK
 
-    def rcpt(self, argument: bytes, terms: Terms) -> bytes:
+    def rcpt(self, argument: bytes, terms: Callable[[], Terms]) -> bytes:
         """RCPT. Returns the reply, or b"" where `asked` is to be looked up. Raises Unreadable."""
         if not self.begun:
             return reply.WANT_MAIL
@@ -96,7 +98,7 @@ class Envelope:
             recipient += self.relay
         elif not door.accepts(recipient):
             return reply.NO_GATEWAY
-        parameters = smtpparameters.read(words, smtpparameters.RCPT, terms) if words else smtpparameters.NONE
+        parameters = smtpparameters.read(words, smtpparameters.RCPT, terms()) if words else smtpparameters.NONE
         if isinstance(parameters, bytes):
             return parameters
         if self._strangers >= MOST_UNKNOWN and self.relay is None and not self._client.local:
@@ -126,9 +128,9 @@ class Envelope:
         return reply.OK
 
 
-def _language(address: bytes, parameters: Parameters, terms: Terms) -> bytes:
+def _language(address: bytes, parameters: Parameters, terms: Callable[[], Terms]) -> bytes:
     # The reply to an address beyond ASCII. Where SMTPUTF8 is not announced it is bytes, as it always was.
-    if address.isascii() or UTF8 not in terms.extensions:
+    if address.isascii() or UTF8 not in terms().extensions:
         return b""
     if UTF8 not in parameters:
         return reply.WANT_UTF8

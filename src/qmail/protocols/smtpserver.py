@@ -194,10 +194,10 @@ class Session:
     def _mail(self, argument: bytes, _verb: bytes) -> int:
         if not self._message.halfway:
             self._message.forget()  # chunks that were refused
-        return self._say(self.envelope.mail(argument, self.login.user, self._terms()), reply.SENDER)
+        return self._say(self.envelope.mail(argument, self.login.user, self._terms), reply.SENDER)
 
     def _rcpt(self, argument: bytes, _verb: bytes) -> int:
-        text = self.envelope.rcpt(argument, self._terms())
+        text = self.envelope.rcpt(argument, self._terms)
         if text == reply.HARVESTING:
             return self._end(text)
         self._stage = self._say(text) if text else ASK
