@@ -176,6 +176,37 @@ TABLE = [
             "qmail.protocols.pop3:LONGEST_LINE", 8 * KIB, "bytes of a command", "`-ERR authorization first`",
         ),
     ]),
+    Program("qmail-tlsd", 32, [
+        Limit(
+            "qmail.stores.tlsservice:MOST", 4096, "connections (fewer where it may not have twice as many descriptors)",
+            "the others wait until one ends, and `too many connections` is logged",
+        ),
+        Limit(
+            "qmail.host.tlsrelay:HELD", 64 * KIB, "bytes that wait for one side of a connection",
+            "the other side is not read from",
+        ),
+        Limit(
+            "qmail.stores.certificates:MOST", 1000, "certificates",
+            "exit 111, `more than 1000 certificates in DIRECTORY`; at a change, the old ones stay",
+        ),
+    ], see="To the memory come 50 KiB for each connection, and 300 KiB where nobody reads what is said on it."),
+    Program("qmail-authd", 48, [
+        Limit(
+            "qmail.programs.receive.qmail_authd:MOST_CLIENTS", 1000, "logins at a time",
+            "`454`, temporarily",
+        ),
+        Limit(
+            "qmail.programs.receive.qmail_authd:MOST_WAITING", 20,
+            "logins from one address that wait since others have failed", "`454`, temporarily",
+        ),
+        Limit(
+            "qmail.protocols.login:LONGEST", 9472, "bytes of a packet at qp/login", "the login ends",
+        ),
+        Limit(
+            "qmail.stores.passwords:LARGEST", 64 * MIB, "bytes of users/passwords",
+            "`454` for everybody, `alert: FILE is larger than 64 MiB` in the log",
+        ),
+    ], see="To the memory comes what users/passwords has, three times."),
     Program("qmail-checkd", 32, [
         Limit("qmail.programs.deliver.qmail_checkd:MOST_RUNNING", 20, "programs at a time", "the others wait"),
         Limit("qmail.programs.deliver.qmail_checkd:MOST_WAITING", 1000, "recipients that wait", "451"),

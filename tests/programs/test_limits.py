@@ -19,7 +19,7 @@ from conftest import BIN, TOP, start_queued, wait_until
 from keeping import Keeper
 from measuring import Measured, measured
 from nexthops import Hop
-from programs import tlslimits
+from programs import doorlimits, tlslimits
 from qmail.formats.netstring import netstring
 from qmail.protocols import recipients
 from scripted import Peer
@@ -453,6 +453,8 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     "qmail-tlsrptd": within(tlslimits.TLSRPTD),
     "qmail-pop3d": {"pop3:LONGEST_LINE": pop3_command, "maildir:MOST": pop3_messages},
     "qmail-popup": {"pop3:LONGEST_LINE": popup_command},
+    "qmail-tlsd": within(doorlimits.TLSD),
+    "qmail-authd": within(doorlimits.AUTHD),
     "qmail-checkd": {"qmail_checkd:MOST_RUNNING": checks, "qmail_checkd:MOST_WAITING": checks},
     "qmail-verifyd": {
         "qmail_verifyd:MOST_RUNNING": verifying,

@@ -151,6 +151,8 @@ def _words(error: Exception) -> str:
     reason = getattr(error, "reason", None)
     if _is_end(error):
         return "the client is gone"
+    if isinstance(error, ssl.SSLError) and "PEM lib" in str(error):
+        return "no certificate with its key, in PEM"
     if isinstance(reason, str) and reason:
         return reason.lower().replace("_", " ")
     return (error.strerror or "of no use") if isinstance(error, OSError) else str(error)

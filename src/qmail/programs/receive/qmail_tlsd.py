@@ -14,9 +14,10 @@ file holds a certificate, those that signed it, and the key, which needs no
 reader but root. A client that asks for a server NAME (SNI) gets the one of that
 name, others servercert.pem; without it, the first of the names. TLS 1.2 and
 1.3, as OpenSSL has them by default; no renegotiation. Session tickets, unless
-control/tlstickets is 0. They are read at the start, on HUP, and within 2
-seconds of a change; connections that are open go on with the old ones. What
-cannot be used is said, and the old ones stay.
+control/tlstickets is 0; sessions of TLS 1.2 are remembered for 5 minutes as well.
+Certificates are read at the start, on HUP, and within 2 seconds of a change;
+connections that are open go on with the old ones. What cannot be used is said, and
+the old ones stay.
 
 One line is logged for each handshake, and one for what went wrong with a
 connection: the address, the port, and why. At most 4,096 connections at a time,
