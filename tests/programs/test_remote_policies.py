@@ -64,7 +64,7 @@ SIGNED = ("told", "wrong")  # DNSSEC vouches for these
 
 
 @needs_root
-def test_mail_goes_as_the_policy_of_its_domain_will_have_it_and_is_counted() -> None:
+def test_fault_041_mail_goes_as_the_policy_of_its_domain_will_have_it_and_is_counted() -> None:
     done = subprocess.run(["unshare", "-n", sys.executable, __file__], capture_output=True, timeout=110)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
     assert done.stderr == b"qmail-stsd: warning: the policy of lost.example cannot be had: the server answers 404\n"

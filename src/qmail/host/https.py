@@ -72,6 +72,7 @@ def _asked(stream: ssl.SSLSocket, host: str, path: str, largest: int) -> bytes:
 def _context(trusted: bytes) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.hostname_checks_common_name = False  # names stand where names belong (RFC 9110 4.3.4)
     try:
         context.load_verify_locations(os.fsdecode(trusted))
     except FileNotFoundError:
