@@ -167,6 +167,7 @@ def test_a_report_says_what_was_counted(reporting: Reporting) -> None:
     mail = email.message_from_bytes(text)
     assert mail.get_content_type() == "multipart/report" and mail.get_param("report-type") == "tlsrpt"
     assert mail["TLS-Report-Domain"] == "example.org" and mail["TLS-Report-Submitter"] == "client.example"
+    assert mail["TLS-Required"] == "No"
     words, attached = mail.get_payload()  # type: ignore[misc]
     assert words.get_content_type() == "text/plain"
     assert attached.get_content_type() == "application/tlsrpt+gzip"

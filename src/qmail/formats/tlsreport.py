@@ -123,6 +123,7 @@ def message(heading: Heading, to: Iterable[bytes], date: bytes, packed: bytes) -
         b"Message-ID: <" + heading.identity + b">",
         b"TLS-Report-Domain: " + heading.domain,
         b"TLS-Report-Submitter: " + heading.submitter,
+        b"TLS-Required: No",  # RFC 8689 5: it may tell of a failure that is in its own way
         b"Auto-Submitted: auto-generated",
         b"MIME-Version: 1.0",
         b'Content-Type: multipart/report; report-type="tlsrpt";\n boundary="' + boundary + b'"',

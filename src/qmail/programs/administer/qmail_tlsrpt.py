@@ -18,8 +18,9 @@ Places that take reports by HTTPS alone get none, and are named on descriptor 2.
 A domain that has got its report of a day is noted beside the counts, so that the
 command may be run again after a failure. RFC 8460 asks for a DKIM signature, which
 whatever signs the other mail of this host has to make, and that reports go also
-where TLS fails: here they wait as other mail does, unless control/tlspolicy has a
-line with `may` for the domain that they go to.
+where TLS fails. They say so (`TLS-Required: No`, RFC 8689) to hosts that read it;
+qmail-remote does not, and there they wait as other mail does, unless
+control/tlspolicy has a line with `may` for the domain that they go to.
 
 Environment: QMAIL_HOME; DNSCACHEIP, where no qmail-dns runs; QMAILQUEUE.
 Files: tlsrpt/; control/: me.
