@@ -47,6 +47,7 @@ BAD = {
     ),
     "cut": (answer(ENFORCE)[:-20], FETCHING),
     "no HTTP": (b"220 mx.example.org ESMTP\r\n", FETCHING),
+    "words that move the cursor": (b"\x1b[2Jhello\x07\r\n", FETCHING),
     "endless headers": (b"HTTP/1.1 200 OK\r\n" + b"X-A: b\r\n" * 5000 + b"\r\n", FETCHING),
     "nothing": (b"", FETCHING),
     "mx: *": (answer(ENFORCE.replace("mx.example.org", "*")), INVALID),
@@ -79,6 +80,7 @@ def test_fault_046_policies_that_are_none_leave_what_was_there(world: World, sts
         assert stsd.ask() == b"P enforce", name
         assert world.file.read_bytes() == before
     assert "warning: the policy of example.org cannot be had: " in stsd.log
+    assert "?[2Jhello?" in stsd.log and "\x1b" not in stsd.log
 
 
 def test_fault_046_a_host_that_cannot_be_reached_or_believed(world: World, stsd: Stsd) -> None:

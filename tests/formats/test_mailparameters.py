@@ -103,3 +103,11 @@ def test_who_gets_forwarded_mail_is_not_told_of_to_its_sender() -> None:
     assert onward(b"a@b") == (b"HDRS", b"E", True, {b"x@y": (DELAY, b"rfc822;o")})
     assert onward(b"c@d") == (b"HDRS", b"E", True, {b"x@y": (NEVER, b"")})
     assert onward(b"e@f") == (b"HDRS", b"E", True, {})
+
+
+def test_what_must_not_travel_without_tls_does_not_where_other_records_make_no_sense() -> None:
+    # As that of a recipient in front of whom a virtual domain's prefix stands that is longer than any.
+    asked = Parameters(requiretls=True, wishes={b"prefix" * 200 + b"-joe@b": Wish(NEVER)})
+    assert picture(queuefile.parse_info(queuefile.info(b"s@x", asked))[1]) == (b"", b"", True, {})
+    asked.requiretls = False
+    assert queuefile.parse_info(queuefile.info(b"s@x", asked)) == (b"s@x", None)

@@ -216,9 +216,10 @@ def test_a_delay_is_told_once(system: Sending) -> None:
     assert system.text().count("notice msg") == 1
 
 
-def test_of_a_notice_nothing_more_is_told(system: Sending) -> None:
+@pytest.mark.parametrize("sender", ["", "#@[]"])
+def test_of_a_notice_nothing_more_is_told(system: Sending, sender: str) -> None:
     system.start()
-    system.submit("", ["good@here.example"], asked=asked(good=SUCCESS))
+    system.submit(sender, ["good@here.example"], asked=asked(good=SUCCESS))
     system.wait("^end msg")
     assert system.stop() == 0
     assert "notice msg" not in system.text()

@@ -205,6 +205,11 @@ def test_a_dry_run_shows_and_sends_nothing(reporting: Reporting) -> None:
     assert not (reporting.home / f"tlsrpt/{reporting.day}.sent").exists()
 
 
+def test_what_a_domain_says_does_not_reach_a_terminal_as_it_is(reporting: Reporting) -> None:
+    reporting.names.zone["_smtp._tls.example.net", "TXT"] = ['"v=TLSRPTv1; rua=x:\\027[2J"']
+    assert b"example.net: no report to x:_[2J, which is no mailbox\n" in reporting.run("-n").stderr
+
+
 def test_running_it_again_sends_what_was_not_sent(reporting: Reporting) -> None:
     reporting.names.codes["_smtp._tls.example.net"] = dns.rcode.SERVFAIL
     done = reporting.run()

@@ -19,6 +19,7 @@ from __future__ import annotations
 from qmail.formats import address
 
 DOUBLE = b"#@[]"  # the sender of double bounces
+NOBODY = frozenset((b"", DOUBLE))  # senders that hear of no success and no delay
 FAILURE, DELAY, SUCCESS = b"failure notice", b"delay notice", b"success notice"  # subjects
 _GREETINGS = {
     DELAY: b"This is the %b program at %b, which goes on trying.\n"

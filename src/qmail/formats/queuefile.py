@@ -82,11 +82,13 @@ def asked(uid: int, parameters: Parameters | None) -> bytes:
 
 
 def _parameters(values: Sequence[bytes]) -> Parameters | None:
-    # What makes no sense here is no reason to keep a message from its recipients.
+    # What makes no sense here is no reason to keep a message from its recipients, nor to send it without TLS.
+    lines = [value.partition(b" ")[2] for value in values]
     try:
-        return mailparameters.parse([value.partition(b" ")[2] for value in values])
+        return mailparameters.parse(lines)
     except mailparameters.Malformed:
-        return None
+        secret = any(line.startswith(b"mail ") and line.endswith(b" REQUIRETLS") for line in lines)
+        return Parameters(requiretls=True) if secret else None
 
 
 def parse_todo(text: bytes) -> Envelope:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from qmail.formats.bounce import paragraph
+from qmail.formats.bounce import NOBODY, paragraph
 from qmail.formats.deliverystatus import success
 from qmail.rules.destination import FRESH
 from qmail.rules.dispatch import DONE, FAILED
@@ -134,7 +134,7 @@ class FirstAttempts:
         if outcome == FAILED:
             if asked is None or asked.of(recipient).failure:
                 fresh.failures.append(paragraph(self._shown(recipient), report))
-        elif asked is not None and outcome == DONE and fresh.sender and asked.of(recipient).success:
+        elif asked is not None and outcome == DONE and fresh.sender not in NOBODY and asked.of(recipient).success:
             fate = success(self._shown(recipient), report, local=fresh.recipients[key][0] == LOCAL)
             if fate is not None:
                 fresh.successes.append(fate)

@@ -70,14 +70,14 @@ class Endings:
             text = paragraph(self._shown(recipient), report) if asked is None or asked.of(recipient).failure else b""
             self._failed.setdefault(one.number, []).append((one, position, text))
             return
-        if asked is not None:
+        if asked is not None and one.sender not in bounce.NOBODY:
             wish = asked.of(recipient)
-            if outcome == DONE and wish.success and one.sender:
+            if outcome == DONE and wish.success:
                 fate = deliverystatus.success(self._shown(recipient), report, local=one.channel == LOCAL)
                 if fate is not None:
                     self._succeed(one, position, fate)
                     return
-            elif outcome == DEFERRED and wish.delay and one.sender and one.late and one.number not in self._told:
+            elif outcome == DEFERRED and wish.delay and one.late and one.number not in self._told:
                 texts = self._late.setdefault(one.number, (one, []))[1]
                 texts.append(paragraph(self._shown(recipient), report))
         if outcome == DONE:

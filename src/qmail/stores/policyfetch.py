@@ -124,4 +124,5 @@ def _fetched(where: Home, environ: Mapping[bytes, bytes], domain: bytes) -> byte
 
 
 def _line(error: Exception) -> bytes:
-    return str(error).encode("ascii", "backslashreplace").replace(b"\n", b" ")[:200]
+    # Perhaps in the host's own words: none of them is to move the cursor of whoever reads the log.
+    return "".join(each if each.isprintable() else "?" for each in str(error))[:200].encode("ascii", "backslashreplace")

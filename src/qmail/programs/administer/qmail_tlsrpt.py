@@ -36,7 +36,7 @@ import os
 import re
 import time
 
-from qmail.formats import received, tlscount, tlsreport
+from qmail.formats import logline, received, tlscount, tlsreport
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import Permanent, Temporary, Usage
 from qmail.host import durable, fds, program
@@ -130,8 +130,8 @@ class Reports:
         boxes = [box for box in map(tlsreport.mailbox, places) if box is not None]
         for place in places:
             if tlsreport.mailbox(place) is None:
-                told = heading.domain + b": no report to " + place + b", which is no mailbox\n"
-                program.say(2, b"qmail-tlsrpt: " + program.line(told))
+                told = heading.domain + b": no report to " + logline.safe(place) + b", which is no mailbox\n"
+                program.say(2, b"qmail-tlsrpt: " + told)
         text = tlsreport.report(heading, sessions)
         if self._dry:
             program.say(1, heading.domain + b": to " + (b", ".join(boxes) or b"nobody") + b"\n" + text)
