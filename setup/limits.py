@@ -64,6 +64,10 @@ TABLE = [
             "`554 too many hops, this message is looping (#5.4.6)`",
         ),
         Limit(
+            "qmail.protocols.smtpxclient:LONGEST", 255, "bytes of a value of XCLIENT",
+            "`501 5.5.4 no such attribute, or no such value of it`",
+        ),
+        Limit(
             "qmail.rules.completing:MOST_HELD", 256 * KIB,
             "bytes of the header of a user who has logged in, until Date, Message-ID and From have come",
             "`552 5.3.4 sorry, that header is longer than what is kept while Date, Message-ID or From is missing`",

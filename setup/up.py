@@ -132,7 +132,7 @@ def share() -> Path:
 def prepare(run: Path, programs: Path, user: str) -> None:
     """Make the home where it is missing; what is there already stays as it is."""
     from qmail.formats.verdict import Ending
-    from qmail.stores.configuration import EXTENSIONS, configure, extensions
+    from qmail.stores.configuration import announce, configure
     from qmail.stores.installation import create
 
     try:
@@ -143,7 +143,7 @@ def prepare(run: Path, programs: Path, user: str) -> None:
             (run / "bin").symlink_to(programs)
         create(home)
         if fresh:
-            write(run / "control" / os.fsdecode(EXTENSIONS), extensions().decode())
+            announce(home)
             configure(home, os.fsencode(HOST))
         people(run, user)
         certify(run)

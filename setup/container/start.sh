@@ -18,8 +18,10 @@ make_home() {
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from qmail.host.program import ended
+from qmail.stores.configuration import announce
 from qmail.stores.installation import create
-sys.exit(ended(b"start", lambda: create(os.fsencode(sys.argv[2])) or 0))
+home = os.fsencode(sys.argv[2])
+sys.exit(ended(b"start", lambda: create(home) or announce(home) or 0))
 END
 }
 

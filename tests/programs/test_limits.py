@@ -55,8 +55,8 @@ class Place:
     def inject(self, text: bytes, **env: str) -> Measured:
         return self.run("qmail-inject", stdin=text, **env)
 
-    def smtpd(self, *lines: bytes) -> Measured:
-        return self.run("qmail-smtpd", stdin=b"".join(line + b"\r\n" for line in (*lines, b"QUIT")))
+    def smtpd(self, *lines: bytes, **env: str) -> Measured:
+        return self.run("qmail-smtpd", stdin=b"".join(line + b"\r\n" for line in (*lines, b"QUIT")), **env)
 
     def local(self, text: bytes) -> Measured:
         user = self.place / "joe"
@@ -130,6 +130,13 @@ def chunk(place: Place, limit: int) -> Measured:
     place.control("smtpextensions", b"CHUNKING\n")
     done = place.smtpd(b"BDAT %d" % (limit + 1), b"NOOP")
     assert done.out.splitlines()[1:] == [b"501 no such size of a chunk (#5.5.4)"]
+    return done
+
+
+def introduction(place: Place, limit: int) -> Measured:
+    lines = [b"XCLIENT HELO=" + b"x" * size for size in (limit + 1, limit)]
+    done = place.smtpd(*lines, XCLIENT="")
+    assert [line[:9] for line in done.out.splitlines()[1:]] == [b"501 5.5.4", b"220 host.", b"221 host."]
     return done
 
 
@@ -423,6 +430,7 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
         "smtpenvelope:LARGEST_RECIPIENTS": smtp_recipients,
         "smtpchunks:MOST": chunk,
         "smtpmeasure:MOST_HOPS": hops,
+        "smtpxclient:LONGEST": introduction,
         "completing:MOST_HELD": user_header,
     },
     "qmail-queue": {

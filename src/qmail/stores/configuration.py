@@ -54,6 +54,13 @@ def extensions() -> bytes:
     return b"".join([word + b"\n" for word in smtpextensions.KNOWN])
 
 
+def announce(home: bytes) -> None:
+    """Write control/smtpextensions for a home that has no name yet: a new system. Raises OSError."""
+    path = home + b"/control/" + EXTENSIONS
+    if not os.path.lexists(home + b"/control/me") and not os.path.lexists(path):
+        durable.replace_file(path, path + b".new", extensions())
+
+
 def is_host_name(name: bytes) -> bool:
     """Letters, digits, hyphens and underscores in labels of 1 to 63 bytes, dots between, at most 253 bytes."""
     labels = name.split(b".")
