@@ -16,7 +16,8 @@ class Server:
     """`got`: what was said, in TLS or before it. `asked`: the names that clients asked for (SNI).
 
     `behind`: what it adds to its answer to STARTTLS. `breaks`: it hangs up instead of shaking hands.
-    `offers`: it offers STARTTLS.
+    `offers`: it offers STARTTLS. `login`: it offers these mechanisms, in TLS, and answers AUTH, and what follows after
+    334, with the next of these replies.
     """
 
     def __init__(
@@ -29,12 +30,15 @@ class Server:
         offers: bool = True,
         address: str = "127.0.0.1",
         port: int = 0,
+        login: tuple[bytes, list[bytes]] = (b"", []),
     ) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate)
         if version:
             self.context.maximum_version = self.context.minimum_version = ssl.TLSVersion[version]
         self.behind, self.breaks, self.offers = behind, breaks, offers
+        self.inner = INNER.replace(b"250 ", b"250-AUTH " + login[0] + b"\r\n250 ") if login[0] else INNER
+        self.answers = login[1]
         self.got: list[tuple[str, bytes]] = []
         self.asked: list[str | None] = []
         self.context.sni_callback = lambda _stream, name, _context: self.asked.append(name)
@@ -73,8 +77,13 @@ class Server:
                 if self.breaks:
                     return
                 peer = self.context.wrap_socket(peer, server_side=True)
-                lines, offered = peer.makefile("rb"), INNER
+                lines, offered = peer.makefile("rb"), self.inner
                 how = str(peer.version())
+            elif word == b"AUTH":
+                peer.sendall(answer := self.answers.pop(0))
+                while answer.startswith(b"334"):
+                    self.got.append((how, lines.readline()))
+                    peer.sendall(answer := self.answers.pop(0))
             elif word == b"EHLO":
                 peer.sendall(offered)
             elif word == b"DATA":

@@ -21,11 +21,24 @@ from qmail.formats import (
 )
 from qmail.formats.netstring import Broken
 from qmail.formats.received import Origin
-from qmail.protocols import checkpw, login, pop3, pop3login, qmtp, sasl, smtpevents, smtplines, smtplogin
+from qmail.protocols import (
+    checkpw,
+    login,
+    pop3,
+    pop3login,
+    qmtp,
+    sasl,
+    saslclient,
+    smtpentry,
+    smtpevents,
+    smtplines,
+    smtplogin,
+)
 from qmail.protocols.recipients import TAKEN
+from qmail.protocols.replyreader import Reply
 from qmail.protocols.smtpserver import Session
 from qmail.protocols.smtpsite import Client, Site, Submission
-from qmail.rules import completing, rewriting, userlimits
+from qmail.rules import completing, rewriting, smtpcredentials, userlimits
 from qmail.rules.relay import Door
 
 GROUP = Group()
@@ -302,6 +315,33 @@ def pop3_login(data: bytes) -> None:
         return found
 
     agreed(read, data)
+
+
+@GROUP.target(
+    b"\0", b"250-mx\n250 AUTH SCRAM-SHA-256 PLAIN LOGIN\n", b"250-mx\n250-AUTH=PLAIN\n250 X\n", b"334 \n", b"235 ok\n",
+    b"334 " + base64.b64encode(b"r=NONCEx,s=c2FsdA==,i=4096") + b"\n", b"535 no\n", b"334 VXNlcm5hbWU6\n", b"\xff",
+)  # fmt: skip
+def relay_login(data: bytes) -> None:
+    """Logging in elsewhere: whatever a server says, it ends soon, and by SCRAM only who knows the password ends it."""
+    choices = Choices(data)
+    entry = smtpentry.Entry(b"joe", b"secret", b"NONCE")
+    hello = choices.text()
+    state, steps = entry.begin(b"250-mx\n" + hello), 0
+    scrammed = entry.output.startswith(b"AUTH SCRAM")
+    while state == smtpentry.NOT_YET and steps < 6:
+        assert entry.output.endswith(b"\r\n") and entry.output.count(b"\n") == 1
+        steps += 1
+        text = choices.text()
+        code = int(text[:3]) if text[:3].isdigit() else 500
+        state = entry.heard(Reply(code, text))
+    assert state != smtpentry.NOT_YET or steps == 6
+    assert state != smtpentry.IN or not scrammed
+    assert b"secret" not in entry.complaint and (state == smtpentry.OUT) == bool(entry.complaint)
+    smtpcredentials.table(data.split(b"\n"))
+    exchange = saslclient.Exchange(sasl.SCRAM, b"joe", b"secret", b"NONCE")
+    exchange.begin()
+    outcome(lambda: exchange.heard(b"r=NONCE" + data), saslclient.Unproved)
+    assert not exchange.proved
 
 
 @GROUP.target(b"192.0.2.1\0joe\0secret", b"\0", b"joe", b"::1\0", b"\xff")

@@ -98,6 +98,7 @@ def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run
         "relayrecipients",
         "senders",
         "servercert.pem",
+        "smtpcredentials",
         "smtpextensions",
         "sourceaddresses",
         "tls",

@@ -216,6 +216,11 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         "qmail-checkpwd is asked, and there is no SCRAM-SHA-256. qmail-authd reads it at its start.",
     ),
     Whole(
+        b"smtpcredentials", [_REMOTE, _VERIFYD], b"Users and passwords for relays are here.",
+        "`relay:user:password`: as whom to log in at a relay that smtproutes names, under TLS, with a certificate "
+        "for its name unless tlspolicy says `encrypt` of that name. Mode 600, of qmailr; else nothing goes to relays.",
+    ),
+    Whole(
         b"servercert.pem", [b"qmail-tlsd"], b"This certificate and its key are for TLS.",
         "PEM: a certificate, those that signed it, and the key: shown to clients that speak TLS. Mode 600, of root: "
         "qmail-tlsd reads it, within 2 seconds of a change, or on HUP, again. A certificate or public key that comes "

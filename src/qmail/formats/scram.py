@@ -53,11 +53,24 @@ class Keys:
 
 def made(password: bytes, salt: bytes, iterations: int) -> Keys | None:
     """The keys of a password in UTF-8; None where SASLprep does not allow it, so that no client could send it."""
-    plain = password if password and all(32 <= byte < 127 for byte in password) else prepared(password)
-    if plain is None:
+    salted = _salted(password, salt, iterations)
+    if salted is None:
         return None
-    salted = hashlib.pbkdf2_hmac("sha256", plain, salt, iterations)
     return Keys(iterations, salt, hashlib.sha256(_mac(salted, b"Client Key")).digest(), _mac(salted, b"Server Key"))
+
+
+def answer(password: bytes, salt: bytes, iterations: int, message: bytes) -> tuple[bytes, bytes] | None:
+    """The client's side: RFC 5802's ClientProof for its AuthMessage, and the ServerSignature that must come back.
+
+    None as `made`.
+    """
+    salted = _salted(password, salt, iterations)
+    if salted is None:
+        return None
+    key = _mac(salted, b"Client Key")
+    signature = _mac(hashlib.sha256(key).digest(), message)
+    proof = bytes(one ^ other for one, other in zip(key, signature, strict=True))
+    return proof, _mac(_mac(salted, b"Server Key"), message)
 
 
 def read(text: bytes) -> Keys | None:
@@ -71,6 +84,11 @@ def read(text: bytes) -> Keys | None:
         return None
     sound = scheme == SCHEME and 0 < found.iterations <= MOST_ITERATIONS and len(stored) == len(server) == KEY
     return found if sound and found.salt else None
+
+
+def _salted(password: bytes, salt: bytes, iterations: int) -> bytes | None:
+    plain = password if password and all(32 <= byte < 127 for byte in password) else prepared(password)
+    return None if plain is None else hashlib.pbkdf2_hmac("sha256", plain, salt, iterations)
 
 
 def _mac(key: bytes, text: bytes) -> bytes:

@@ -15,15 +15,17 @@ set, and whoever drives the conversation knows what to report.
 from __future__ import annotations
 
 from qmail.formats import domainname
+from qmail.protocols import smtpentry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from qmail.protocols.replyreader import Reply
+    from qmail.protocols.smtpentry import Entry
 
 # Stages: what is being waited for.
-GREETING, HELLO, STARTTLS, HANDSHAKE, ENVELOPE, MESSAGE, VERDICT, OVER = range(8)
+GREETING, HELLO, STARTTLS, HANDSHAKE, LOGIN, ENVELOPE, MESSAGE, VERDICT, OVER = range(9)
 
 # No such command, or none in this form: a server from before EHLO.
 UNKNOWN = (500, 501, 502, 504)
@@ -38,7 +40,8 @@ class Conversation:
     """One connection, with one transaction after the other.
 
     `partner`: how reports name the server; `hello`: our own name; `extended`: say EHLO. `tls`: take it where it is
-    offered; `must`: send nothing without it. `local`: it is LMTP (RFC 2033), and for one recipient.
+    offered; `must`: send nothing without it. `local`: it is LMTP (RFC 2033), and for one recipient. `entry`: log in
+    first, which is never done without TLS.
     """
 
     def __init__(
@@ -50,9 +53,10 @@ class Conversation:
         tls: bool = False,
         must: bool = False,
         local: bool = False,
+        entry: Entry | None = None,
     ) -> None:
         self.partner, self._hello, self._extended = partner, hello, extended
-        self._tls, self._must, self._local = tls, must, local
+        self._tls, self._must, self._local, self._entry = tls, must or entry is not None, local, entry
         self._modern = extended and not local  # what is not ASCII is said as RFC 6531 has it, and not otherwise
         self.is_secured = False
         self.stage = GREETING
@@ -110,6 +114,8 @@ class Conversation:
                 self._output = self._verb() + self._hello + b"\r\n"
         elif self.stage == HELLO:
             self._heard_hello(reply)
+        elif self.stage == LOGIN and self._entry is not None:
+            self._heard_of_login(self._entry, self._entry.heard(reply), reply)
         elif self.stage == STARTTLS:
             if reply.code == 220:
                 self.stage = HANDSHAKE
@@ -153,12 +159,24 @@ class Conversation:
         else:
             if self._extended:
                 self.extensions = extensions(reply.text)
-            if self.is_secured or not self._tls:
+            if self.is_secured and self._entry is not None:
+                self._heard_of_login(self._entry, self._entry.begin(reply.text), None)
+            elif self.is_secured or not (self._tls or self._must):
                 self._envelope()
             elif b"STARTTLS" in self.extensions:
                 self.stage, self._output = STARTTLS, b"STARTTLS\r\n"
             else:
                 self._without_tls(reply)
+
+    def _heard_of_login(self, entry: Entry, state: int, reply: Reply | None) -> None:
+        if state == smtpentry.IN:
+            self._envelope()
+        elif state == smtpentry.NOT_YET:
+            self.stage, self._output = LOGIN, entry.output
+        else:
+            self.polite = True
+            about = b"ZConnected to " + self.partner + entry.complaint + b". (#4.7.8)\n"
+            self._end(about + (said(reply) if reply else b""))
 
     def _without_tls(self, reply: Reply) -> None:
         if not self._must:

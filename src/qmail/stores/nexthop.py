@@ -5,7 +5,7 @@ from __future__ import annotations
 from qmail.formats import tlsa
 from qmail.host import connect, interfaces
 from qmail.host.reasons import reason
-from qmail.rules import mx, stsneeds, tlsneeds, tlspolicy
+from qmail.rules import mx, smtpcredentials, stsneeds, tlsneeds, tlspolicy
 from qmail.rules.tlsneeds import Unmet
 from qmail.stores import names, tlsarecords
 from qmail.stores.policies import Policies
@@ -53,11 +53,15 @@ class NextHops:
         self._policies, self._teller = Policies(where), Teller(where)
 
     def needs(self, settings: Settings, host: bytes) -> Needs:
-        """What TLS mail to a domain needs, before it is known who takes it: here each source of that adds its own."""
-        needs = tlspolicy.needs(settings.policies, host)
+        """What TLS mail to a domain needs, before it is known who takes it: here each source of that adds its own.
+
+        Raises Failure.
+        """
+        needs, route = tlspolicy.needs(settings.policies, host), settings.route(host)
+        if settings.credentials(route) is not None:
+            needs = smtpcredentials.needs(needs, settings.policies, route.host)
         if not self._extended and needs.level < tlsneeds.ENCRYPT:
             return tlsneeds.Needs(tlsneeds.NONE, settled=True)
-        route = settings.route(host)
         if not self._extended or needs.settled or route.relay:
             return needs  # whoever takes mail for others is not the one whom their policy is about
         return stsneeds.needs(needs, self._policies.find(route.host).policy)
@@ -168,6 +172,7 @@ class NextHops:
             attempt.connection, connect.text(attempt.address), settings.hello, settings.timeout,
             extended=self._extended or needs.level > tlsneeds.NONE, needs=needs,
             name=_name_of(exchanger), trusted=self._home.file(b"control/tlstrust.pem"),
+            credentials=settings.credentials(route),
         )  # fmt: skip
 
     def _reached(self, exchangers: list[Exchanger], sources: Sources | None) -> list[Exchanger]:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 
 from qmail.formats.verdict import Ending
-from qmail.rules import smtproutes, sourceaddresses, tlspolicy
+from qmail.rules import smtpcredentials, smtproutes, sourceaddresses, tlspolicy
 from qmail.rules.smtproutes import Route
 from qmail.stores.control import Control
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from qmail.rules.smtpcredentials import Credentials
     from qmail.stores.home import Home
 
 LONGEST_TIMEOUT = 1_000_000  # seconds
 REMEMBERED = 100  # routes
 NO_HOME = b"ZUnable to switch to home directory. (#4.3.0)\n"
+CREDENTIALS = b"smtpcredentials"
+OTHERS = 0o077  # nobody else may read them
+OPEN = b"ZOthers may read control/smtpcredentials, so nothing goes to a relay. (#4.3.5)\n"
 NO_CONTROL = b"ZUnable to read control files. (#4.3.0)\n"
 
 
@@ -32,7 +36,7 @@ class Settings:
 
     FILES = (
         b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote", b"tlspolicy", b"outgoingip",
-        b"sourceaddresses",
+        b"sourceaddresses", CREDENTIALS,
     )  # fmt: skip
 
     def __init__(self, where: Home) -> None:
@@ -48,12 +52,14 @@ class Settings:
                 control.lines(b"outgoingip") or (), control.lines(b"sourceaddresses") or ()
             )
             self.policies = tlspolicy.table(control.lines(b"tlspolicy") or ())
+            self._control = control
         except Ending:
             raise Failure(NO_CONTROL) from None
         if hello is None:
             raise Failure(NO_CONTROL)
         self.hello = hello
         self._routes: dict[bytes, Route] = {}  # of the last hosts
+        self._credentials: Credentials | None = None  # not read yet
 
     def route(self, host: bytes) -> Route:
         """Where mail for `host` goes."""
@@ -67,3 +73,17 @@ class Settings:
                 found = Route(found.host, found.port, found.relay, sources)
             self._routes[host] = found
         return found
+
+    def credentials(self, route: Route) -> tuple[bytes, bytes] | None:
+        """User and password for a relay; None where nobody logs in."""
+        if not route.relay:
+            return None
+        if self._credentials is None:
+            try:
+                lines = self._control.lines(CREDENTIALS)
+                if lines is not None and os.stat(self._control.directory + b"/" + CREDENTIALS).st_mode & OTHERS:
+                    raise Failure(OPEN)
+            except (Ending, OSError):
+                raise Failure(NO_CONTROL) from None
+            self._credentials = smtpcredentials.table(lines or ())
+        return self._credentials.get(route.host.lower())

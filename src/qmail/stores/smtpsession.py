@@ -6,6 +6,7 @@ import os
 import time
 
 from qmail.protocols import replyreader, smtpclient
+from qmail.protocols.smtpentry import Entry
 from qmail.rules import tlsneeds, tlsproof
 from qmail.rules.tlsneeds import Needs, Unmet
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from qmail.host.tlsclient import Secured
 
 CHUNK = 65536
+NONCE = 18  # bytes of chance
 HEADER = 262144  # bytes of a header that are looked at for what is beyond ASCII
 PARTIAL_LINE = b"DSMTP cannot transfer messages with partial final lines. (#5.6.2)\n"
 UNREADABLE = b"ZUnable to read message. (#4.3.0)\n"
@@ -27,7 +29,7 @@ class Session:
 
     `seconds`: within which each reply must be whole. `needs`: what TLS there must be; `name`: the server's; `trusted`:
     a file of certificates that sign others, beside those of the system. `local`: it is LMTP, and a last line without
-    an end gets one.
+    an end gets one. `credentials`: user and password to log in with.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class Session:
         name: bytes = b"",
         trusted: bytes = b"",
         local: bool = False,
+        credentials: tuple[bytes, bytes] | None = None,
     ) -> None:
         self._connection: Connection | Secured = connection
         self._plain, self._seconds = connection, max(seconds, 1)
@@ -56,6 +59,7 @@ class Session:
             tls=needs.level > tlsneeds.NONE,
             must=needs.level >= tlsneeds.ENCRYPT,
             local=local,
+            entry=None if credentials is None else Entry(*credentials, os.urandom(NONCE).hex().encode()),
         )
         self._replies = replyreader.Reader()
         self._local = local

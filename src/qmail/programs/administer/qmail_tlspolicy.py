@@ -20,8 +20,8 @@ connected to.
 Environment: QMAIL_HOME; DNSCACHEIP: the name servers to ask, where no qmail-dns
 runs; else /etc/resolv.conf.
 Files: control/tlspolicy, smtproutes and the others of qmail-remote(8).
-Runs as: you; qmail-stsd, which knows the policies of domains (MTA-STS), is asked
-    where you are root or qmailr.
+Runs as: you; where there is a control/smtpcredentials, root. qmail-stsd, which
+    knows the policies of domains (MTA-STS), is asked where you are root or qmailr.
 Exit codes: 0 mail may go to each domain; 1 to one of them it may not go at all;
     100 usage; 111 no name server could say, or a file cannot be read.
 """
@@ -65,8 +65,12 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     except Failure as failure:
         raise Temporary(_words(failure)) from None
     hops = NextHops(where, environ, extended=True)
-    codes = {_tell(hops, settings, domain) for domain in domains}
-    hops.close()
+    try:
+        codes = {_tell(hops, settings, domain) for domain in domains}
+    except Failure as failure:
+        raise Temporary(_words(failure)) from None
+    finally:
+        hops.close()
     return next((code for code in (NOWHERE, TEMPORARY) if code in codes), 0)
 
 

@@ -44,6 +44,15 @@ records, these count instead. In control/tlspolicy, `may` and `none` switch both
 off, and `dane` the policy; so does a route in control/smtproutes.
 qmail-tlsrptd is told how each session with an exchanger went.
 
+Where control/smtpcredentials has a line for the relay that a route names,
+qmail-remote logs in there (AUTH, RFC 4954), by SCRAM-SHA-256, PLAIN or LOGIN, the
+first of these that is offered; with SCRAM the relay must prove that it knows the
+password, too. That is done under TLS only, with a certificate for the relay's name
+that is vouched for, whatever control/tlspolicy says of the domain; a line there
+for the relay's own name may say `encrypt`. Who is not let in waits (#4.7.8), also
+at a 535: a wrong password is no fault of the mail. The file must be readable to
+qmailr alone: mode 600, owner qmailr.
+
 An exchanger that has not the TLS there must be is passed by for the next one.
 Where none has, mail waits (#4.7.5), and the report says why.
 
@@ -57,8 +66,8 @@ Mail comes from the addresses of this host that control/sourceaddresses names fo
 its domain, or control/outgoingip for all; where one cannot be had it waits.
 
 Environment: DNSCACHEIP names servers to ask instead of qmail-dns.
-Files: control/: me, helohost, smtproutes, timeoutconnect, timeoutremote,
-tlspolicy, tlstrust.pem, outgoingip, sourceaddresses; queue/lock/tcpto.
+Files: control/: me, helohost, smtproutes, smtpcredentials, timeoutconnect,
+timeoutremote, tlspolicy, tlstrust.pem, outgoingip, sourceaddresses; queue/lock/tcpto.
 Runs as: qmailr.
 Faces: the servers of other hosts.
 Exit codes: 0 always.

@@ -30,8 +30,9 @@ A second qmail-verifyd for the same home exits 111.
 Each question is asked by a process of its own, which is confined as qmail-remote is.
 
 Environment: DNSCACHEIP names servers to ask where no qmail-dns runs.
-Files: qr/verify, qr/verify.lock; control/: me, helohost, smtproutes, timeoutconnect,
-timeoutremote, tlspolicy, tlstrust.pem, outgoingip, sourceaddresses; queue/lock/tcpto.
+Files: qr/verify, qr/verify.lock; control/: me, helohost, smtproutes, smtpcredentials,
+timeoutconnect, timeoutremote, tlspolicy, tlstrust.pem, outgoingip, sourceaddresses;
+    queue/lock/tcpto.
 Runs as: qmailr.
 Faces: the servers of other hosts; only root, qmailp and qmailr may ask.
 Exit codes: 100 usage; 111 another one runs, or the socket cannot be made.
