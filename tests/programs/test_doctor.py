@@ -122,6 +122,8 @@ BROKEN: dict[str, tuple[str, Break]] = {
     "no number": ("control/databytes is no number", lambda home: write(home, "control/databytes", "ten\n")),
     "mail that is held": ("control/concurrencyremote is 0", lambda home: write(home, "control/concurrencyremote", "0")),
     "a route without colon": ("without a colon", lambda home: write(home, "control/smtproutes", "a.example\n")),
+    "an extension of nobody": ("has `BINARYMIME`, which is no extension", lambda home: write(
+        home, "control/smtpextensions", "CHUNKING\nBINARYMIME\n")),
     "a route twice": ("smtproutes has `A.example` twice", many),
     "no postmaster": ("no alias postmaster", lambda home: (home / "alias/.qmail-postmaster").unlink()),
     "an empty alias": (".qmail-root is empty", lambda home: write(home, "alias/.qmail-root", "")),

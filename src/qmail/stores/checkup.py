@@ -7,6 +7,7 @@ import os
 import stat
 
 from qmail.host import locks
+from qmail.protocols import smtpextensions
 from qmail.rules.finding import Finding
 from qmail.stores import forwardfiles, library, openports, queueremedies
 from qmail.stores.installation import owners, pieces
@@ -128,6 +129,16 @@ def _changed(path: bytes) -> int:
         return os.stat(path).st_mtime_ns
     except OSError:
         return 0
+
+
+def extensions(found: Found) -> Iterator[Finding]:
+    """Words of control/smtpextensions that mean nothing."""
+    for line in found.lines(b"smtpextensions"):
+        if not smtpextensions.known([line]):
+            yield Finding(
+                b"control/smtpextensions has `" + line + b"`, which is no extension of ours: it has no effect",
+                b"they are " + b", ".join(smtpextensions.KNOWN),
+            )
 
 
 def confinement(available: Available) -> Iterator[Finding]:

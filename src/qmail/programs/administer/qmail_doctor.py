@@ -83,6 +83,7 @@ def _findings(
         lambda: checkup.programs(home, programs),
         lambda: control(found),
         lambda: aliases(found, home.file(b"alias")),
+        lambda: checkup.extensions(found),
         lambda: checkup.files(found, home),
         lambda: checkup.homes(found),
         lambda: runs(found, _is_user, _is_group),
