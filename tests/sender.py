@@ -42,8 +42,8 @@ class Sender:
             shutil.chown(path, self.user or "qmailq", self.user or "qmail")
         return name.encode()
 
-    def order(self, *orders: tuple[int, bytes, bytes, bytes]) -> None:
-        """Give these orders (number, message, sender, recipient) in one write."""
+    def order(self, *orders: tuple[int, bytes, bytes, bytes] | tuple[int, bytes, bytes, bytes, bytes]) -> None:
+        """Give these orders (number, message, sender, recipient, perhaps parameters) in one write."""
         assert self.process.stdin is not None
         self.process.stdin.write(b"".join(spawn.order(spawn.Order(*each), self.wide) for each in orders))
         self.process.stdin.flush()

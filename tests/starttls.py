@@ -17,7 +17,7 @@ class Server:
 
     `behind`: what it adds to its answer to STARTTLS. `breaks`: it hangs up instead of shaking hands.
     `offers`: it offers STARTTLS. `login`: it offers these mechanisms, in TLS, and answers AUTH, and what follows after
-    334, with the next of these replies.
+    334, with the next of these replies. `inner`: what it answers to EHLO without offering STARTTLS.
     """
 
     def __init__(
@@ -28,6 +28,7 @@ class Server:
         breaks: bool = False,
         version: str = "",
         offers: bool = True,
+        inner: bytes = INNER,
         address: str = "127.0.0.1",
         port: int = 0,
         login: tuple[bytes, list[bytes]] = (b"", []),
@@ -37,7 +38,7 @@ class Server:
         if version:
             self.context.maximum_version = self.context.minimum_version = ssl.TLSVersion[version]
         self.behind, self.breaks, self.offers = behind, breaks, offers
-        self.inner = INNER.replace(b"250 ", b"250-AUTH " + login[0] + b"\r\n250 ") if login[0] else INNER
+        self.inner = inner.replace(b"250 ", b"250-AUTH " + login[0] + b"\r\n250 ") if login[0] else inner
         self.answers = login[1]
         self.got: list[tuple[str, bytes]] = []
         self.asked: list[str | None] = []
@@ -67,7 +68,7 @@ class Server:
 
     def _talk(self, peer: socket.socket) -> None:
         peer.sendall(b"220 mx\r\n")
-        how, offered = "plain", EHLO if self.offers else INNER
+        how, offered = "plain", EHLO if self.offers else self.inner
         lines = peer.makefile("rb")
         while line := lines.readline():
             word = line[:4].upper()

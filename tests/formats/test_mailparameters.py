@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmail.formats import mailparameters, queuefile
+from qmail.formats import besides, mailparameters, queuefile
 from qmail.formats.mailparameters import DELAY, FAILURE, NEVER, SUCCESS, Malformed, Parameters, Wish
 from qmail.formats.queuefile import Envelope
 
@@ -35,7 +35,7 @@ def picture(asked: Parameters | None) -> object:
 @given(ASKED, ADDRESSES, st.lists(ADDRESSES))
 def test_what_is_written_is_read_again_everywhere(asked: Parameters, sender: bytes, recipients: list[bytes]) -> None:
     assert picture(mailparameters.parse(mailparameters.records(asked))) == picture(asked)
-    assert picture(mailparameters.parse_extension(mailparameters.extension(asked))) == picture(asked)
+    assert picture(besides.parse_extension(besides.extension(asked))) == picture(asked)
     assert picture(queuefile.parse_info(queuefile.info(sender, asked))[1]) == picture(asked)
     todo = queuefile.parse_todo(queuefile.todo(Envelope(sender, recipients, 1004, 7, asked)))
     assert picture(todo.parameters) == picture(asked)
@@ -86,12 +86,12 @@ def test_what_no_client_may_say(read: object, value: bytes) -> None:
 @pytest.mark.parametrize("text", [b"+parameters\0", b"+parameters\0mail = = =\0", b"+parameters\0x = = =\0\0"])
 def test_an_unfinished_or_unknown_extension_is_malformed(text: bytes) -> None:
     with pytest.raises(Malformed):
-        mailparameters.parse_extension(text)
+        besides.parse_extension(text)
 
 
 def test_what_does_not_begin_as_ours_is_none() -> None:
-    assert mailparameters.parse_extension(b"Tmore@x\0\0") is None
-    assert mailparameters.extension(Parameters()) == b""
+    assert besides.parse_extension(b"Tmore@x\0\0") is None
+    assert besides.extension(Parameters()) == b""
 
 
 def test_who_gets_forwarded_mail_is_not_told_of_to_its_sender() -> None:

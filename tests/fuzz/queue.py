@@ -7,7 +7,7 @@ import re
 import tempfile
 
 from fuzz.laws import Choices, Group, agreed, outcome
-from qmail.formats import bounce, deliverystatus, mailparameters, note, queuefile, remotereport, report
+from qmail.formats import besides, bounce, deliverystatus, mailparameters, note, queuefile, remotereport, report
 from qmail.formats.envelope import LONGEST_ADDRESS, MALFORMED, TOO_LONG, Check, envelope
 from qmail.formats.usersassign import Account
 from qmail.protocols import handover, localjobs, spawn, submit
@@ -109,7 +109,7 @@ def info_file(data: bytes) -> None:
 )  # fmt: skip
 def parameters(data: bytes) -> None:
     """What stands behind an envelope and in queue files: parameters, or Malformed; what was written is read again."""
-    found = outcome(lambda: mailparameters.parse_extension(data), mailparameters.Malformed)
+    found = outcome(lambda: besides.parse_extension(data), mailparameters.Malformed)
     if isinstance(found, mailparameters.Parameters):
         _written(found)
     for read in (mailparameters.parse_single, mailparameters.notify, mailparameters.orcpt, mailparameters.envid):
@@ -125,7 +125,7 @@ def parameters(data: bytes) -> None:
 
 
 def _written(one: mailparameters.Parameters) -> None:
-    again = mailparameters.parse_extension(mailparameters.extension(one)) or mailparameters.Parameters()
+    again = besides.parse_extension(besides.extension(one)) or mailparameters.Parameters()
     assert _asked(again) == _asked(one)
     sender, again_in_file = queuefile.parse_info(queuefile.info(b"a@b", one))
     assert sender == b"a@b" and _asked(again_in_file or mailparameters.Parameters()) == _asked(one)
@@ -346,7 +346,7 @@ def warm_jobs(data: bytes) -> None:
     who = Account(choices.text(), choices.number(), choices.number(), choices.text(), b"", b"")
     serial, found = localjobs.parse_worker(localjobs.worker(5, who))
     assert (serial, found.user, found.home) == (5, who.user, who.home)
-    words = [word.replace(b"\0", b"") for word in (choices.text(), choices.text(), choices.text())]
+    words = [word.replace(b"\0", b"") for word in (choices.text(), choices.text(), choices.text(), choices.text())]
     assert handover.parse_job(handover.job(3, 99, *words)) == (99, *words)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from qmail.formats.mailparameters import DELAY, FAILURE, NEVER, SUCCESS, Parameters, Wish, extension
+from qmail.formats.besides import extension
+from qmail.formats.mailparameters import DELAY, FAILURE, NEVER, SUCCESS, Parameters, Wish
 from sending import Sending
 
 ANN = "hold@here.example"  # she gets her mail when the test has read it

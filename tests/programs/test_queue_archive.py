@@ -16,7 +16,8 @@ import pytest
 
 import cqmail
 from conftest import BIN, Run, needs_root
-from qmail.formats.mailparameters import DELAY, Parameters, Wish, extension
+from qmail.formats.besides import extension
+from qmail.formats.mailparameters import DELAY, Parameters, Wish
 from sending import Sending
 
 pytestmark = needs_root

@@ -86,10 +86,18 @@ def test_what_is_final_comes_back() -> None:
     said = b"Remote host said: 250 mx\n"
     report = tlsneeds.report(b"Connected to 192.0.2.1", Unmet(tlsneeds.NO_STARTTLS), final=True, said=said)
     assert report.startswith(b"DConnected to 192.0.2.1 but it does not offer TLS")
-    assert report.endswith(b" (#5.7.5)\n" + said)
+    assert report.endswith(b" (#5.7.30)\n" + said)
 
 
 def test_a_connection_without_tls_after_tls_failed_serves_who_may_do_without() -> None:
     plain = Needs(MAY, STS).without_tls()
     assert Needs(MAY).met_by(plain, secured=False, exchanger=b"mx.example")
     assert not Needs(ENCRYPT).met_by(plain, secured=False, exchanger=b"mx.example")
+
+
+def test_a_message_that_requires_tls_needs_it_whatever_the_domain_says() -> None:
+    for before in (Needs(NONE, LOCAL, settled=True), Needs(MAY), Needs(DANE, LOCAL)):
+        needs = before.required()
+        assert needs.final
+        assert needs.level == max(VERIFY, before.level)
+    assert tlsneeds.report(b"x", Unmet(tlsneeds.DNSSEC_INVALID), final=True).startswith(b"Z"), "nobody could say"

@@ -20,9 +20,8 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     ),
     Lines(
         b"bounceformat", [_SEND], b"Bounces are written as %b.", b"Bounces are written as qmail has always done it.",
-        "With the line `report`, all that senders are told of failures is a report (RFC 3464): qmail's words, then the "
-        "same for programs, then the message. Without it, only senders who gave DSN parameters (RFC 3461) get one.",
-        new=True,
+        "With the line `report` every bounce is a report (RFC 3464): qmail's words, the same for programs, the mail. "
+        "Without it, only senders who gave DSN parameters (RFC 3461) get one.", new=True,
     ),
     Line(
         b"bouncefrom", _BOUNCING, b"MAILER-DAEMON", b"Bounce user name is %b.",
@@ -173,10 +172,8 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     ),
     Lines(
         b"smtpextensions", [_SMTPD], b"SMTP extension: %b", b"No SMTP extensions but those that C qmail has.",
-        "ESMTP keywords that are announced, one a line: CHUNKING, ENHANCEDSTATUSCODES, SMTPUTF8, LIMITS. Others "
-        "have no effect. What C qmail announces, and SIZE, STARTTLS and AUTH, do not depend on it. `qmail setup` "
-        "writes it with all of them.",
-        new=True,
+        "ESMTP keywords that are announced, one a line: CHUNKING, ENHANCEDSTATUSCODES, SMTPUTF8, DSN, REQUIRETLS, "
+        "LIMITS. What C qmail announces, SIZE, STARTTLS and AUTH do not depend on it. `qmail setup` has all.", new=True,
     ),
     Lines(
         b"smtproutes", [_REMOTE, _SEND, _VERIFYD], b"SMTP route: %b", b"No artificial SMTP routes.",

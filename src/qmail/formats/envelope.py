@@ -2,7 +2,7 @@
 
     F<sender> NUL T<recipient> NUL T<recipient> NUL ... NUL
 
-What follows the last NUL is not looked at, unless it is what formats.mailparameters puts there.
+What follows the last NUL is not looked at, unless it is what formats.besides puts there.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 LONGEST_ADDRESS = 1002  # bytes
 MOST_BYTES = 64 * 1024 * 1024  # of one envelope
 MOST_RECIPIENTS = 1_000_000
-MOST_BEHIND = 512 * 1024  # bytes, more or less, that are kept of what follows
 AT_ONCE = 2000  # recipients in a piece
 
 # What may be wrong with an envelope, as qmail-queue's exit codes.
@@ -42,8 +41,8 @@ def pieces(sender: bytes, recipients: Iterable[bytes], behind: bytes = b"") -> I
 class Check:
     """Reads an envelope in pieces of any size and keeps at most one unfinished record.
 
-    `whole`: the end was seen and everything before it was good; `behind` is what follows it. `code`: 0, or TOO_LONG,
-    TOO_MANY or MALFORMED; the first fault counts. Before either is set, the envelope is UNFINISHED.
+    `whole`: the end was seen and everything before it was good; `behind` is what followed it in the last piece. `code`:
+    0, or TOO_LONG, TOO_MANY or MALFORMED; the first fault counts. Before either is set, the envelope is UNFINISHED.
     """
 
     __slots__ = ("_rest", "_seen", "_size", "behind", "code", "whole")
@@ -58,9 +57,8 @@ class Check:
 
     def feed(self, data: bytes) -> bytes:
         """Read on, and return the records that became whole, each with its NUL, without the envelope's last NUL."""
-        if self.whole and len(self.behind) < MOST_BEHIND:
-            self.behind += data
         if self.code or self.whole:
+            self.behind = data
             return b""
         text = self._rest + data
         records = text.split(b"\0")

@@ -5,24 +5,22 @@ One record each, without NUL, `=` where nothing was said; xtext stays as it was 
     mail RET ENVID REQUIRETLS          mail HDRS QQ314159 =
     rcpt NOTIFY ORCPT ADDRESS          rcpt SUCCESS,FAILURE rfc822;a@example.com b@example.org
 
-Behind an envelope's last NUL, where programs that know nothing of it do not look, they ride as
-
-    +parameters NUL record NUL record NUL ... NUL
-
-and in todo/N and info/N as records `u<uid> <record>` (formats.queuefile).
+They stand behind an envelope (formats.besides), and in todo/N and info/N as records `u<uid> <record>`
+(formats.queuefile).
 """
 
 from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable, Mapping
 
-MAGIC = b"+parameters\0"
+DSN = b"DSN"  # the extension of RFC 3461
+VARIABLE = b"MAILPARAMETERS"  # in the environment of a local delivery: see `Single`
 LONGEST_ENVID = 100  # characters, RFC 3461 4.4
 LONGEST_ORCPT = 500  # RFC 3461 4.2
 LONGEST_ADDRESS = 1100  # bytes; one in front of which a virtual domain's prefix may stand
-LARGEST = 256 * 1024  # bytes of all records of one message
+LARGEST = 2 * 1024 * 1024  # bytes of all records of one message
 
 NEVER, SUCCESS, FAILURE, DELAY = 1, 2, 4, 8
 _WORDS = {b"NEVER": NEVER, b"SUCCESS": SUCCESS, b"FAILURE": FAILURE, b"DELAY": DELAY}
@@ -142,6 +140,21 @@ class Single:
     def __init__(self, ret: bytes, envid: bytes, requiretls: bool, wish: Wish) -> None:
         self.ret, self.envid, self.requiretls, self.wish = ret, envid, requiretls, wish
 
+    def of_mail(self, extensions: Container[bytes]) -> bytes:
+        """The parameters behind MAIL for a server that announces `extensions` (RFC 3461 4.3, 4.4; RFC 8689 2)."""
+        text = b" REQUIRETLS" if self.requiretls else b""
+        if DSN in extensions:
+            text += b" RET=" + self.ret if self.ret else b""
+            text += b" ENVID=" + self.envid if self.envid else b""
+        return text
+
+    def of_rcpt(self, extensions: Container[bytes]) -> bytes:
+        """The same behind RCPT (RFC 3461 4.1, 4.2)."""
+        if DSN not in extensions:
+            return b""
+        text = b" NOTIFY=" + notify_words(self.wish.notify) if self.wish.notify else b""
+        return text + (b" ORCPT=" + self.wish.orcpt if self.wish.orcpt else b"")
+
     def for_others(self, recipients: Iterable[bytes]) -> Parameters:
         """For those to whom his mail is sent on: of success he alone is told of (RFC 3461 5.2.7.4)."""
         notify = self.wish.notify
@@ -171,28 +184,33 @@ def parse_single(text: bytes) -> Single:
     return Single(words[0] and ret(words[0]), words[1] and envid(words[1]), bool(words[2]), wish)
 
 
-def extension(parameters: Parameters | None) -> bytes:
-    """What stands behind the last NUL of an envelope; nothing where there are none."""
-    if not parameters:
-        return b""
-    return MAGIC + b"".join([record + b"\0" for record in records(parameters)]) + b"\0"
+def environment(environ: Mapping[bytes, bytes], text: bytes) -> dict[bytes, bytes]:
+    """What a local delivery finds in its environment: `text` too, where there is any."""
+    changed = dict(environ)
+    changed.pop(VARIABLE, None)
+    if text:
+        changed[VARIABLE] = text
+    return changed
 
 
-def parse_extension(text: bytes) -> Parameters | None:
-    """Read what follows an envelope; None where it is something else. Raises Malformed where it is not whole."""
-    if not text.startswith(MAGIC):
+def onward(environ: Mapping[bytes, bytes], recipients: Iterable[bytes], *, listed: bool) -> Parameters | None:
+    """For those to whom a local delivery sends the message on. `listed`: for a mailing list, which has its own sender.
+
+    Its members' mail is not of his concern who wrote (RFC 3461 5.2.7.1), but must not travel without TLS either.
+    """
+    if VARIABLE not in environ or not is_single(environ[VARIABLE]):
         return None
-    lines, end, _ = text[len(MAGIC) :].partition(b"\0\0")
-    if not end or len(lines) > LARGEST:
-        raise Malformed("unfinished parameters")
-    return parse(lines.split(b"\0"))
+    asked = parse_single(environ[VARIABLE])
+    return Parameters(requiretls=asked.requiretls) if listed else asked.for_others(recipients)
 
 
-def may_be_more(text: bytes) -> bool:
-    """Is this the beginning of an extension whose end has not come?"""
-    if len(text) > LARGEST + 2 * len(MAGIC):
+def is_single(text: bytes) -> bool:
+    """Can `parse_single` read it?"""
+    try:
+        parse_single(text)
+    except Malformed:
         return False
-    return MAGIC.startswith(text[: len(MAGIC)]) and b"\0\0" not in text
+    return True
 
 
 # ---- the values of parameters, as a client gives them. All raise Malformed.

@@ -76,9 +76,12 @@ def parse_info(text: bytes) -> tuple[bytes, Parameters | None]:
 
 def asked(uid: int, parameters: Parameters | None) -> bytes:
     """The records of what was asked for besides; nothing where there is nothing."""
-    if not parameters:
-        return b""
-    return b"".join([b"u%d %b\0" % (uid, record) for record in mailparameters.records(parameters)])
+    return besides(uid, mailparameters.records(parameters)) if parameters else b""
+
+
+def besides(uid: int, records: Sequence[bytes]) -> bytes:
+    """The same of records of mailparameters."""
+    return b"".join([b"u%d %b\0" % (uid, record) for record in records])
 
 
 def _parameters(values: Sequence[bytes]) -> Parameters | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from qmail.formats import deliverystatus
+
 CRASHED = b"Zqmail-remote crashed.\n"
 NOT_RUN = b"ZUnable to run qmail-remote.\n"
 NEVER_RUN = b"DUnable to run qmail-remote.\n"
 NO_REQUIRETLS = b"DREQUIRETLS support required, which qmail-remote here does not have. (#5.7.30)\n"  # RFC 8689 4.2.1
+PASSED_ON = b"P\0"  # the last record: the next host has taken the DSN parameters
 SILENT = b"Zqmail-remote produced no output.\n"
 
 _RANK = {b"D": -1, b"Z": 0, b"K": 1}
@@ -18,7 +21,7 @@ def folded(output: bytes) -> bytes:
 
     The message's record (the first that begins with K, Z or D) gives the letter, unless the first
     record refuses the recipient. The text is that of the first record, and that of the second where
-    the message fared no better than the recipient.
+    the message fared no better than the recipient. Behind NUL it says whether the parameters were passed on.
     """
     if not output:
         return SILENT
@@ -28,6 +31,8 @@ def folded(output: bytes) -> bytes:
     text = records[0][1:] if records else b""
     if rank <= recipient and len(records) > 1 and records[1][:1] in _RANK:
         text += records[1][1:]
+    if recipient == 1 and output.endswith(b"\0" + PASSED_ON):
+        text += b"\0" + deliverystatus.PASSED_ON
     return _LETTER[recipient] + text
 
 

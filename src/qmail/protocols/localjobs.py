@@ -3,7 +3,8 @@
     lspawn to a worker, with one descriptor a job, the message:
         together:  B, jobs       plain deliveries to files; what is none comes back
         alone:     A, one job    with one more descriptor: where output goes
-        job:       delivery number (2), size of the message in bytes (8), local, dash, ext, host, sender
+        job:       delivery number (2), size of the message in bytes (8), local, dash, ext, host, sender, and
+                             what the sender asked for besides (formats.mailparameters)
         look:      L, job        is there such an address? one job without a descriptor, a size and a sender
     worker to lspawn:    reports: delivery number (2), exit code of qmail-local (1; 255: give it to me alone), text
     lspawn to the zygote, with the worker's end of a pair:   serial (4), uid (4), gid (4), user, home
@@ -41,18 +42,26 @@ class Broken(ValueError):
 class Job:
     """One message for one address of a worker's user."""
 
-    __slots__ = ("dash", "ext", "host", "local", "number", "sender", "size")
+    __slots__ = ("asked", "dash", "ext", "host", "local", "number", "sender", "size")
 
     def __init__(
-        self, number: int, size: int, local: bytes, dash: bytes, ext: bytes, host: bytes, sender: bytes
+        self,
+        number: int,
+        size: int,
+        local: bytes,
+        dash: bytes,
+        ext: bytes,
+        host: bytes,
+        sender: bytes,
+        asked: bytes = b"",
     ) -> None:
-        self.number, self.size = number, size
+        self.number, self.size, self.asked = number, size, asked
         self.local, self.dash, self.ext, self.host, self.sender = local, dash, ext, host, sender
 
 
 def job(value: Job) -> bytes:
     """A job, for a packet that begins with TOGETHER or ALONE."""
-    texts = (value.local, value.dash, value.ext, value.host, value.sender)
+    texts = (value.local, value.dash, value.ext, value.host, value.sender, value.asked)
     return _JOB.pack(value.number, value.size) + _texts(texts)
 
 
@@ -61,7 +70,7 @@ def parse_jobs(packet: bytes) -> list[Job]:
     found, at = [], 1
     while at < len(packet):
         number, size = _unpack(_JOB, packet, at)
-        texts, at = _parse_texts(packet, at + _JOB.size, 5)
+        texts, at = _parse_texts(packet, at + _JOB.size, 6)
         found.append(Job(number, size, *texts))
     return found
 

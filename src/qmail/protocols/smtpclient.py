@@ -4,7 +4,8 @@ A `Conversation` says what to write (`take`), and is told what came (`heard`), u
 over and its report stands in `report`: qmail-remote(8)'s records, each ended by NUL,
 
     r   recipient accepted      h   refused for good      s   refused for now     (in order, with the reply)
-    K   message accepted        D   failed for good       Z   failed for now      (one, the last)
+    K   message accepted        D   failed for good       Z   failed for now      (one)
+    P   the server has taken the DSN parameters, and tells of the recipient by itself (behind K, where there are any)
 
 Where the server announces PIPELINING (RFC 2920), MAIL, RCPT and DATA go out in one write. Where it offers
 STARTTLS (RFC 3207) and that is wanted, the stage HANDSHAKE comes: whoever drives the conversation puts TLS in front
@@ -14,13 +15,15 @@ set, and whoever drives the conversation knows what to report.
 
 from __future__ import annotations
 
-from qmail.formats import domainname
+from qmail.formats import domainname, mailparameters
+from qmail.formats.remotereport import PASSED_ON
 from qmail.protocols import smtpentry
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qmail.formats.mailparameters import Single
     from qmail.protocols.replyreader import Reply
     from qmail.protocols.smtpentry import Entry
 
@@ -69,7 +72,10 @@ class Conversation:
         self.unoffered: Reply | None = None  # what it said instead of the TLS that there must be
         self._output = b""
         self._sender, self._parameters = b"", b""
+        self._behind = b">\r\n"  # what follows a recipient
+        self.unsupported = False  # it does not say that it keeps REQUIRETLS, which the message must have
         self._recipients: Sequence[bytes] = ()
+        self._asked: Single | None = None
         self._answered = self._accepted = 0
         self._records = b""
         self._critical = self._worn = self._asking = False
@@ -81,13 +87,15 @@ class Conversation:
         international: Callable[[], bool] = lambda: False,
         *,
         asking: bool = False,
+        asked: Single | None = None,
     ) -> None:
         """The transaction to make next; addresses as they stand between the brackets.
 
         `international`: is the header in UTF-8, and not in ASCII? Asked where that counts. `asking`: there is no
-        message, and what is said of the recipients is the end of it.
+        message, and what is said of the recipients is the end of it. `asked`: parameters of the one recipient.
         """
-        self._sender, self._recipients, self._asking = sender, recipients, asking
+        self._sender, self._recipients, self._asking, self._asked = sender, recipients, asking, asked
+        self._behind = b">\r\n"
         self._international = international
         self._answered, self._accepted, self._records = 0, 0, b""
         if self.reusable:
@@ -186,14 +194,22 @@ class Conversation:
         self._end(b"")
 
     def _envelope(self) -> None:
+        asked = self._asked
+        if asked is not None and asked.requiretls and not (self.is_secured and b"REQUIRETLS" in self.extensions):
+            self.unsupported = self.polite = True
+            self._end(b"")
+            return
         if self._modern and not self._agree_on_language():
             self._end(b"DConnected to " + self.partner + NO_UTF8)
             self.reusable = self.polite = True
             return
+        if asked is not None:
+            self._parameters += asked.of_mail(self.extensions)
+            self._behind = b">" + asked.of_rcpt(self.extensions) + b"\r\n"
         self.stage, self.begun = ENVELOPE, True
         self._output = b"MAIL FROM:<" + self._sender + b">" + self._parameters + b"\r\n"
         if b"PIPELINING" in self.extensions:
-            self._output += b"".join([b"RCPT TO:<" + each + b">\r\n" for each in self._recipients])
+            self._output += b"".join([b"RCPT TO:<" + each + self._behind for each in self._recipients])
             self._output += b"" if self._asking else b"DATA\r\n"
 
     def _agree_on_language(self) -> bool:
@@ -239,7 +255,7 @@ class Conversation:
             self.stage = MESSAGE
         if self.stage == ENVELOPE and b"PIPELINING" not in self.extensions:
             more = self._answered <= len(self._recipients)
-            self._output = b"RCPT TO:<" + self._recipients[step] + b">\r\n" if more else b"DATA\r\n"
+            self._output = b"RCPT TO:<" + self._recipients[step] + self._behind if more else b"DATA\r\n"
 
     def _heard_verdict(self, reply: Reply) -> None:
         self._critical = False
@@ -247,6 +263,8 @@ class Conversation:
             self._fail(_letter(reply.code), b" failed after I sent the message", reply)
         else:
             self._end(b"K" + self.partner + b" accepted message.\n" + said(reply))
+            if self._asked is not None and mailparameters.DSN in self.extensions:
+                self.report += PASSED_ON
             self.reusable = self.polite = True
 
     def _fail(self, before: bytes, after: bytes, reply: Reply | None, *, renew: bool = False) -> None:

@@ -11,6 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from qmail.formats import mailparameters
     from qmail.protocols.smtpparameters import Parameters, Terms
     from qmail.protocols.smtpsite import Client, Site
 
@@ -52,6 +53,13 @@ class Envelope:
     def is_international(self) -> bool:
         """May addresses and header be in UTF-8 (RFC 6531)?"""
         return UTF8 in self.parameters
+
+    @property
+    def besides(self) -> mailparameters.Parameters | None:
+        """What goes with sender and recipients into the queue."""
+        if not self.parameters and not any(self.wishes):
+            return None
+        return smtpparameters.besides(self.parameters, zip(self.recipients, self.wishes, strict=True))
 
     def forget(self) -> None:
         """There is no transaction."""

@@ -20,7 +20,9 @@ CHUNKING = b"CHUNKING"  # RFC 3030
 STATUS_CODES = b"ENHANCEDSTATUSCODES"  # RFC 2034
 UTF8 = b"SMTPUTF8"  # RFC 6531
 LIMITS = b"LIMITS"  # RFC 9422
-KNOWN = (CHUNKING, STATUS_CODES, UTF8, LIMITS)  # in the order in which they are announced
+DSN = b"DSN"  # RFC 3461
+REQUIRETLS = b"REQUIRETLS"  # RFC 8689
+KNOWN = (CHUNKING, STATUS_CODES, UTF8, DSN, REQUIRETLS, LIMITS)  # in the order in which they are announced
 FEWEST_RECIPIENTS = 1000  # so many have room in a transaction, however long they and their parameters are
 
 
@@ -41,7 +43,17 @@ def answer(site: Site, peer: Peer, limit: int) -> bytes:
         lines.append(b"250-SIZE %d\r\n" % limit)
     if peer.client.successor is not None:
         lines.append(b"250-XCLIENT %b\r\n" % smtpxclient.ATTRIBUTES)
-    return b"".join([*lines, announced(site.extensions), b"250 8BITMIME\r\n"])
+    return b"".join([*lines, announced(offered(site, peer)), b"250 8BITMIME\r\n"])
+
+
+def offered(site: Site, peer: Peer) -> frozenset[bytes]:
+    """Those that can be kept: parameters that go with a message, where they reach the queue; REQUIRETLS under TLS."""
+    extensions = site.extensions
+    if not extensions:
+        return extensions
+    if not peer.client.carried:
+        extensions -= {DSN, REQUIRETLS}
+    return extensions if peer.is_secured else extensions - {REQUIRETLS}
 
 
 def announced(extensions: frozenset[bytes]) -> bytes:

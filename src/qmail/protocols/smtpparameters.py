@@ -6,6 +6,8 @@ in MAIL or RCPT; its value then stands in the envelope, as the client has writte
 
 from __future__ import annotations
 
+from qmail.formats import mailparameters
+from qmail.protocols import smtpextensions
 from qmail.protocols import smtpreply as reply
 from qmail.protocols.smtpextensions import UTF8
 
@@ -58,8 +60,21 @@ def _body(value: bytes | None, _terms: Terms) -> bytes:
     return b"" if value is not None and value.upper() in (b"7BIT", b"8BITMIME") else reply.VALUE
 
 
-def _utf8(value: bytes | None, _terms: Terms) -> bytes:
+def _bare(value: bytes | None, _terms: Terms) -> bytes:
     return b"" if value is None else reply.VALUE
+
+
+def _kept(check: Callable[[bytes], object]) -> Reader:
+    """A reader of values that stand in the queue: what `check` refuses is none."""
+
+    def reader(value: bytes | None, _terms: Terms) -> bytes:
+        try:
+            check(value or b"")
+        except mailparameters.Malformed:
+            return reply.VALUE
+        return b""
+
+    return reader
 
 
 def _unknown(_value: bytes | None, _terms: Terms) -> bytes:
@@ -70,6 +85,24 @@ def _unknown(_value: bytes | None, _terms: Terms) -> bytes:
 MAIL: Final[dict[bytes, tuple[bytes, Reader]]] = {
     b"SIZE": (b"", _size),  # RFC 1870 6
     b"BODY": (b"", _body),  # RFC 6152 2
-    UTF8: (UTF8, _utf8),  # RFC 6531 3.4
+    UTF8: (UTF8, _bare),  # RFC 6531 3.4
+    b"RET": (smtpextensions.DSN, _kept(mailparameters.ret)),  # RFC 3461 4.3
+    b"ENVID": (smtpextensions.DSN, _kept(mailparameters.envid)),  # RFC 3461 4.4
+    b"REQUIRETLS": (smtpextensions.REQUIRETLS, _bare),  # RFC 8689 2
 }
-RCPT: Final[dict[bytes, tuple[bytes, Reader]]] = {}
+RCPT: Final[dict[bytes, tuple[bytes, Reader]]] = {
+    b"NOTIFY": (smtpextensions.DSN, _kept(mailparameters.notify)),  # RFC 3461 4.1
+    b"ORCPT": (smtpextensions.DSN, _kept(mailparameters.orcpt)),  # RFC 3461 4.2
+}
+
+
+def besides(mail: Parameters, recipients: Iterable[tuple[bytes, Parameters]]) -> mailparameters.Parameters | None:
+    """What the queue is to know of them, those of MAIL and of each RCPT; None where there is nothing."""
+    found = mailparameters.Parameters(
+        (mail.get(b"RET") or b"").upper(), mail.get(b"ENVID") or b"", b"REQUIRETLS" in mail
+    )
+    for recipient, wishes in recipients:
+        notify, orcpt = wishes.get(b"NOTIFY"), wishes.get(b"ORCPT")
+        if notify or orcpt:
+            found.wishes[recipient] = mailparameters.Wish(mailparameters.notify(notify) if notify else 0, orcpt or b"")
+    return found if found else None

@@ -61,9 +61,8 @@ class Session:
 
     def replies(self) -> bytes:
         """What is to be written, once."""
-        replies = b"".join(self._replies)
-        self._replies.clear()
-        return replies
+        replies, self._replies = self._replies, []
+        return b"".join(replies)
 
     def turn(self) -> int:
         """Do one command, or read one block of a message. Returns the event."""
@@ -189,7 +188,7 @@ class Session:
         return self._forget()
 
     def _terms(self) -> Terms:
-        return Terms(self._limit, self._site.extensions, secured=self.peer.is_secured)
+        return Terms(self._limit, smtpextensions.offered(self._site, self.peer), secured=self.peer.is_secured)
 
     def _mail(self, argument: bytes, _verb: bytes) -> int:
         if not self._message.halfway:

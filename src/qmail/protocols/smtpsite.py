@@ -70,11 +70,12 @@ class Client:
     `login`: whether it may log in, or must (smtplogin.NEVER, OFFERED, DEMANDED). `surroundings`: what whoever is
     asked about recipients hears of it (protocols.recipients). `environ`: all of its variables. `successor`: who it
     says that it speaks for, by variables (None: those that go); None where it may not say so (smtpxclient). `local`: it
-    speaks LMTP.
+    speaks LMTP. `carried`: parameters of MAIL and RCPT reach the queue.
     """
 
     __slots__ = (
-        "environ", "limit", "local", "login", "origin", "protocol", "relay", "successor", "surroundings", "tls",
+        "carried", "environ", "limit", "local", "login", "origin", "protocol", "relay", "successor", "surroundings",
+        "tls",
     )  # fmt: skip
 
     def __init__(
@@ -88,10 +89,11 @@ class Client:
         login: int = NEVER,
         surroundings: bytes = b"",
         environ: Mapping[bytes, bytes] | None = None,
+        carried: bool = True,
         successor: Callable[[Mapping[bytes, bytes | None]], Client] | None = None,
         local: bool = False,
     ) -> None:
         self.origin, self.relay, self.limit = origin, relay, limit
         self.protocol, self.tls, self.login, self.surroundings = protocol, tls, login, surroundings
         self.environ: Mapping[bytes, bytes] = environ or {}
-        self.successor, self.local = successor, local
+        self.successor, self.local, self.carried = successor, local, carried

@@ -3,6 +3,7 @@
 Decided before a connection is made, by one source after the other. Each takes the needs so far, and gives them back
 as they are, or `raised`:
 
+    of the message      REQUIRETLS, RFC 8689 (programs/deliver/qmail_remote.py)
     of the domain       control/tlspolicy (rules/tlspolicy.py), its own policy, RFC 8461 (rules/stsneeds.py)
     of the exchanger    its TLSA records, RFC 7672 (stores/tlsarecords.py)
 
@@ -23,12 +24,15 @@ NONE, MAY, ENCRYPT, VERIFY, DANE = range(5)
 
 # Who says so. Those of RFC 8460 4.4 have its words.
 NOBODY, LOCAL, TLSA, STS = b"no-policy-found", b"tlspolicy", b"tlsa", b"sts"
+MESSAGE = b"requiretls"
 
 # What went wrong, in the words of RFC 8460 4.3.
 NO_STARTTLS, FAILED = b"starttls-not-supported", b"validation-failure"
 MISMATCH, EXPIRED, UNTRUSTED = b"certificate-host-mismatch", b"certificate-expired", b"certificate-not-trusted"
 TLSA_INVALID, DNSSEC_INVALID, DANE_REQUIRED = b"tlsa-invalid", b"dnssec-invalid", b"dane-required"
+NO_REQUIRETLS = b"requiretls-not-supported"  # which RFC 8460 does not know
 _WORDS = {
+    NO_REQUIRETLS: b"it does not offer to keep the message in TLS. REQUIRETLS support required",
     NO_STARTTLS: b"it does not offer TLS, which mail to it must have",
     FAILED: b"TLS could not be agreed on",
     MISMATCH: b"TLS could not be agreed on: its certificate is for another host",
@@ -57,8 +61,9 @@ class Needs:
     may be for, where names matter; `anchors`, certificates (DER) of which one must have signed it, once they were seen.
     `exchangers`: the names that the domain's exchangers may have, perhaps with `*` for the first label (None: any).
     `trial`: a certificate is looked at as at VERIFY, and where it is not good mail goes all the same.
-    `final`: mail whose needs are not met comes back, and does not wait. `unmet`: why nothing may go to this exchanger,
-    known before it was connected to.
+    `final`: the message has REQUIRETLS (RFC 8689): the server must say that it keeps that, and where needs are not met
+    the message comes back, and does not wait. `unmet`: why nothing may go to this exchanger, known before it was
+    connected to.
     """
 
     __slots__ = ("anchors", "exchangers", "final", "level", "names", "origin", "records", "settled", "trial", "unmet")
@@ -109,6 +114,12 @@ class Needs:
         copy.anchors = anchors
         return copy
 
+    def required(self) -> Needs:
+        """A copy for a message with REQUIRETLS."""
+        copy = self.raised(VERIFY, MESSAGE)
+        copy.final, copy.trial = True, False
+        return copy
+
     def without_tls(self) -> Needs:
         """A copy for a connection without TLS, after TLS failed that was not needed."""
         copy = Needs(NONE, self.origin, settled=self.settled)
@@ -139,7 +150,10 @@ class Needs:
 def report(partner: bytes, unmet: Unmet, *, final: bool, said: bytes = b"") -> bytes:
     """The record of a delivery that ends since TLS is not as it must be: Z, or D where that is `final`.
 
-    `partner`: who it is about; `said`: a line with the server's own words, if it had any.
+    5.7.30 is REQUIRETLS support required (RFC 8689 4.2.1). `partner`: who it is about;
+    `said`: a line with the server's own words, if it had any.
     """
-    letter, status = (b"D", b"#5.7.5") if final else (b"Z", b"#4.7.5")
+    # Without an answer about its records nobody knows that it cannot meet them.
+    final = final and unmet.result != DNSSEC_INVALID
+    letter, status = (b"D", b"#5.7.30") if final else (b"Z", b"#4.7.5")
     return letter + partner + b" but " + unmet.words + b". (" + status + b")\n" + said

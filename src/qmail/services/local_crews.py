@@ -201,7 +201,8 @@ class Crews:
             worker.jobs[delivery.number] = delivery
             who = delivery.account or worker.crew.who
             addresses = delivery.local, who.dash, who.ext, delivery.host, delivery.sender
-            packet.append(localjobs.job(localjobs.Job(delivery.number, delivery.order.size, *addresses)))
+            order = delivery.order
+            packet.append(localjobs.job(localjobs.Job(delivery.number, order.size, *addresses, order.asked)))
         try:
             worker.link.send(b"".join(packet), descriptors, wait=False)
         except OSError:

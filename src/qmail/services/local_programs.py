@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats import report
+from qmail.formats import mailparameters, report
 from qmail.formats.usersassign import Account, Bad, account
 from qmail.formats.verdict import TEMPORARY
 from qmail.host import execute, fds, identity
@@ -80,8 +80,9 @@ def _become_local(spawner: Spawner, delivery: Delivery, message: int, output: in
             identity.become(who.uid, who.gid)
         if os.getuid() == 0:
             os._exit(report.EXIT_ROOT)
+        environ = mailparameters.environment(spawner.environ, delivery.order.asked)
         words = (b"--", who.user, who.home, delivery.local, who.dash, who.ext, delivery.host, delivery.sender)
-        execute.replace([spawner.home.program(b"qmail-local"), *words, spawner.default], spawner.environ)
+        execute.replace([spawner.home.program(b"qmail-local"), *words, spawner.default], environ)
     except Bad:
         os._exit(report.EXIT_USAGE)
     except OSError:

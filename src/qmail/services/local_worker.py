@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 
+from qmail.formats import mailparameters
 from qmail.formats.dotqmail import Instruction
 from qmail.formats.verdict import PERMANENT, TEMPORARY, Ending, Permanent, Temporary
 from qmail.host import passing, program, title
@@ -90,7 +91,7 @@ class Worker:
         who = self._who
         words = [b"--", who.user, who.home, job.local, job.dash, job.ext, job.host, job.sender, self._default]
         argv = [self._home.program(NAME), *words]
-        code = program.ended(NAME, lambda: qmail_local.main(argv, dict(self._environ)))
+        code = program.ended(NAME, lambda: qmail_local.main(argv, mailparameters.environment(self._environ, job.asked)))
         for target in (0, 1, 2):
             os.dup2(self._null, target)
         self._open.clear()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections import deque
 
+from qmail.formats.besides import extension
 from qmail.formats.envelope import envelope
 from qmail.host import localsocket
 from qmail.host.loop import READ, WRITE
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from qmail.formats.mailparameters import Parameters
     from qmail.host.loop import Loop
     from qmail.stores.home import Home
 
@@ -58,12 +60,13 @@ class Message:
         self._push()
         return self._failed is not None or (self._link is not None and not self._link.congested)
 
-    def finish(self, sender: bytes, recipients: Sequence[bytes]) -> None:
-        """The message is whole, and this is its envelope."""
+    def finish(self, sender: bytes, recipients: Sequence[bytes], asked: Parameters | None) -> None:
+        """The message is whole, and this is its envelope. `asked`: what goes with it."""
         if self._failed is not None:
             self._told(self._failed)
             return
-        self._tail = b"".join([*submit.frames(submit.ENVELOPE, envelope(sender, recipients)), _COMMIT])
+        text = envelope(sender, recipients, extension(asked))
+        self._tail = b"".join([*submit.frames(submit.ENVELOPE, text), _COMMIT])
         self._push()
 
     def abandon(self) -> None:

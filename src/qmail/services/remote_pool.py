@@ -48,7 +48,8 @@ class Worker:
 
     def give(self, place: Place, delivery: Delivery) -> bool:
         """Hand a delivery over, with its message; False where the worker cannot take it."""
-        job = handover.job(delivery.number, delivery.size, delivery.host, delivery.sender, delivery.recipient)
+        addresses = delivery.host, delivery.sender, delivery.recipient
+        job = handover.job(delivery.number, delivery.size, *addresses, delivery.asked)
         descriptors = array.array("i", (delivery.message,))
         try:
             self.ours.sendmsg([job], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, descriptors)])

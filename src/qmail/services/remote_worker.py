@@ -8,6 +8,7 @@ import select
 import time
 from functools import partial
 
+from qmail.formats import mailparameters
 from qmail.host import fds, program, sandbox, signals, title
 from qmail.programs.deliver.qmail_remote import Remote
 from qmail.protocols import handover
@@ -77,10 +78,11 @@ class Worker:
         # Asked before a job is taken: what is not begun goes to another worker.
         while not self._roads.changed() and (job := self._job()) is not None:
             packet, message = job
-            size, host, sender, recipient = handover.parse_job(packet)
+            size, host, sender, recipient, text = handover.parse_job(packet)
+            asked = mailparameters.parse_single(text) if text else None
             remote.refresh(time.monotonic())
             slow = partial(title.show, _NAME, host, sender, recipient)
-            report = remote.deliver(host, sender, (recipient,), message, size, slow)
+            report = remote.deliver(host, sender, (recipient,), message, size, slow, asked)
             os.close(message)
             self._socket.send(handover.answer(packet, report))
         remote.leave()

@@ -149,7 +149,8 @@ class Conversation:
             self._busy = self._committed = True
             self._heard, self._deadline = False, clock.monotonic() + submission.PATIENCE
             self._message.write(session.content)
-            self._message.finish(session.envelope.sender, session.envelope.recipients)
+            envelope = session.envelope
+            self._message.finish(envelope.sender, envelope.recipients, envelope.besides)
             return False
         elif event == ABANDON:
             self._give_up_message()

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import deque
 from functools import partial
 
+from qmail.formats.besides import extension
 from qmail.formats.bounce import Bounce
 from qmail.formats.envelope import envelope
-from qmail.formats.mailparameters import extension
 from qmail.formats.verdict import Temporary
 from qmail.host.errand import Errand
 from qmail.stores import submission

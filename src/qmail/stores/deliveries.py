@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 
+from qmail.formats import mailparameters
 from qmail.host import fds
 from qmail.protocols import spawn
 
@@ -27,13 +28,14 @@ _NAME = frozenset(b"/0123456789")
 class Delivery:
     """One delivery to make. `message` is a descriptor, -1 until it is opened; who takes the delivery closes it.
 
-    `name` is the message's file below queue/mess/, `size` its bytes once it is opened.
+    `name` is the message's file below queue/mess/, `size` its bytes once it is opened. `asked`: as that of an Order.
     """
 
-    __slots__ = ("message", "name", "number", "recipient", "sender", "size")
+    __slots__ = ("asked", "message", "name", "number", "recipient", "sender", "size")
 
-    def __init__(self, number: int, name: bytes, sender: bytes, recipient: bytes) -> None:
+    def __init__(self, number: int, name: bytes, sender: bytes, recipient: bytes, asked: bytes = b"") -> None:
         self.number, self.name, self.sender, self.recipient = number, name, sender, recipient
+        self.asked = asked
         self.message, self.size = -1, 0
 
     @property
@@ -111,7 +113,7 @@ class Deliveries:
             self._reports.append(spawn.report(order.number, complaint, self._wide))
             return None
         self.running.add(order.number)
-        return Delivery(order.number, order.message, order.sender, order.recipient)
+        return Delivery(order.number, order.message, order.sender, order.recipient, order.asked)
 
     def _complaint(self, order: spawn.Order) -> bytes:
         if order.number >= self.limit:
@@ -124,6 +126,8 @@ class Deliveries:
             return b"DInternal error: messid too long. (#5.3.5)\n"
         if not order.message:
             return b"DInternal error: messid too short. (#5.3.5)\n"
+        if order.asked and not mailparameters.is_single(order.asked):
+            return b"ZInternal error: bad parameters. (#4.3.5)\n"
         if b"@" not in order.recipient:
             return b"DSorry, address must include host name. (#5.1.3)\n"
         return b""

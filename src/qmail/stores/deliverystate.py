@@ -32,6 +32,7 @@ MARKS = 64  # marked files whose marks may wait for the disk
 _CHUNK = 65536
 _SHORT = 1024
 _LONGEST = 1 << 20  # bytes of one record
+_MOST_ASKED = 4 << 20  # bytes of info/N: mailparameters.LARGEST, and what stands before each record
 
 
 class Trouble(Exception):
@@ -91,7 +92,7 @@ class DeliveryState:
         try:
             text = os.read(descriptor, _CHUNK)
             if len(text) == _CHUNK and b"\0" in text:
-                text += os.pread(descriptor, _LONGEST, _CHUNK)
+                text += os.pread(descriptor, _MOST_ASKED, _CHUNK)
             birth = int(os.fstat(descriptor).st_mtime)
         finally:
             os.close(descriptor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 
+from qmail.formats.mailparameters import onward
 from qmail.formats.verdict import Permanent, Temporary
 from qmail.host import fds
 from qmail.host.reasons import reason
@@ -49,7 +50,8 @@ def send_on(home: Home, environ: Mapping[bytes, bytes], sender: bytes, recipient
     except OSError as error:
         message.abandon()
         raise Temporary(b"unable to read message: " + reason(error)) from error
-    outcome = message.finish(sender, recipients)
+    asked = onward(environ, recipients, listed=sender != environ.get(b"SENDER"))
+    outcome = message.finish(sender, recipients, asked)
     if words := submission.words(outcome):
         raise (Permanent if words.startswith(b"D") else Temporary)(words[1:])
     return outcome.qp

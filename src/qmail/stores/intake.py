@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmail.formats import envelope, mailparameters, queuefile, received
+from qmail.formats import besides, envelope, mailparameters, queuefile, received
 from qmail.host import clock
 from qmail.stores.arrival import Refused
 
@@ -47,13 +47,14 @@ class Desk:
 class Intake:
     """A message that user `uid` sends; `qp` is the number that the log will know it by."""
 
-    __slots__ = ("_check", "_head", "_line", "_uid", "arrival", "due", "qp")
+    __slots__ = ("_besides", "_check", "_head", "_line", "_uid", "arrival", "due", "qp")
 
     def __init__(self, line: bytes, uid: int, qp: int, due: float) -> None:
         self._line = line  # goes in front of the message
         self._uid = uid
         self._head = b"u%d\0p%d\0" % (uid, qp)
         self._check = envelope.Check()
+        self._besides = besides.Reader()
         self.qp, self.due = qp, due
         self.arrival: Arrival | None = None
 
@@ -78,18 +79,25 @@ class Intake:
                 raise Refused(self._check.code)
             if checked:
                 arrival.envelope(checked if arrival.written else self._head + checked)
+            if self._check.behind:
+                self._put_besides(arrival)
         return arrival
 
+    def _put_besides(self, arrival: Arrival) -> None:
+        """Write what stands behind the envelope, if that is for us. Raises Refused."""
+        try:
+            records = self._besides.feed(self._check.behind)
+        except mailparameters.Malformed:
+            raise Refused(envelope.MALFORMED) from None
+        if records:
+            arrival.besides(queuefile.besides(self._uid, records))
+
     def complete(self) -> None:
-        """Nothing more comes: write what stood behind the envelope, if that is for us. Raises Refused."""
-        behind = self._check.behind
-        if behind and self.arrival is not None:
-            try:
-                asked = mailparameters.parse_extension(behind)
-            except mailparameters.Malformed:
-                raise Refused(envelope.MALFORMED) from None
-            if asked:
-                self.arrival.besides(queuefile.asked(self._uid, asked))
+        """Nothing more comes. Raises Refused where it ought to."""
+        try:
+            self._besides.end()
+        except mailparameters.Malformed:
+            raise Refused(envelope.MALFORMED) from None
 
     def end(self, code: int) -> None:
         """It was refused with `code`: let go of what was made."""

@@ -69,19 +69,19 @@ def recipients(control: Control) -> Door:
     return Door(control.lines(b"rcpthosts"), more=None if more is None else more.lists)
 
 
-def client(environ: Mapping[bytes, bytes], *, tls: bool = False, local: bool = False) -> Client:
+def client(environ: Mapping[bytes, bytes], *, tls: bool = False, local: bool = False, carried: bool = True) -> Client:
     """The other end of a connection, as its environment tells it (tcp-environ(5), qmail-smtpd(8)).
 
-    `tls`: somebody is there to speak TLS for us. `local`: it speaks LMTP.
+    `tls`: somebody is there to speak TLS for us. `local`: it speaks LMTP. `carried`: parameters of MAIL and RCPT reach
+    the queue.
     """
 
     def successor(variables: Mapping[bytes, bytes | None]) -> Client:
         # What the rules say of the proxy is not said of whom it speaks for; and it is believed once.
         gone = {b"RELAYCLIENT", b"XCLIENT", *variables}
         kept = {name: value for name, value in environ.items() if name not in gone}
-        return client(
-            kept | {name: value for name, value in variables.items() if value is not None}, tls=tls, local=local
-        )
+        said = {name: value for name, value in variables.items() if value is not None}
+        return client(kept | said, tls=tls, local=local, carried=carried)
 
     limit, protocol = environ.get(b"DATABYTES"), environ.get(b"SSL_PROTOCOL")
     login = environ.get(b"SMTPAUTH")
@@ -96,6 +96,7 @@ def client(environ: Mapping[bytes, bytes], *, tls: bool = False, local: bool = F
         environ=environ,
         successor=successor if b"XCLIENT" in environ else None,
         local=local,
+        carried=carried,
     )
 
 

@@ -14,6 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from qmail.formats.mailparameters import Single
     from qmail.host.connect import Connection
     from qmail.host.tlsclient import Secured
 
@@ -107,11 +108,25 @@ class Session:
 
     def satisfies(self, needs: Needs) -> bool:
         """May mail to a domain with these needs go by this session?"""
+        if needs.final and b"REQUIRETLS" not in self._conversation.extensions:
+            return False
         return needs.met_by(self.needs, secured=self.secured, exchanger=self._name)
 
-    def transact(self, sender: bytes, recipients: Sequence[bytes], message: int, size: int | None) -> None:
-        """Carry one transaction to its end. The message is a file of `size` bytes, or (None) whatever can be read."""
-        self._conversation.begin(sender, recipients, lambda: size is not None and _is_international(message, size))
+    def transact(
+        self,
+        sender: bytes,
+        recipients: Sequence[bytes],
+        message: int,
+        size: int | None,
+        asked: Single | None = None,
+    ) -> None:
+        """Carry one transaction to its end. The message is a file of `size` bytes, or (None) whatever can be read.
+
+        `asked`: parameters, where there is one recipient.
+        """
+        self._conversation.begin(
+            sender, recipients, lambda: size is not None and _is_international(message, size), asked=asked
+        )
         self._carry(message, size)
 
     def ask(self, recipient: bytes) -> None:
@@ -135,6 +150,8 @@ class Session:
                 talk.dropped()
         if talk.unoffered is not None:
             self.unmet = Unmet(tlsneeds.NO_STARTTLS)
+        elif talk.unsupported:
+            self.unmet = Unmet(tlsneeds.NO_REQUIRETLS)
 
     def close(self) -> None:
         """Say goodbye where that is in order, and close; waiting for an answer would be ridiculous."""

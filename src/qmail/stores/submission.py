@@ -13,8 +13,8 @@ from __future__ import annotations
 
 import os
 
+from qmail.formats.besides import extension
 from qmail.formats.envelope import pieces
-from qmail.formats.mailparameters import extension
 from qmail.host import execute, fds, localsocket
 from qmail.protocols import submit
 from qmail.stores import home as homes

@@ -41,6 +41,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats import commandenv, dotqmail, mbox, tracelines
+from qmail.formats.mailparameters import onward
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import FOR_GOOD, Permanent, Temporary, Usage
 from qmail.host import clock, execute
@@ -226,7 +227,8 @@ class Delivery:
         except BaseException:
             copy.abandon()
             raise
-        outcome = copy.finish(self.new_sender, recipients)
+        listed = self.new_sender != self.sender
+        outcome = copy.finish(self.new_sender, recipients, onward(self.environ, recipients, listed=listed))
         words = submission.words(outcome)
         if words:
             text = b"Unable to forward message: " + words[1:] + b"."

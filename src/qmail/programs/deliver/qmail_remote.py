@@ -56,6 +56,14 @@ qmailr alone: mode 600, owner qmailr.
 An exchanger that has not the TLS there must be is passed by for the next one.
 Where none has, mail waits (#4.7.5), and the report says why.
 
+What the sender asked for with his message (RET, ENVID, NOTIFY, ORCPT: RFC 3461)
+a warm process passes on where DSN is offered; then that server reports, and not
+this system. A message with REQUIRETLS (RFC 8689) goes only to a server that
+offers to keep it, by TLS and with a certificate as above or, without a policy, as
+for `verify` in control/tlspolicy, whatever that file says; where there is none it
+comes back (5.7.30). The record of a recipient whose parameters were passed on is
+followed by another one, P.
+
 Where a warm process finds SMTPUTF8 (RFC 6531) offered, it says it of messages
 with addresses or a header in UTF-8. Elsewhere a host in UTF-8 goes by its name in
 ASCII (IDNA2008), and a message with a local part beyond ASCII comes back (5.6.7);
@@ -86,6 +94,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from qmail.formats.mailparameters import Single
     from qmail.rules.smtproutes import Route
     from qmail.rules.tlsneeds import Needs
     from qmail.stores.control import Stamp
@@ -135,27 +144,31 @@ class Remote:
         message: int,
         size: int | None,
         slow: Callable[[], None] | None = None,
+        asked: Single | None = None,
     ) -> bytes:
         """Send the message on descriptor `message`, a file of `size` bytes, or (None) whatever can be read.
 
-        `slow` is called where that may take more than a moment. Returns the whole report.
+        `slow` is called where that may take more than a moment. `asked`: parameters of the one recipient. Returns the
+        whole report.
         """
         try:
             if self._settings is None:
                 self._settings = Settings(self._home)
             sender, *recipients = self._written(sender, *recipients)
             route, needs = self._settings.route(host), self._hops.needs(self._settings, host)
+            if asked is not None and asked.requiretls:
+                needs = needs.required()
             session = self._kept_for(route, needs)
             if slow and (session is None or (size or 0) > LARGE):
                 slow()
             if session is not None:
                 if slow:
                     session.tell_when_slow(slow)
-                session.transact(sender, recipients, message, size)
+                session.transact(sender, recipients, message, size, asked)
             if session is None or session.again:
                 self.leave()
                 session = self._hops.send(
-                    self._settings, route, needs, lambda fresh: fresh.transact(sender, recipients, message, size)
+                    self._settings, route, needs, lambda fresh: fresh.transact(sender, recipients, message, size, asked)
                 )
         except Failure as failure:
             return failure.record + b"\0"

@@ -27,7 +27,7 @@ from __future__ import annotations
 import gc
 import os
 
-from qmail.formats import remotereport
+from qmail.formats import mailparameters, remotereport
 from qmail.formats.verdict import Temporary
 from qmail.host import execute, signals
 from qmail.host.loop import READ, Loop
@@ -100,6 +100,11 @@ class Spawner:
     def _orders(self) -> None:
         for delivery in self._deliveries.take():
             if self._workers is None or not self._workers.start(delivery):
+                if delivery.asked and mailparameters.parse_single(delivery.asked).requiretls:
+                    # A program that is started knows nothing of it.
+                    os.close(delivery.message)
+                    self._finished(delivery.number, 0, remotereport.NO_REQUIRETLS + b"\0")
+                    continue
                 argv = (self._program, delivery.host, delivery.sender, delivery.recipient)
                 self._programs.start(delivery, argv, self._environ)
         if not self._deliveries.reading:

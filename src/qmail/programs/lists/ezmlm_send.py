@@ -51,6 +51,7 @@ from qmail.formats import listaddress, listindex, listoptions, mimetype
 from qmail.formats.address import quote
 from qmail.formats.header_fields import name
 from qmail.formats.listtext import filled
+from qmail.formats.mailparameters import onward
 from qmail.formats.mimeparts import Parts
 from qmail.formats.verdict import Permanent, Temporary
 from qmail.host import program
@@ -63,6 +64,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from qmail.formats.mailparameters import Parameters
     from qmail.rules.listheader import Edited
 
 USAGE = b"ezmlm-send: usage: ezmlm-send [ -cCrRvV ] [ -h header ] dir"
@@ -84,7 +86,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         message = submission.begin(home.find(argv[0], environ), environ)
     except OSError as error:
         raise Temporary(b"unable to fork: " + reason(error)) from error
-    qp = posting.send(message)
+    qp = posting.send(message, onward(environ, (), listed=True))
     program.say(2, b"ezmlm-send: info: qp %d\n" % qp)
     return 0
 
@@ -106,7 +108,7 @@ class _Posting:
             raise Permanent(words)
         self.archived, self.size, self.passed = mlist.has(b"archived"), 0, True
 
-    def send(self, message: submission.Submission) -> int:
+    def send(self, message: submission.Submission, asked: Parameters | None) -> int:
         """Give it a number, keep it and queue it; its qp. Raises Permanent or Temporary, and then it was not sent."""
         before, size = listarchive.last(self.mlist)
         number = listarchive.following(self.mlist, before)
@@ -120,7 +122,7 @@ class _Posting:
             raise
         try:
             envelope = b"%b-return-%d-@%b-@[]" % (self.mlist.local, self.settings.number, self.mlist.host)
-            outcome = message.finish(envelope, subscribers.everyone(self.mlist, b""))
+            outcome = message.finish(envelope, subscribers.everyone(self.mlist, b""), asked)
         except BaseException:
             self._undo(number, before, size)
             raise

@@ -19,7 +19,7 @@ unless it is, written together with that NUL, what the sender asked for besides:
 
     +parameters NUL RECORD NUL RECORD NUL ... NUL
 
-with records as in queue-files(5), at most 256 KiB. A Received line with the caller's uid and
+with records as in queue-files(5), at most 2 MiB. A Received line with the caller's uid and
 pid is put in front of the message; nothing else changes in it.
 
 qmail-queue has no rights of its own: it hands everything to qmail-queued, which
@@ -43,8 +43,9 @@ from __future__ import annotations
 import os
 import select
 
-from qmail.formats import mailparameters
+from qmail.formats.besides import Reader
 from qmail.formats.envelope import UNFINISHED, Check
+from qmail.formats.mailparameters import Malformed
 from qmail.host import fds, signals
 from qmail.protocols import submit
 from qmail.stores import home as homes
@@ -73,11 +74,11 @@ def _queue(submission: Direct) -> int:
         os.fstat(1)
         for piece in fds.chunks(0):
             submission.write(piece)
-        check = Check()
+        check, besides = Check(), Reader()
         for piece in fds.chunks(1):
             submission.envelope(piece)
             check.feed(piece)
-            if check.code or (check.whole and not _more(check.behind)):
+            if check.code or (check.whole and not _more(besides, check.behind)):
                 # Whoever holds the other end need not close it. What is wrong is qmail-queued's to say.
                 return submission.commit().code
         if check.whole:
@@ -88,9 +89,13 @@ def _queue(submission: Direct) -> int:
     return UNFINISHED
 
 
-def _more(behind: bytes) -> bool:
-    """Does more stand behind the envelope that is to be carried with it?"""
-    if not behind or not mailparameters.MAGIC.startswith(behind[: len(mailparameters.MAGIC)]):
-        # It was written together with the envelope's last NUL, or never.
-        return not behind and bool(select.select((1,), (), (), 0)[0])
-    return mailparameters.may_be_more(behind)
+def _more(besides: Reader, behind: bytes) -> bool:
+    """Is there more behind the envelope that is to be carried with it?"""
+    try:
+        besides.feed(behind)
+    except Malformed:
+        return False  # as above
+    if besides.over:
+        return False
+    # It was written together with the envelope's last NUL, or never.
+    return besides.ours or bool(select.select((1,), (), (), 0)[0])

@@ -38,6 +38,11 @@ so behind MAIL; in others they are 553 5.6.7. Received says UTF8SMTP then. Hosts
 are compared by IDNA2008, whether U-labels or A-labels are written, in rcpthosts,
 badmailfrom and senders too; local parts stay byte for byte what the sender has
 written, composed or not, and only ASCII letters of them have a capital.
+DSN (RFC 3461): RET and ENVID of MAIL, NOTIFY and ORCPT of RCPT go with the
+message into the queue; qmail-send and qmail-remote do what they say.
+REQUIRETLS (RFC 8689), announced and taken under TLS only: so does this, that the
+message must not go on without TLS. Neither is there where QMAILQUEUE, or another
+program in the place of qmail-queue, may lose it.
 LIMITS (RFC 9422): 1000 recipients always have room; there is no limit of
 messages in a session.
 
@@ -126,7 +131,9 @@ def hold(place: home.Home, environ: dict[bytes, bytes], *, local: bool = False) 
     if local:
         site.extensions = smtplocal.extensions(site.extensions)
     tls = not local and tlsdoor.is_there(place) and sockets.is_tcp(0)
-    session = smtpserver.Session(site, reception.client(environ, tls=tls, local=local), b"%d" % os.getpid())
+    carried = submission.foreign(place, environ) is None
+    client = reception.client(environ, tls=tls, local=local, carried=carried)
+    session = smtpserver.Session(site, client, b"%d" % os.getpid())
     return _Talk(session, site.timeout, place).held()
 
 
@@ -199,7 +206,7 @@ class _Talk:
 
     def _finish(self, message: submission.Submission) -> None:
         envelope = self._session.envelope
-        outcome = message.finish(envelope.sender, envelope.recipients)
+        outcome = message.finish(envelope.sender, envelope.recipients, envelope.besides)
         self._message = self._latest = None
         self._extend()
         if outcome.code == 0:
