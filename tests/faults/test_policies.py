@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dns.rcode
 import pytest
 
 from conftest import open_to_others, wait_until
@@ -96,6 +97,16 @@ def test_fault_046_a_host_that_cannot_be_reached_or_believed(world: World, stsd:
     assert stsd.ask() == CERTIFICATE, "nobody whom this system trusts has signed it"
 
 
+def test_fault_046_where_the_dns_cannot_say_what_is_kept_holds(world: World, stsd: Stsd) -> None:
+    world.names.codes["_mta-sts.example.org"] = dns.rcode.SERVFAIL
+    assert stsd.ask() == b"Z"
+    world.names.codes.clear()
+    assert stsd.ask() == b"P enforce", "and is asked again at once"
+    world.names.codes["_mta-sts.example.org"] = dns.rcode.SERVFAIL
+    stsd.again()
+    assert stsd.ask() == b"P enforce"
+
+
 def test_fault_046_a_slow_host_holds_up_nobody_else(
     world: World, stsd: Stsd, authority: Authority, tmp_path: Path
 ) -> None:
@@ -111,7 +122,7 @@ def test_fault_046_a_slow_host_holds_up_nobody_else(
         assert stsd.ask() == b"P enforce"
         assert not said
         asking.join(30)
-        assert said == [FETCHING], "who asks waits no longer than a few seconds"
+        assert said == [b"Z" + FETCHING[1:]], "who asks waits no longer than a few seconds"
         assert stsd.process.poll() is None
 
 

@@ -47,7 +47,7 @@ class Policies:
             return answer
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
-        self._kept[name] = (monotonic() + KEPT, told)
+        self._kept[name] = (monotonic() + KEPT if told.lasting else 0.0, told)
         return told
 
     def known(self, domain: bytes) -> Answer:

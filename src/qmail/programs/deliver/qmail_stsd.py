@@ -151,7 +151,7 @@ class Service:
             inquiry = self._inquiries[domain]
             inquiry.waiting.discard(client)
             failure = policyquery.FETCHING if inquiry.announced else b""
-            self._tell(client, self._cache.find(domain, now()), failure)
+            self._tell(client, self._cache.find(domain, now()), failure, unsure=True)
         ends = [each.until for each in self._fetching] + [until for _, until in self._waiting.values()][:1]
         return max(min(ends) - time, 0.0) if ends else None
 
@@ -162,8 +162,11 @@ class Service:
             return
         inquiry, kept = self._inquiries.get(domain), self._cache.find(domain, now())
         until, failure = self._settled.get(domain, (0.0, b""))
-        if until > self._active or (inquiry and inquiry.known) or (not inquiry and self._is_full()):
+        if until > self._active or (inquiry and inquiry.known):
             self._tell(client, kept, failure)
+            return
+        if not inquiry and len(self._inquiries) >= MOST_INQUIRIES:
+            self._tell(client, kept, b"", unsure=True)
             return
         self._waiting[client] = (domain, self._active + PATIENCE)
         if inquiry is None:
@@ -173,11 +176,12 @@ class Service:
         else:
             inquiry.waiting.add(client)
 
-    def _is_full(self) -> bool:
-        return len(self._inquiries) >= MOST_INQUIRIES
-
     def _announced(self, inquiry: Inquiry, answer: Answer) -> None:
         kept = self._cache.find(inquiry.domain, now())
+        if answer.trouble:
+            del self._inquiries[inquiry.domain]
+            self._answer(inquiry, kept, unsure=True)
+            return
         announced = mtasts.announced(answer.records)
         if announced is None:
             # Whatever is in the cache holds all the same (RFC 8461 5.1).
@@ -228,15 +232,17 @@ class Service:
         del self._inquiries[inquiry.domain]
         self._answer(inquiry, kept, failure)
 
-    def _answer(self, inquiry: Inquiry, kept: Kept | None, failure: bytes = b"") -> None:
+    def _answer(self, inquiry: Inquiry, kept: Kept | None, failure: bytes = b"", *, unsure: bool = False) -> None:
         waiting, inquiry.waiting = inquiry.waiting, set()
         for client in waiting:
-            self._tell(client, kept, failure)
+            self._tell(client, kept, failure, unsure=unsure)
 
-    def _tell(self, client: int, kept: Kept | None, failure: bytes) -> None:
+    def _tell(self, client: int, kept: Kept | None, failure: bytes, *, unsure: bool = False) -> None:
         self._waiting.pop(client, None)
         if kept is not None:
             packet = policyquery.FOUND + kept.text
+        elif unsure:
+            packet = policyquery.UNSURE + failure
         else:
             packet = policyquery.FAILED + failure if failure else policyquery.NOTHING
         try:
