@@ -124,6 +124,8 @@ BROKEN: dict[str, tuple[str, Break]] = {
     "a route without colon": ("without a colon", lambda home: write(home, "control/smtproutes", "a.example\n")),
     "an extension of nobody": ("has `BINARYMIME`, which is no extension", lambda home: write(
         home, "control/smtpextensions", "CHUNKING\nBINARYMIME\n")),
+    "a name that is none": ("rcpthosts has `büch\u3002example`, which is beyond ASCII", lambda home: write(
+        home, "control/rcpthosts", "here.example\nbüch\u3002example\n")),
     "a route twice": ("smtproutes has `A.example` twice", many),
     "no postmaster": ("no alias postmaster", lambda home: (home / "alias/.qmail-postmaster").unlink()),
     "an empty alias": (".qmail-root is empty", lambda home: write(home, "alias/.qmail-root", "")),

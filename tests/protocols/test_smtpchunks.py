@@ -93,3 +93,13 @@ def test_fault_037_ten_thousand_chunks_in_one_block_are_read_one_by_one_in_littl
         assert message.begin() == b""
         assert message.turn(lines) == (CONTENT, b"250 1 octets received\r\n"), number
     assert not lines.more
+
+
+def test_a_message_that_has_no_place_to_go_is_passed_over_chunk_by_chunk() -> None:
+    message, lines = Incoming(0), Lines()
+    lines.receive(b"hello" + b"RSET\r\n" + b"NOOP\r\n")
+    assert message.expect(5, False, b"") and message.refuse(reply.NO_QUEUE) == b""
+    assert message.turn(lines) == (TURN, reply.NO_QUEUE) and not message.halfway
+    assert not message.expect(6, True, b"") and message.turn(lines) == (TURN, reply.NO_QUEUE)
+    assert lines.next() == b"NOOP" and not message.reading
+    assert message.refuse(reply.NO_QUEUE) == reply.NO_QUEUE, "the next one is another message"

@@ -18,7 +18,10 @@ def ascii(domain: bytes) -> bytes | None:
         return domain
     import unicodedata
 
-    import idna  # with its tables: only who sees such a name pays for them
+    try:
+        import idna  # with its tables: only who sees such a name pays for them
+    except ImportError:
+        return None  # a home from before it came with the library: there are no such names
 
     labels = []
     try:

@@ -42,7 +42,8 @@ def answer(site: Site, peer: Peer, limit: int) -> bytes:
     if limit:
         lines.append(b"250-SIZE %d\r\n" % limit)
     if peer.client.successor is not None:
-        lines.append(b"250-XCLIENT %b\r\n" % smtpxclient.ATTRIBUTES)
+        login = b"" if peer.client.login == smtplogin.NEVER else smtpxclient.LOGIN
+        lines.append(b"250-XCLIENT %b%b\r\n" % (smtpxclient.ATTRIBUTES, login))
     return b"".join([*lines, announced(offered(site, peer)), b"250 8BITMIME\r\n"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from qmail.formats.controlfile import TABLE
 from qmail.formats.controlkinds import Line
+from qmail.formats.domainname import ascii, compared
 from qmail.formats.dotqmail import REFUSED, instructions
 from qmail.formats.shellwords import arguments
 from qmail.rules.finding import Finding
@@ -28,6 +29,7 @@ def control(found: Found) -> Iterator[Finding]:
         yield Finding(b"control/me is missing or empty", b"run config-fast with the name of this host")
     elif b"." not in me.strip(b"."):
         yield Finding(b"control/me is `" + me + b"`, no full name", b"run config-fast with the whole name of this host")
+    yield from _names(found)
     yield from _doors(found)
     yield from _local(found)
     for entry in TABLE:
@@ -41,17 +43,28 @@ def control(found: Found) -> Iterator[Finding]:
         domain, colon, _ = line.partition(b":")
         if not colon:
             yield Finding(b"control/smtproutes has `" + line + b"`, without a colon", b"write domain:relay")
-        elif domain.lower() in seen:
+        elif compared(domain) in seen:
             yield Finding(
                 b"control/smtproutes has `" + domain + b"` twice; the last line counts", b"remove the other one"
             )
-        seen.add(domain.lower())
+        seen.add(compared(domain))
     for name in (b"relayrecipients", b"morerelayrecipients"):
         for line in found.lines(name):
             if b"@" not in line:
                 yield Finding(
                     b"control/" + name + b" has `" + line + b"`, without an @: it says nothing",
                     b"write user@domain, or @domain",
+                )
+
+
+def _names(found: Found) -> Iterator[Finding]:
+    for file in (b"rcpthosts", b"locals", b"virtualdomains", b"smtproutes"):
+        for line in found.lines(file):
+            domain = line.partition(b":")[0].rpartition(b"@")[2]
+            if ascii(domain) is None:
+                yield Finding(
+                    b"control/" + file + b" has `" + domain + b"`, which is beyond ASCII and no host name",
+                    b"write it in UTF-8, as IDNA2008 allows it, or as xn--...",
                 )
 
 
@@ -62,11 +75,11 @@ def _doors(found: Found) -> Iterator[Finding]:
             b"write the domains whose mail you take into it, one a line",
         )
         return
-    accepted = {line.lower() for line in found.lines(b"rcpthosts") + found.lines(b"morercpthosts")}
+    accepted = set(map(compared, found.lines(b"rcpthosts") + found.lines(b"morercpthosts")))
     virtual = [line.partition(b":")[0].rpartition(b"@")[2] for line in found.lines(b"virtualdomains")]
     for name, domains in ((b"locals", found.lines(b"locals")), (b"virtualdomains", virtual)):
         for domain in domains:
-            if domain and not domain.startswith(b".") and not _covered(domain.lower(), accepted):
+            if domain and not domain.startswith(b".") and not _covered(compared(domain), accepted):
                 yield Finding(
                     b"control/" + name + b" has " + domain + b", and rcpthosts has not: the network cannot reach it",
                     b"add it to control/rcpthosts, unless that is meant",
@@ -83,7 +96,7 @@ def _covered(domain: bytes, accepted: set[bytes]) -> bool:
 
 
 def _local(found: Found) -> Iterator[Finding]:
-    locals_ = {line.lower() for line in found.lines(b"locals")}
+    locals_ = set(map(compared, found.lines(b"locals")))
     for line in found.lines(b"locals"):
         if line.startswith(b"."):
             yield Finding(
@@ -94,7 +107,7 @@ def _local(found: Found) -> Iterator[Finding]:
         domain, colon, _ = line.partition(b":")
         if not colon:
             yield Finding(b"control/virtualdomains has `" + line + b"`, without a colon", b"write domain:prefix")
-        elif domain.lower() in locals_:
+        elif compared(domain) in locals_:
             yield Finding(
                 b"control/virtualdomains has " + domain + b", and so has locals, which counts first",
                 b"remove it from one of them",
