@@ -5,8 +5,26 @@ from __future__ import annotations
 import pytest
 
 from qmail.formats import mtasts
-from qmail.rules import stsneeds, tlsneeds
-from qmail.rules.tlsneeds import DANE, ENCRYPT, LOCAL, MAY, MISMATCH, NONE, STS, TLSA, UNTRUSTED, VERIFY, Needs
+from qmail.rules import stsneeds
+from qmail.rules.tlsneeds import (
+    DANE,
+    DANE_REQUIRED,
+    ENCRYPT,
+    FAILED,
+    LOCAL,
+    MAY,
+    MISMATCH,
+    NO_REQUIRETLS,
+    NO_STARTTLS,
+    NOBODY,
+    NONE,
+    STS,
+    TLSA,
+    TLSA_INVALID,
+    UNTRUSTED,
+    VERIFY,
+    Needs,
+)
 
 MX = b"mx.example.org"
 ENFORCE = mtasts.Policy(mtasts.ENFORCE, [b"*.example.org"], 86400)
@@ -51,15 +69,34 @@ def test_an_exchanger_without_a_name_in_the_policy_is_passed_by() -> None:
     assert stsneeds.at_exchanger(needs.told([], [MX]), b"mx.example.net").unmet is not None, "none that counts"
 
 
-def test_what_reports_say() -> None:
+SAID: list[tuple[Needs, mtasts.Policy | None, bytes, bytes, bytes, tuple[bytes, bytes] | None]] = [
+    # needs, policy, why there is none, exchanger, what went wrong; kind and failure that are reported
+    (Needs(VERIFY, STS), ENFORCE, b"", MX, b"", (STS, b"")),
+    (Needs(VERIFY, STS), ENFORCE, b"", MX, UNTRUSTED, (STS, UNTRUSTED)),
+    (Needs(VERIFY, STS), ENFORCE, b"", MX, NO_REQUIRETLS, (STS, b"")),
+    (Needs(MAY), TESTING, b"", b"mx.example.net", b"", (STS, MISMATCH)),
+    (Needs(MAY), OFF, b"", MX, b"", (NOBODY, b"")),
+    (Needs(MAY), None, b"sts-policy-invalid", MX, b"", (STS, b"sts-policy-invalid")),
+    (Needs(MAY), None, b"", MX, NO_STARTTLS, (NOBODY, NO_STARTTLS)),
+    (Needs(MAY), None, b"", MX, FAILED, (NOBODY, FAILED)),
+    (Needs(VERIFY, LOCAL), None, b"", MX, UNTRUSTED, None),
+    (Needs(DANE, LOCAL), None, b"", MX, DANE_REQUIRED, None),
+    (Needs(DANE, TLSA), ENFORCE, b"", MX, TLSA_INVALID, (TLSA, TLSA_INVALID)),
+]
+
+
+@pytest.mark.parametrize(("needs", "policy", "failure", "exchanger", "result", "said"), SAID)
+def test_what_reports_say(
+    needs: Needs, policy: mtasts.Policy | None, failure: bytes, exchanger: bytes, result: bytes,
+    said: tuple[bytes, bytes] | None,
+) -> None:  # fmt: skip
+    told = stsneeds.session(b"example.org", needs, policy, failure, exchanger, result)
+    assert (told and (told.kind, told.result)) == said
+
+
+def test_reports_quote_the_policy() -> None:
     needs = stsneeds.needs(Needs(MAY), ENFORCE)
-    good = stsneeds.session(b"example.org", needs, ENFORCE, b"", MX, b"")
-    assert (good.kind, good.result, good.policy) == (STS, b"", ENFORCE.lines)
-    assert stsneeds.session(b"example.org", needs, ENFORCE, b"", MX, UNTRUSTED).result == UNTRUSTED
-    assert stsneeds.session(b"example.org", needs, TESTING, b"", b"mx.example.net", b"").result == MISMATCH
-    off = stsneeds.session(b"example.org", Needs(MAY), OFF, b"", MX, b"")
-    assert (off.kind, off.policy) == (tlsneeds.NOBODY, ())
-    lost = stsneeds.session(b"example.org", Needs(MAY), None, b"sts-policy-invalid", MX, b"")
-    assert (lost.kind, lost.result) == (STS, b"sts-policy-invalid")
+    told = stsneeds.session(b"example.org", needs, ENFORCE, b"", MX, b"")
+    assert told is not None and told.policy == ENFORCE.lines
     told = stsneeds.session(b"example.org", needs.told([b"\3\1\1\xff\0"], [MX]), ENFORCE, b"", MX, b"")
-    assert (told.kind, told.policy) == (TLSA, [b"3 1 1 ff00"])
+    assert told is not None and told.policy == [b"3 1 1 ff00"]

@@ -14,7 +14,19 @@ import binascii
 
 from qmail.formats import certificate, mtasts
 from qmail.formats.tlscount import Session
-from qmail.rules.tlsneeds import DANE, MISMATCH, NOBODY, STS, TLSA, VERIFY, Needs, Unmet
+from qmail.rules.tlsneeds import (
+    DANE,
+    FAILED,
+    MISMATCH,
+    NO_REQUIRETLS,
+    NO_STARTTLS,
+    NOBODY,
+    STS,
+    TLSA,
+    VERIFY,
+    Needs,
+    Unmet,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,19 +55,24 @@ def at_exchanger(before: Needs, name: bytes) -> Needs:
 
 def session(
     domain: bytes, needs: Needs, policy: Policy | None, failure: bytes, exchanger: bytes, result: bytes
-) -> Session:
-    """What reports say of a session with an exchanger.
+) -> Session | None:
+    """What reports say of a session with an exchanger; None where it says nothing of the domain.
 
     `policy`, `failure`: the domain's policy, or why it has none (RFC 8460 4.3.2.2). `result`: what went wrong (RFC 8460
     4.3), or b"".
     """
+    if result == NO_REQUIRETLS:
+        result = b""  # there was TLS
     if needs.origin == TLSA:
         return Session(domain, TLSA, [_told(record) for record in needs.records], result, exchanger)
     if policy is not None and policy.mode != mtasts.NONE:
         if not certificate.covers(policy.patterns, exchanger):
             result = result or MISMATCH
         return Session(domain, STS, policy.lines, result, exchanger)
-    return Session(domain, STS if failure else NOBODY, (), failure or result, exchanger)
+    if failure:
+        return Session(domain, STS, (), failure, exchanger)
+    # Who has no policy promises no certificate: that was asked for here.
+    return Session(domain, NOBODY, (), result, exchanger) if result in (b"", NO_STARTTLS, FAILED) else None
 
 
 def _told(record: bytes) -> bytes:

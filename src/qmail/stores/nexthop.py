@@ -149,6 +149,8 @@ class NextHops:
             return
         known = self._policies.known(route.host)
         told = stsneeds.session(route.host, needs, known.policy, known.failure, _name_of(exchanger), result)
+        if told is None:
+            return
         if session is not None:
             told.address, told.ours = session.addresses()
         self._teller.tell(told)
