@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from conftest import wait_until
+from qmail.formats.envelope import envelope
+from qmail.formats.mailparameters import NEVER, Parameters, Wish
 from qmail.stores import submission
 from qmail.stores.home import Home
-from qmail.stores.submission import Direct, Foreign, Outcome, words
+from qmail.stores.submission import UNREAD, Direct, Foreign, Outcome, words
 from submitting import files, kinds
 
 Queued = subprocess.Popen[bytes]
@@ -93,6 +95,20 @@ def test_a_wrapper_in_its_place_is_run_as_c_qmail_runs_it(home: Path) -> None:
     assert (home / "m").read_bytes() == b"x\n"
     assert (home / "e").read_bytes() == b"Fa@b\0Tc@d\0Te@f\0\0"
     assert (home / "d").read_text() == f"{home}\nmark\n"
+
+
+@pytest.mark.parametrize(("recipients", "read", "code"), [(1999, 11_000_000, 0), (1999, None, 0), (30_000, 10, UNREAD)])
+def test_a_queue_program_need_not_read_what_stands_behind_an_envelope(
+    home: Path, recipients: int, read: int | None, code: int
+) -> None:
+    # It reads all, or up to the envelope's last NUL, as that of C qmail does, or not so far.
+    asked = Parameters(wishes={b"%d@d" % i: Wish(NEVER, b"rfc822;" + b"x" * 400) for i in range(400)})
+    many = [b"%d@d" % i for i in range(recipients)]
+    size = len(envelope(b"a@b", many)) if read is None else read
+    path = script(home, f"cat >/dev/null; head -c {size} <&1 >/dev/null; exec 1<&-\n")
+    message = submission.begin(at(home), {b"QMAILQUEUE": path})
+    message.write(b"x\n")
+    assert message.finish(b"a@b", many, asked).code == code
 
 
 def test_a_relative_qmailqueue_starts_at_the_home(home: Path) -> None:

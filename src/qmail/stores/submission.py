@@ -215,7 +215,7 @@ class Direct:
 class Foreign:
     """A message on its way to a queue program, run in the home directory. Raises OSError where it cannot be started."""
 
-    __slots__ = ("_envelope", "_failed", "_message", "_pid", "_words")
+    __slots__ = ("_envelope", "_failed", "_message", "_pid", "_unread", "_words")
 
     def __init__(self, path: bytes, home: Home, environ: Mapping[bytes, bytes]) -> None:
         pipes: list[int] = []
@@ -232,6 +232,7 @@ class Foreign:
         for descriptor in (message, envelope, words):
             os.close(descriptor)
         self._failed = False
+        self._unread = 0  # bytes that it would not take
 
     def write(self, data: bytes) -> None:
         """Bytes of the message."""
@@ -241,13 +242,16 @@ class Foreign:
         """The message is whole, and this is its envelope. What the recipients' iteration raises abandons it."""
         os.close(self._message)
         self._message = -1
+        behind = extension(asked)
         try:
-            for piece in pieces(sender, recipients, extension(asked)):
+            for piece in pieces(sender, recipients, behind):
                 self._write(self._envelope, piece)
         except BaseException:
             self.abandon()
             raise
         os.close(self._envelope)
+        # One that knows nothing of what stands behind an envelope has taken the message all the same.
+        self._failed = self._unread > len(behind)
         return self._outcome()
 
     def abandon(self) -> Outcome:
@@ -259,11 +263,12 @@ class Foreign:
         return self._outcome()
 
     def _write(self, descriptor: int, data: bytes) -> None:
-        if not self._failed:
-            try:
-                fds.write_all(descriptor, data)
-            except OSError:
-                self._failed = True  # it may still exit with a code that says why
+        try:
+            while data and not self._unread:
+                data = data[os.write(descriptor, data) :]
+        except OSError:
+            pass  # it may still exit with a code that says why
+        self._unread += len(data)
 
     def _outcome(self) -> Outcome:
         text = b""
