@@ -20,7 +20,7 @@ from qmail.formats import (
     usersassign,
 )
 from qmail.formats import tcprules as rules
-from qmail.rules import logselect, relayrecipients, smtproutes, sourceaddresses, userlimits
+from qmail.rules import logselect, qmtproutes, relayrecipients, smtproutes, sourceaddresses, userlimits
 from qmail.rules.relay import Door
 from qmail.rules.routing import LOCAL, REMOTE, Routes, variable_sender
 
@@ -198,6 +198,8 @@ def smtp_routes(data: bytes) -> None:
         found = smtproutes.route(table, host)
         assert 0 <= found.port <= 999_999
         assert found.relay or found.host == host
+        way = qmtproutes.route(table, host)
+        assert way is None or (way.qmtp and 0 <= way.port <= 999_999)
         source = sourceaddresses.sources(sourceaddresses.table(choices.texts(2), choices.texts(4)), host)
         assert source is None or bool(source.addresses) != bool(source.wrong)
 

@@ -94,6 +94,7 @@ def test_showctl_tells_of_every_control_file_of_c_qmail(home: Path, program: Run
         "morerelayrecipients",
         "morerelayrecipients.cdb",
         "outgoingip",
+        "qmtproutes",
         "rcptcheck",
         "relayrecipients",
         "senders",

@@ -118,6 +118,13 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
         b"qmqpservers", [b"qmail-qmqpc"], b"QMQP server: %b.", b"No QMQP servers.",
         "Addresses of hosts to hand messages over to, tried in order.",
     ),
+    Lines(
+        b"qmtproutes", [_REMOTE, _VERIFYD], b"QMTP route: %b", b"No mail goes by QMTP.",
+        "`domain:relay` or `domain:relay:port`: mail for a domain goes by QMTP there, port 209 without one; by QMTPS "
+        "at port 6209, or with ` tls` behind another one. Names fit as in smtproutes, which these lines come before; "
+        "an empty relay means SMTP.",
+        new=True,
+    ),
     Line(
         b"queuelifetime", [_SEND], b"604800", b"Message lifetime in the queue is %b seconds.",
         "Seconds after which a message that could not be delivered gets its last attempt.", number=True,

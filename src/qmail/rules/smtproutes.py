@@ -25,21 +25,24 @@ SMTP = 25
 
 class Route:
     """A host to send to, and its port. `relay`: it was named by a line, so its own addresses count, not its MX.
-    `sources`: our end of connections to it (rules.sourceaddresses); None: the system's choice.
+    `sources`: our end of connections to it (rules.sourceaddresses); None: the system's choice. `qmtp`: it speaks QMTP,
+    `tls`: with TLS from the first byte (rules.qmtproutes).
 
     `key` is equal for routes that lead to the same servers.
     """
 
-    __slots__ = ("host", "key", "port", "relay", "sources")
+    __slots__ = ("host", "key", "port", "qmtp", "relay", "sources", "tls")
 
-    def __init__(self, host: bytes, port: int = SMTP, relay: bool = False, sources: Sources | None = None) -> None:
-        self.host, self.port, self.relay, self.sources = host, port, relay, sources
+    def __init__(self, host: bytes, port: int = SMTP, relay: bool = False) -> None:
+        self.host, self.port, self.relay = host, port, relay
+        self.sources: Sources | None = None
+        self.qmtp = self.tls = False
         self.key = (host.lower(), port, relay)
 
     def is_as(self, other: Route) -> bool:
         """Do both lead to the same servers, and from the same of our addresses?"""
         ours, theirs = (each.sources.addresses if each.sources else () for each in (self, other))
-        return self.key == other.key and ours == theirs
+        return self.key == other.key and ours == theirs and (self.qmtp, self.tls) == (other.qmtp, other.tls)
 
 
 def table(lines: Iterable[bytes]) -> dict[bytes, bytes]:
@@ -51,7 +54,7 @@ def table(lines: Iterable[bytes]) -> dict[bytes, bytes]:
 def route(routes: Mapping[bytes, bytes], host: bytes) -> Route:
     """Where to send what is for `host`."""
     found = longest(routes, host)
-    return _relay(found) if found else Route(domainname.ascii(host) or host)
+    return relay(found) if found else Route(domainname.ascii(host) or host)
 
 
 def longest(values: Mapping[bytes, T], host: bytes) -> T | None:
@@ -66,13 +69,14 @@ def longest(values: Mapping[bytes, T], host: bytes) -> T | None:
     return found
 
 
-def _relay(text: bytes) -> Route:
+def relay(text: bytes, usual: int = SMTP) -> Route:
+    """What stands beside a name: a relay, and its port where that is not the `usual` one."""
     words = text.split(maxsplit=1)
     word = words[0] if words else b""
     # The colons of an IPv6 address end at its bracket.
     bracket = word.find(b"]") + 1 if word.startswith(b"[") else 0
     host, colon, port = word[bracket:].partition(b":")
-    return Route(word[:bracket] + host, _number(port) if colon else SMTP, relay=True)
+    return Route(word[:bracket] + host, _number(port) if colon else usual, relay=True)
 
 
 def _number(text: bytes) -> int:

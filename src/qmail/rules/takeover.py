@@ -36,7 +36,6 @@ PATCHED: dict[bytes, bytes] = {
         (b"smtpauth smtproutes_auth authsenders", b"qmail-remote does not log in to relays"),
         (b"bindroutes", b"control/sourceaddresses says which address to send from"),
         (b"domainkeys dkimsign filterargs qfilters simcontrol", b"messages are not signed or filtered by it"),
-        (b"qmtproutes", b"qmail-remote speaks SMTP only"),
         (b"taps", b"no copies are made"),
         (b"extraqueue bigtodo", b"it has no effect"),
     )

@@ -9,6 +9,7 @@ from qmail.rules import mx, smtpcredentials, stsneeds, tlsneeds, tlspolicy
 from qmail.rules.tlsneeds import Unmet
 from qmail.stores import names, tlsarecords
 from qmail.stores.policies import Policies
+from qmail.stores.qmtpsession import QmtpSession
 from qmail.stores.remotecontrols import Failure
 from qmail.stores.smtpsession import Session
 from qmail.stores.tcpto import Timeouts
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from qmail.rules.tlsneeds import Needs
     from qmail.stores.home import Home
     from qmail.stores.remotecontrols import Settings
+
+    AnySession = Session | QmtpSession
 
 NO_ANSWER = b"ZSorry, I couldn't find any host by that name. (#4.1.2)\n"
 NO_CONNECTION = b"ZSorry, I wasn't able to establish an SMTP connection. (#4.4.1)\n"
@@ -101,7 +104,9 @@ class NextHops:
             return needs.failing(needs.origin, Unmet(tlsneeds.DANE_REQUIRED))
         return stsneeds.at_exchanger(needs, _name_of(exchanger))
 
-    def send(self, settings: Settings, route: Route, needs: Needs, transact: Callable[[Session], None]) -> Session:
+    def send(
+        self, settings: Settings, route: Route, needs: Needs, transact: Callable[[AnySession], None]
+    ) -> AnySession:
         """The session with the best server that answers, and has the TLS there must be; `transact` was done with it.
 
         Raises Failure or OSError.
@@ -142,7 +147,7 @@ class NextHops:
         self._teller.close()
 
     def _count(
-        self, route: Route, exchanger: Exchanger, needs: Needs, result: bytes, session: Session | None = None
+        self, route: Route, exchanger: Exchanger, needs: Needs, result: bytes, session: AnySession | None = None
     ) -> None:
         """Tell of a session, for reports (RFC 8460), or of one that was not to be."""
         if not self._extended or route.relay or needs.level == tlsneeds.NONE:
@@ -155,7 +160,7 @@ class NextHops:
             told.address, told.ours = session.addresses()
         self._teller.tell(told)
 
-    def _connected(self, settings: Settings, exchanger: Exchanger, route: Route, needs: Needs) -> Session | None:
+    def _connected(self, settings: Settings, exchanger: Exchanger, route: Route, needs: Needs) -> AnySession | None:
         """A session with this exchanger, None where it does not answer. Raises Failure or OSError."""
         addresses = [each for each in exchanger.addresses if not self._timeouts.is_shunned(each)]
         try:
@@ -170,6 +175,11 @@ class NextHops:
         if attempt.connection is None:
             return None
         self._timeouts.connected(attempt.address)
+        if route.qmtp:
+            return QmtpSession(
+                attempt.connection, connect.text(attempt.address), settings.timeout, tls=route.tls, needs=needs,
+                name=_name_of(exchanger), trusted=self._home.file(b"control/tlstrust.pem"),
+            )  # fmt: skip
         return Session(
             attempt.connection, connect.text(attempt.address), settings.hello, settings.timeout,
             extended=self._extended or needs.level > tlsneeds.NONE, needs=needs,

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 
 from qmail.formats.verdict import Ending
-from qmail.rules import smtpcredentials, smtproutes, sourceaddresses, tlspolicy
-from qmail.rules.smtproutes import Route
+from qmail.rules import qmtproutes, smtpcredentials, smtproutes, sourceaddresses, tlspolicy
 from qmail.stores.control import Control
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qmail.rules.smtpcredentials import Credentials
+    from qmail.rules.smtproutes import Route
     from qmail.stores.home import Home
 
 LONGEST_TIMEOUT = 1_000_000  # seconds
@@ -36,7 +36,7 @@ class Settings:
 
     FILES = (
         b"me", b"helohost", b"smtproutes", b"timeoutconnect", b"timeoutremote", b"tlspolicy", b"outgoingip",
-        b"sourceaddresses", CREDENTIALS,
+        b"sourceaddresses", CREDENTIALS, b"qmtproutes",
     )  # fmt: skip
 
     def __init__(self, where: Home) -> None:
@@ -48,6 +48,7 @@ class Settings:
             self.timeout_connect = min(control.number(b"timeoutconnect", 60), LONGEST_TIMEOUT)
             hello = control.line_or_me(b"helohost")
             self.routes = smtproutes.table(control.lines(b"smtproutes") or ())
+            self.qmtp_routes = smtproutes.table(control.lines(b"qmtproutes") or ())
             self.sources = sourceaddresses.table(
                 control.lines(b"outgoingip") or (), control.lines(b"sourceaddresses") or ()
             )
@@ -67,10 +68,8 @@ class Settings:
         if found is None:
             if len(self._routes) >= REMEMBERED:
                 self._routes.clear()
-            found = smtproutes.route(self.routes, host)
-            sources = sourceaddresses.sources(self.sources, host)
-            if sources is not None:
-                found = Route(found.host, found.port, found.relay, sources)
+            found = qmtproutes.route(self.qmtp_routes, host) or smtproutes.route(self.routes, host)
+            found.sources = sourceaddresses.sources(self.sources, host)
             self._routes[host] = found
         return found
 

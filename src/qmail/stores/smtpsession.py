@@ -7,8 +7,9 @@ import time
 
 from qmail.protocols import replyreader, smtpclient
 from qmail.protocols.smtpentry import Entry
-from qmail.rules import tlsneeds, tlsproof
+from qmail.rules import tlsneeds
 from qmail.rules.tlsneeds import Needs, Unmet
+from qmail.stores import clienttls
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -167,25 +168,15 @@ class Session:
         if not self._replies.idle:
             # Said before the keys were agreed on, and to be taken for what was said behind them: by nobody knows whom.
             raise replyreader.Broken("words behind the answer to STARTTLS")
-        from qmail.host.tlsclient import Secured, failure
-
-        needs = self.needs
-        try:
-            name = needs.names[0] if needs.names else self._name
-            trusted = self._trusted if needs.verifies else None
-            secured = Secured(self._plain, name, trusted, needs.anchors)
-            secured.shake_hands(self._seconds)
-            verdict = tlsproof.verdict(needs, secured.chain())
-        except OSError as error:
-            verdict = Unmet(failure(error))
-        if verdict is None:
-            self._connection = secured
+        found = clienttls.secured(self._plain, self.needs, self._name, self._trusted, self._seconds)
+        if isinstance(found, Needs):
+            self.instead = found
+        elif isinstance(found, Unmet):
+            self.unmet, self.instead = found, _weaker(self.needs)
+        else:
+            self._connection = found
             self._conversation.secured()
             return
-        if isinstance(verdict, Needs):
-            self.instead = verdict
-        else:
-            self.unmet, self.instead = verdict, _weaker(needs)
         self._conversation.insecure()
 
     def _reply(self) -> replyreader.Reply:

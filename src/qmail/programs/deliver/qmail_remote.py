@@ -70,12 +70,16 @@ ASCII (IDNA2008), and a message with a local part beyond ASCII comes back (5.6.7
 a header goes as it is, as ever: servers take it, and nobody can change it without
 breaking signatures.
 
+Mail for a domain with a line in control/qmtproutes goes by QMTP, or by QMTPS, to the
+host that it names, and waits where that cannot be.
+
 Mail comes from the addresses of this host that control/sourceaddresses names for
 its domain, or control/outgoingip for all; where one cannot be had it waits.
 
 Environment: DNSCACHEIP names servers to ask instead of qmail-dns.
 Files: control/: me, helohost, smtproutes, smtpcredentials, timeoutconnect,
-timeoutremote, tlspolicy, tlstrust.pem, outgoingip, sourceaddresses; queue/lock/tcpto.
+timeoutremote, qmtproutes, tlspolicy, tlstrust.pem, outgoingip, sourceaddresses;
+queue/lock/tcpto.
 Runs as: qmailr.
 Faces: the servers of other hosts.
 Exit codes: 0 always.
@@ -99,7 +103,7 @@ if TYPE_CHECKING:
     from qmail.rules.tlsneeds import Needs
     from qmail.stores.control import Stamp
     from qmail.stores.home import Home
-    from qmail.stores.smtpsession import Session
+    from qmail.stores.nexthop import AnySession
 
 LARGE = 262144  # bytes; such a message may take its time
 LOOKED = 1.0  # seconds between looks at the control files, where this process lives on
@@ -132,7 +136,7 @@ class Remote:
         self._home, self._extended = where, extended
         self._hops = NextHops(where, environ, extended=extended)
         self._settings: Settings | None = None
-        self._kept: tuple[Route, Session] | None = None
+        self._kept: tuple[Route, AnySession] | None = None
         self._looked = 0.0
         self._stamps: list[Stamp] = []
 
@@ -154,10 +158,11 @@ class Remote:
         try:
             if self._settings is None:
                 self._settings = Settings(self._home)
-            sender, *recipients = self._written(sender, *recipients)
             route, needs = self._settings.route(host), self._hops.needs(self._settings, host)
             if asked is not None and asked.requiretls:
                 needs = needs.required()
+            if not route.qmtp:
+                sender, *recipients = self._written(sender, *recipients)
             session = self._kept_for(route, needs)
             if slow and (session is None or (size or 0) > LARGE):
                 slow()
@@ -200,7 +205,7 @@ class Remote:
             self._stamps, self._settings = stamps, None
             self.leave()
 
-    def _kept_for(self, route: Route, needs: Needs) -> Session | None:
+    def _kept_for(self, route: Route, needs: Needs) -> AnySession | None:
         if self._kept is None:
             return None
         before, session = self._kept

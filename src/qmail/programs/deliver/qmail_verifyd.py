@@ -31,8 +31,8 @@ Each question is asked by a process of its own, which is confined as qmail-remot
 
 Environment: DNSCACHEIP names servers to ask where no qmail-dns runs.
 Files: qr/verify, qr/verify.lock; control/: me, helohost, smtproutes, smtpcredentials,
-timeoutconnect, timeoutremote, tlspolicy, tlstrust.pem, outgoingip, sourceaddresses;
-    queue/lock/tcpto.
+timeoutconnect, timeoutremote, qmtproutes, tlspolicy, tlstrust.pem, outgoingip,
+sourceaddresses; queue/lock/tcpto.
 Runs as: qmailr.
 Faces: the servers of other hosts; only root, qmailp and qmailr may ask.
 Exit codes: 100 usage; 111 another one runs, or the socket cannot be made.
@@ -150,8 +150,9 @@ class Service:
                 route = self._routed(recipient)
             except Failure:
                 return UNTOLD
-            if self._resting.get(route.key, 0.0) > monotonic() or len(self._waiting) >= MOST_WAITING:
-                return UNTOLD
+            rests = self._resting.get(route.key, 0.0) > monotonic()
+            if rests or route.qmtp or len(self._waiting) >= MOST_WAITING:
+                return UNTOLD  # QMTP has no question without a message
             probe = self._probes[recipient] = Probe(recipient, route)
             self._waiting.append(probe)
         probe.wanting.append((client, tag))

@@ -16,9 +16,13 @@ is taken, unless RELAYCLIENT is set; where qmail-rcptd runs, unknown ones are D,
 and after 20 of them on a connection all others Z. A packet has an hour, and at most 100,000
 recipients, of 16 MiB together (each counted with 64 bytes more).
 
+For QMTPS, run it under tlswrap: tcpserver ... 6209 tlswrap qmail-qmtpd. The Received
+line says so then.
+
 Environment: RELAYCLIENT lets the client send anywhere, and is appended to each
 recipient; DATABYTES replaces control/databytes; TCPREMOTEIP, TCPREMOTEHOST,
 TCPREMOTEINFO, TCPLOCALHOST (tcp-environ(5)); QMAILQUEUE replaces qmail-queue.
+SSL_PROTOCOL, SSL_CIPHER: there is TLS, as tlswrap says.
 Files: qp/rcpt; control/: rcpthosts, morercpthosts.cdb, databytes.
 Runs as: qmaild.
 Faces: the network.
@@ -76,6 +80,9 @@ class _Server:
         limit = environ.get(b"DATABYTES")
         self._most = control.number(b"databytes", 0) if limit is None else int(leading_digits(limit) or b"0")
         self._relay, self._surroundings = environ.get(b"RELAYCLIENT"), recipients.surroundings(environ)
+        tls = environ.get(b"SSL_PROTOCOL")
+        secure = received.secure(tls or b"", environ.get(b"SSL_CIPHER", b"")).replace(b"ESMTPS", b"QMTPS", 1)
+        self._protocol = b"QMTP" if tls is None else secure
         self._answers: list[bytes] = []
         self._source = Input(self._read)
 
@@ -94,7 +101,7 @@ class _Server:
 
     def _package(self, size: int, message: submission.Submission) -> list[bytes]:
         source = self._source
-        message.write(received.line(b"QMTP", received.origin(self._environ), None, int(clock.now())))
+        message.write(received.line(self._protocol, received.origin(self._environ), None, int(clock.now())))
         room = self._most or size
         for piece in qmtp.lines(source, size):
             room -= len(piece)
