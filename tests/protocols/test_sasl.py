@@ -75,7 +75,7 @@ def test_nobody_gets_in_by_anything_but_the_proof(final: bytes) -> None:
     "first",
     [
         b"", b"n,,", b"n,,n=user", b"n,,r=x,n=user", b"n,,n=,r=x", b"n,,n=user,r=", b"p=tls-unique,,n=user,r=x",
-        b"n,a=other,n=user,r=x", b"n,,m=ext,n=user,r=x", b"n,,n=us=er,r=x", b"n,,n=\xff\xfe,r=x", b"n,,n=a\0b,r=x",
+        b"n,x=user,n=user,r=x", b"n,a=user", b"n", b"x,,n=user,r=x", b"n,,m=ext,n=user,r=x", b"n,,n=us=er,r=x", b"n,,n=\xff\xfe,r=x", b"n,,n=a\0b,r=x",
         b"n,,n=" + b"x" * 256 + b",r=x",
     ],
 )  # fmt: skip
@@ -87,6 +87,14 @@ def test_first_words_that_are_none_are_refused(first: bytes) -> None:
 def test_a_name_may_hold_a_comma_and_an_equals_sign() -> None:
     step = Exchange(SCRAM, NONCE).begin(b"n,,n=a=2Cb=3Dc,r=x")
     assert isinstance(step, Wanted) and step.name == b"a,b=c"
+
+
+def test_a_client_may_name_itself_twice_and_nobody_else_beside_itself() -> None:
+    for first in (b"n,a=user,n=user,r=x", b"y,a=a=2Cb,n=a=2Cb,r=x"):
+        assert isinstance(Exchange(SCRAM, NONCE).begin(first), Wanted)
+    for first in (b"n,a=other,n=user,r=x", b"n,a=us=er,n=user,r=x"):
+        step = Exchange(SCRAM, NONCE).begin(first)
+        assert isinstance(step, Failed) and not step.malformed
 
 
 @pytest.mark.parametrize("acting", [b"", b"joe"])

@@ -30,7 +30,7 @@ MECHANISMS = (SCRAM, PLAIN, LOGIN)  # best first
 LONGEST = 9216  # bytes of what a client says at once, decoded (RFC 4954 4: 12,288 in base64)
 LONGEST_NAME = LONGEST_PASSWORD = 255
 # No binding to the channel, and nobody else's name; `y` is said by who could bind, and thinks rightly that we cannot.
-_HEADERS = (b"n,,", b"y,,")
+_BINDINGS = (b"n", b"y")  # none, either way
 
 
 class Challenge:
@@ -142,10 +142,11 @@ class Exchange:
         return Done(self.name) if not text else Failed(malformed=True)
 
     def _client_first(self, text: bytes) -> Step:
-        # gs2-header, then n=NAME,r=NONCE and extensions that we know none of.
-        bare = text[len(_HEADERS[0]) :]
+        # gs2-header, which is FLAG,[a=NAME], and then n=NAME,r=NONCE and extensions that we know none of.
+        flag, _, rest = text.partition(b",")
+        acting, _, bare = rest.partition(b",")
         parts = bare.split(b",")
-        if not text.startswith(_HEADERS) or len(parts) < 2:
+        if flag not in _BINDINGS or len(parts) < 2 or (acting and not acting.startswith(b"a=")):
             return Failed(malformed=True)
         name, nonce = _value(b"n", parts[0]), _value(b"r", parts[1])
         name = None if name is None else _unescaped(name)
@@ -154,7 +155,9 @@ class Exchange:
         known = name if all(32 < byte < 127 for byte in name) else prepared(name)
         if known is None or not _sound(known, LONGEST_NAME):
             return Failed(malformed=True)
-        self._header = text[: len(_HEADERS[0])]
+        if acting and _unescaped(acting[2:]) != name:
+            return Failed()  # nobody acts for somebody else
+        self._header = text[: len(text) - len(bare)]
         self._first, self._nonce, self.name, self._state = bare, nonce + self._nonce, known, 1
         return Wanted(known)
 

@@ -60,7 +60,7 @@ USAGE = pop3.bad(b"usage: popup hostname subprogram")
 FIRST = pop3.bad(b"authorization first")
 NOTHING_BEHIND = pop3.bad(b"nothing may follow STLS before the handshake")
 NO_TLS = pop3.bad(b"TLS is not to be had now")
-CAPABILITIES = pop3.good(b"here they are") + b"USER\r\n%b%b" + pop3.END
+CAPABILITIES = pop3.good(b"here they are") + b"TOP\r\nUIDL\r\nUSER\r\n%b%b" + pop3.END
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
