@@ -17,7 +17,8 @@ class Server:
 
     `behind`: what it adds to its answer to STARTTLS. `breaks`: it hangs up instead of shaking hands.
     `offers`: it offers STARTTLS. `login`: it offers these mechanisms, in TLS, and answers AUTH, and what follows after
-    334, with the next of these replies. `inner`: what it answers to EHLO without offering STARTTLS.
+    334, with the next of these replies. `inner`: what it answers to EHLO without offering STARTTLS. `last`: what it
+    says to a message, and then hangs up without close_notify.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Server:
         address: str = "127.0.0.1",
         port: int = 0,
         login: tuple[bytes, list[bytes]] = (b"", []),
+        last: bytes | None = None,
     ) -> None:
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.load_cert_chain(certificate)
@@ -40,6 +42,7 @@ class Server:
         self.behind, self.breaks, self.offers = behind, breaks, offers
         self.inner = inner.replace(b"250 ", b"250-AUTH " + login[0] + b"\r\n250 ") if login[0] else inner
         self.answers = login[1]
+        self.last = last
         self.got: list[tuple[str, bytes]] = []
         self.asked: list[str | None] = []
         self.context.sni_callback = lambda _stream, name, _context: self.asked.append(name)
@@ -91,6 +94,9 @@ class Server:
                 peer.sendall(b"354 go\r\n")
                 while lines.readline() != b".\r\n":
                     pass
+                if self.last is not None:
+                    peer.sendall(self.last)
+                    return
                 peer.sendall(b"250 queued\r\n")
             elif word == b"QUIT":
                 return

@@ -22,7 +22,7 @@ NUMBERS = [f"{number:03}" for number in range(1, 103)]
 QUEUE = [f"Q{number:02}" for number in range(1, 18)]
 HELPERS = [f"N{number:02}" for number in range(1, 21)]
 LATER = "not built: "
-OTHERS = {"SRS", "DKIM", "SPF", "ARC"}
+OTHERS = {"SRS", "DKIM", "ARC"}
 
 
 def names_in(path: Path) -> Iterator[str]:

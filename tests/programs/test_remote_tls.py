@@ -158,3 +158,16 @@ def test_qmail_remote_as_a_program_takes_tls_only_where_mail_must_have_it(
         done = program("qmail-remote", "far.example", "s@a", "r@far.example", env={"QMAIL_HOME": str(sender.home)})
     assert done.stdout.startswith(b"ZConnected to 127.0.0.1 but it does not offer TLS")
     assert b"MAIL" not in peer.got[0]
+
+
+def test_fault_048_a_server_that_hangs_up_without_close_notify_has_taken_what_it_said_it_took(
+    sender: Sender, certificate: Path
+) -> None:
+    took, cut = Server(certificate, last=b"250 queued\r\n"), Server(certificate, last=b"250 que")
+    assert deliver(sender, took.port, host="one.example").startswith(b"K127.0.0.1 accepted message.\n")
+    assert deliver(sender, cut.port, host="two.example") == (
+        b"ZConnected to 127.0.0.1 but connection died. Possible duplicate! (#4.4.2)\n"
+    )
+    assert sender.end() == 0
+    for server in (took, cut):
+        assert any(line.startswith(b"MAIL") for how, line in server.close() if how != "plain")

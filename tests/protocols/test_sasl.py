@@ -75,7 +75,8 @@ def test_nobody_gets_in_by_anything_but_the_proof(final: bytes) -> None:
     "first",
     [
         b"", b"n,,", b"n,,n=user", b"n,,r=x,n=user", b"n,,n=,r=x", b"n,,n=user,r=", b"p=tls-unique,,n=user,r=x",
-        b"n,x=user,n=user,r=x", b"n,a=user", b"n", b"x,,n=user,r=x", b"n,,m=ext,n=user,r=x", b"n,,n=us=er,r=x", b"n,,n=\xff\xfe,r=x", b"n,,n=a\0b,r=x",
+        b"n,x=user,n=user,r=x", b"n,a=user", b"n", b"x,,n=user,r=x",
+        b"n,,m=ext,n=user,r=x", b"n,,n=us=er,r=x", b"n,,n=\xff\xfe,r=x", b"n,,n=a\0b,r=x",
         b"n,,n=" + b"x" * 256 + b",r=x",
     ],
 )  # fmt: skip

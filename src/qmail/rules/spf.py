@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 NONE, PASS, FAIL, SOFTFAIL, NEUTRAL, BROKEN = b"none", b"pass", b"fail", b"softfail", b"neutral", b"permerror"
 VERSION = b"v=spf1"
 MOST_LOOKUPS = 10  # terms that ask the DNS (4.6.4)
+MOST_VOID = 2  # of them that find nothing
 MOST_NAMES = 10  # exchangers, or names of an address, of one term
 _QUALIFIERS = {b"+": PASS, b"-": FAIL, b"~": SOFTFAIL, b"?": NEUTRAL}
 
@@ -61,7 +62,7 @@ class _Examination:
 
     def __init__(self, dns: Dns, address: bytes) -> None:
         self._dns, self._address = dns, address
-        self._lookups = 0
+        self._lookups = self._void = 0
         self._macros = False
         self._mechanisms: dict[bytes, Callable[[bytes, bytes], bool]] = {
             b"ip4": self._network, b"ip6": self._network, b"a": self._a, b"mx": self._mx, b"ptr": self._ptr,
@@ -122,6 +123,12 @@ class _Examination:
         if self._lookups > MOST_LOOKUPS:
             raise Mistake(b"it takes more than %d lookups" % MOST_LOOKUPS)
 
+    def _counted(self, found: Sequence[bytes]) -> Sequence[bytes]:
+        self._void += not found
+        if self._void > MOST_VOID:
+            raise Mistake(b"more than %d of its lookups find nothing" % MOST_VOID)
+        return found
+
     def _network(self, value: bytes, _domain: bytes) -> bool:
         known = ip.network(value.removeprefix(b":"))
         if known is None:
@@ -131,12 +138,12 @@ class _Examination:
     def _a(self, value: bytes, domain: bytes) -> bool:
         name, lengths = _prefixes(value)
         self._count()
-        return self._is_one_of(self._dns.addresses(name or domain), lengths)
+        return self._is_one_of(self._counted(self._dns.addresses(name or domain)), lengths)
 
     def _mx(self, value: bytes, domain: bytes) -> bool:
         name, lengths = _prefixes(value)
         self._count()
-        exchangers = self._dns.exchangers(name or domain)
+        exchangers = self._counted(self._dns.exchangers(name or domain))
         if len(exchangers) > MOST_NAMES:
             raise Mistake(b"`mx` of more than %d exchangers" % MOST_NAMES)
         return any(self._is_one_of(self._dns.addresses(each), lengths) for each in exchangers)
@@ -146,7 +153,7 @@ class _Examination:
         self._count()
         return any(
             (name == wanted or name.endswith(b"." + wanted)) and self._address in self._dns.addresses(name)
-            for name in self._dns.names(self._address)[:MOST_NAMES]
+            for name in self._counted(self._dns.names(self._address))[:MOST_NAMES]
         )
 
     def _include(self, value: bytes, _domain: bytes) -> bool:
@@ -158,7 +165,7 @@ class _Examination:
 
     def _exists(self, value: bytes, _domain: bytes) -> bool:
         self._count()
-        return any(len(each) == 4 for each in self._dns.addresses(value.removeprefix(b":")))
+        return any(len(each) == 4 for each in self._counted(self._dns.addresses(value.removeprefix(b":"))))
 
     def _is_one_of(self, addresses: Sequence[bytes], lengths: tuple[int, int]) -> bool:
         length = lengths[len(self._address) == 16]
