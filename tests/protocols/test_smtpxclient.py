@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from qmail.formats.received import Origin
+from qmail.protocols import smtplogin
+from qmail.protocols.smtpevents import TLS
+from qmail.protocols.smtpserver import Session
+from qmail.protocols.smtpsite import OFFERED, Client, Site
 from qmail.protocols.smtpxclient import LONGEST, introduction
+from qmail.rules.relay import Door
 
 IP, HOST, PORT, INFO = b"TCPREMOTEIP", b"TCPREMOTEHOST", b"TCPREMOTEPORT", b"TCPREMOTEINFO"
 
@@ -42,3 +48,20 @@ def test_values_are_in_xtext() -> None:
 )  # fmt: skip
 def test_what_is_no_attribute_or_no_value_of_it_is_refused(argument: bytes) -> None:
     assert introduction(argument) is None
+
+
+def test_who_was_said_in_clear_to_have_logged_in_has_not_under_tls() -> None:
+    origin = Origin(b"client.example.net", b"192.0.2.9", None, b"mx.example.org")
+
+    def client() -> Client:
+        return Client(origin, tls=OFFERED, login=smtplogin.OFFERED, successor=lambda _variables: client())
+
+    one = Session(Site(b"mx.example.org", Door([b"example.org"])), client())
+    one.receive(b"XCLIENT LOGIN=joe\r\n")
+    one.turn()
+    assert (one.login.user, one.envelope.relay) == (b"joe", b"")
+    one.receive(b"STARTTLS\r\n")
+    assert one.turn() == TLS
+    one.securing()
+    one.secured(b"ESMTPS (TLSv1.3 x)")
+    assert (one.login.user, one.envelope.relay) == (b"", None)

@@ -129,6 +129,8 @@ class Session:
         """After `securing`: the handshake is over. Nothing counts that the client said before it (RFC 3207 4.2)."""
         first, self._stage, self._enhanced = self.peer.tls == FIRST, TURN, False
         self.peer.secured(protocol)
+        if self.login.user:  # by XCLIENT, which anybody on the way can have put there
+            self.login, self.envelope = smtplogin.Login(), Envelope(self._site, self.peer.client)
         self._lines.block()
         self._forget()
         if first:
