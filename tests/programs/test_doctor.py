@@ -234,6 +234,21 @@ def test_a_port_without_a_checker_of_recipients_is_named(whole: Path, program: R
             assert b"qmail-checkd does not run" in examine(program, whole, dns).stdout
 
 
+def test_submission_without_somebody_who_lets_in_is_named_and_tls_that_comes_first_is_no_fault(
+    whole: Path, program: Run, dns: NameServer
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        words = f"SMTPAUTH='!'; SMTPS=1; export SMTPAUTH SMTPS\nexec tcpserver 127.0.0.1 {silent.getsockname()[1]} \\\n"
+        service(whole, "smtps", words + f"{whole}/bin/qmail-smtpd\n")
+        text = examine(program, whole, dns).stdout
+        assert b"qmail-authd does not run" in text and b"nobody answers" not in text
+        (whole / "control/logins").write_text("checker\n")
+        with open(whole / "qp/login.lock", "wb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            text = examine(program, whole, dns).stdout
+            assert b"qmail-authd" not in text and b"qmail-checkpwd does not run" in text
+
+
 def test_a_silent_name_server_is_a_finding(whole: Path, program: Run) -> None:
     with NameServer({}, codes={ME: 2}) as server:
         assert b"no name server answers for mail.here.example" in examine(program, whole, server).stdout

@@ -6,10 +6,12 @@ import _socket
 import os
 import stat
 
+from qmail.formats.verdict import Temporary
 from qmail.host import locks
 from qmail.protocols import smtpextensions
 from qmail.rules.finding import Finding
-from qmail.stores import forwardfiles, library, openports, queueremedies
+from qmail.stores import forwardfiles, library, loginsource, openports, queueremedies
+from qmail.stores.control import Control
 from qmail.stores.installation import owners, pieces
 from qmail.stores.names import Names, Unanswered, Unknown
 from qmail.stores.queue import Queue
@@ -173,11 +175,12 @@ def running(home: Home, found: Found) -> Iterator[Finding]:
         yield Finding(b"qmail-send does not run, for all of " + wanted[0].path, b"see its log, and svstat")
     if sends and _free(home.file(b"qq/lock")):
         yield Finding(b"qmail-queued does not run: no mail is accepted", b"start its service, or qmail-start again")
-    serves = False
+    serves = lets_in = False
     for run in found.running(b"qmail-smtpd"):
         for host, port in openports.ports(run) if openports.is_up(run) else ():
             trouble = list(_greets(run, host, port))
             serves = serves or not trouble
+            lets_in = lets_in or (not trouble and b"SMTPAUTH=" in run.text)
             yield from trouble
     if serves and _free(home.file(b"qp/lock")):
         what = b"qmail-rcptd does not run: mail for unknown recipients is taken, and bounces go to strangers"
@@ -185,6 +188,22 @@ def running(home: Home, found: Found) -> Iterator[Finding]:
     if serves and os.path.exists(home.file(b"control/rcptcheck")) and _free(home.file(b"qc/lock")):
         what = b"control/rcptcheck is there, and qmail-checkd does not run: every recipient is put off"
         yield Finding(what, b"make it a service: exec qmail-checkd; or remove the file")
+    if lets_in:
+        yield from _letting_in(home)
+
+
+def _letting_in(home: Home) -> Iterator[Finding]:
+    if _free(home.file(b"qp/login.lock")):
+        what = b"qmail-authd does not run: nobody can log in to send"
+        yield Finding(what, b"make it a service: exec setuidgid qmailp qmail-authd")
+    try:
+        source = loginsource.source(Control(home.path))
+    except Temporary as error:
+        yield Finding(error.text + b": nobody can log in to send", b"put one of these words into it, or remove it")
+        return
+    if source == loginsource.CHECKER and _free(home.file(b"ql/checkpw.lock")):
+        what = b"control/logins says `checker`, and qmail-checkpwd does not run: nobody can log in to send"
+        yield Finding(what, b"make it a service: exec qmail-checkpwd checkpassword true; or remove the file")
 
 
 def _free(path: bytes) -> bool:
@@ -205,6 +224,8 @@ def _greets(run: Run, host: str, port: int) -> Iterator[Finding]:
     probe.settimeout(PATIENCE)
     try:
         probe.connect((host, port))
+        if openports.secures_first(run):
+            return  # and waits for a handshake
         greeting = probe.recv(512)
     except OSError:
         yield Finding(

@@ -23,6 +23,11 @@ def is_up(run: Run) -> bool:
     return run.path.endswith(b"/run") and not os.path.exists(os.path.dirname(run.path) + b"/down")
 
 
+def secures_first(run: Run) -> bool:
+    """Does TLS come before anything is said?"""
+    return b"SMTPS=" in run.text or b"tlswrap" in run.text
+
+
 def ports(run: Run) -> Iterator[tuple[str, int]]:
     """The hosts and ports of its tcpservers, where they are no variables."""
     for words in arguments(run.text, b"tcpserver"):
