@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import wait_until
+from conftest import TOP, wait_until
 from programs.test_qmail_tlsd import ME, PATIENCE, connect, dialogue, memory, serve
 from securing import Authority, Tls, certificate, names_of, trusting_nobody
 from serving import Server, Start
@@ -144,6 +144,30 @@ def test_a_certificate_that_is_broken_when_it_is_read_again_changes_nothing(
         assert tls.children() == [worker]
         path.write_bytes(whole)
         tls.read_again()
+
+
+def test_the_script_that_the_page_gives_to_an_acme_client_renews_the_certificate(
+    place: Path, start: Start, tmp_path: Path
+) -> None:
+    page = (TOP / "docs/certificates.md").read_text()
+    block = re.search(r"\n\n((?:    .*\n)*    umask 077\n(?:    .*\n)*)", page)
+    assert block
+    script = tmp_path / "qmail-certificate"
+    script.write_text(re.sub("^    ", "", block[1], flags=re.M).replace("/var/qmail", str(place)))
+    script.chmod(0o755)
+    lineage = tmp_path / "live"
+    lineage.mkdir()
+    certificate(tmp_path / "new.pem", "renewed.example")
+    whole, begin, key = (tmp_path / "new.pem").read_text().partition("-----BEGIN PRIVATE KEY-----")
+    (lineage / "fullchain.pem").write_text(whole)
+    (lineage / "privkey.pem").write_text(begin + key)
+    server = serve(start, place, SMTPS="1")
+    with Tls(place) as tls:
+        subprocess.run([script], env={"PATH": "/usr/bin:/bin", "RENEWED_LINEAGE": str(lineage)}, check=True)
+        tls.says("certificates read")
+        with connect(server) as client:
+            assert b"renewed.example" in names_of(client)
+    assert (place / "control/servercert.pem").stat().st_mode & 0o777 == 0o600
 
 
 class Client:
