@@ -111,3 +111,16 @@ def test_what_must_not_travel_without_tls_does_not_where_other_records_make_no_s
     assert picture(queuefile.parse_info(queuefile.info(b"s@x", asked))[1]) == (b"", b"", True, {})
     asked.requiretls = False
     assert queuefile.parse_info(queuefile.info(b"s@x", asked)) == (b"s@x", None)
+
+
+@pytest.mark.parametrize(
+    ("recipients", "wish"),
+    [(3000, (DELAY, b"rfc822;" + b"o" * 400)), (9000, (DELAY, b"")), (99_000, (0, b""))],
+)
+def test_a_list_is_sent_on_however_long_it_is(recipients: int, wish: tuple[int, bytes]) -> None:
+    asked = Parameters(b"HDRS", b"E" * 100, True, {b"a@b": Wish(SUCCESS | DELAY, b"rfc822;" + b"o" * 400)})
+    names = [b"member%05d@example.org" % number for number in range(recipients)]
+    onward = mailparameters.parse_single(mailparameters.single(asked, b"a@b")).for_others(names)
+    found = besides.parse_extension(besides.extension(onward))
+    assert found is not None and (found.ret, found.requiretls) == (b"HDRS", True)
+    assert all((found.of(name).notify, found.of(name).orcpt) == wish for name in names)

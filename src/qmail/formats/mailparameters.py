@@ -19,6 +19,7 @@ DSN = b"DSN"  # the extension of RFC 3461
 VARIABLE = b"MAILPARAMETERS"  # in the environment of a local delivery: see `Single`
 LONGEST_ENVID = 100  # characters, RFC 3461 4.4
 LONGEST_ORCPT = 500  # RFC 3461 4.2
+LONGEST_MAIL = 200  # bytes of the record of a message
 LONGEST_ADDRESS = 1100  # bytes; one in front of which a virtual domain's prefix may stand
 LARGEST = 2 * 1024 * 1024  # bytes of all records of one message
 
@@ -107,8 +108,13 @@ def records(parameters: Parameters) -> list[bytes]:
     tls = b"REQUIRETLS" if parameters.requiretls else _UNSAID
     lines = [b"mail %b %b %b" % (parameters.ret or _UNSAID, parameters.envid or _UNSAID, tls)]
     for recipient, wish in parameters.wishes.items():
-        lines.append(b"rcpt %b %b %b" % (notify_words(wish.notify) or _UNSAID, wish.orcpt or _UNSAID, recipient))
+        lines.append(_wished(wish) + recipient)
     return lines
+
+
+def _wished(wish: Wish) -> bytes:
+    # The record of a recipient, up to his address.
+    return b"rcpt %b %b " % (notify_words(wish.notify) or _UNSAID, wish.orcpt or _UNSAID)
 
 
 def parse(lines: Iterable[bytes]) -> Parameters:
@@ -156,13 +162,20 @@ class Single:
         return text + (b" ORCPT=" + self.wish.orcpt if self.wish.orcpt else b"")
 
     def for_others(self, recipients: Iterable[bytes]) -> Parameters:
-        """For those to whom his mail is sent on: of success he alone is told of (RFC 3461 5.2.7.4)."""
+        """For those to whom his mail is sent on: of success he alone is told of (RFC 3461 5.2.7.4).
+
+        Where they are so many that their records would be too large, first ORCPT is left out, and then all of them:
+        a long list of addresses must not keep the mail from going on.
+        """
         notify = self.wish.notify
         if notify & SUCCESS:
             notify = notify & ~SUCCESS or NEVER
-        orcpt = self.wish.orcpt
-        wishes = {each: Wish(notify, orcpt) for each in recipients} if notify or orcpt else {}
-        return Parameters(self.ret, self.envid, self.requiretls, wishes)
+        names = tuple(recipients)
+        size = sum(map(len, names))
+        for wish in (Wish(notify, self.wish.orcpt), Wish(notify)):
+            if (wish.notify or wish.orcpt) and size + len(names) * (len(_wished(wish)) + 1) <= LARGEST - LONGEST_MAIL:
+                return Parameters(self.ret, self.envid, self.requiretls, dict.fromkeys(names, wish))
+        return Parameters(self.ret, self.envid, self.requiretls)
 
 
 def single(parameters: Parameters | None, recipient: bytes) -> bytes:
