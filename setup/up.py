@@ -7,6 +7,7 @@ those of a real installation, kept by svscan; a message is sent through them, an
 from __future__ import annotations
 
 import os
+import poplib
 import pwd
 import secrets
 import shutil
@@ -27,6 +28,7 @@ SHARED = Path("/var/tmp/pyqmail")  # where nobody can read, when the checkout li
 HOST = "pyqmail.localhost"
 ADDRESS = ("127.0.0.1", int(os.environ.get("PORT") or 2525))
 SUBMISSION = (ADDRESS[0], ADDRESS[1] + 1)  # where `you` logs in
+POP3S = (ADDRESS[0], ADDRESS[1] + 2)  # where `you` reads
 PATIENCE = 30.0  # seconds for the services to come up, and for a message to arrive
 
 sys.path.insert(0, str(TOP / "src"))
@@ -55,7 +57,7 @@ def main() -> int:
 
 def check_port() -> None:
     """Nothing may stand on our ports."""
-    for address in (ADDRESS, SUBMISSION):
+    for address in (ADDRESS, SUBMISSION, POP3S):
         check(address)
 
 
@@ -223,13 +225,16 @@ TLS = {
     "tlsd": "exec qmail-tlsd",
     "authd": "exec qmail-authd",
     "submission": "exec env SMTPAUTH=! tcpserver -v -RH -l {host} -c 100 {address} {submission} {run}/bin/qmail-smtpd",
+    "pop3s": "exec tcpserver -v -RH -l {host} -c 40 {address} {pop3s} tlswrap qmail-popup {host} checkpwfile"
+    " qmail-pop3d Maildir",
 }
 
 
 def services(run: Path) -> None:
     """The service directories, as the boot of a real installation has them; the rules let this machine relay."""
     environment = f"exec env - QMAIL_HOME={run} PATH={run}/bin:/usr/bin:/bin"
-    words = {"host": HOST, "address": ADDRESS[0], "port": ADDRESS[1], "submission": SUBMISSION[1], "run": run}
+    words = {"host": HOST, "address": ADDRESS[0], "port": ADDRESS[1], "submission": SUBMISSION[1], "pop3s": POP3S[1],
+             "run": run}  # fmt: skip
     certified = (run / "control/servercert.pem").exists()
     for name, command in (SERVICES | (TLS if certified else {})).items():
         directory = run / "service" / name
@@ -305,14 +310,18 @@ def show(run: Path, svscan: subprocess.Popen[bytes], ended: list[int]) -> None:
         print(
             f"STARTTLS works too, with a certificate of its own making, and `you` may log in on port {SUBMISSION[1]}:"
         )
-        print(f"    {facts}; the password is in {os.path.relpath(run)}/you/password\n")
-    print(HELP.format(run=os.path.relpath(run), host=HOST, port=ADDRESS[1], submission=SUBMISSION[1]))
+        print(f"    {facts}; the password is in {os.path.relpath(run)}/you/password")
+        print(f"\nit came without Date, Message-ID and From, and is fetched by POP3S on port {POP3S[1]} with them:")
+        lines = wait_for("POP3S", svscan, ended, partial(fetched, run))
+        print("\n".join(f"    {line}" for line in lines or []), end="\n\n")
+    print(HELP.format(run=os.path.relpath(run), host=HOST, port=ADDRESS[1], submission=SUBMISSION[1], pop3s=POP3S[1]))
 
 
 HELP = """what to try next, in another terminal:
   swaks --server 127.0.0.1:{port} --to you@{host}     send a message (or telnet, or any mail program)
   swaks --tls ...; openssl s_client -starttls smtp -connect 127.0.0.1:{port}     the same under TLS
   swaks --tls --server 127.0.0.1:{submission} --auth-user you ...     submission, to anywhere
+  curl -k -u you pop3s://127.0.0.1:{pop3s}/            what is there, by POP3S
   ls {run}/you/Maildir/new                                where it arrives
   tail -f {run}/log/send/current | {run}/bin/tai64nlocal      what happens to it
   echo '|cat >> all' > {run}/you/.qmail-list           then send to you-list@{host}
@@ -375,6 +384,27 @@ def submitted(run: Path) -> str | None:
             return f"{client.sock.version()} {cipher[0] if cipher else ''}"
     except (smtplib.SMTPException, OSError):
         return None
+
+
+def fetched(run: Path) -> list[str] | None:
+    """Log in as `you` by POP3S, and read the header of what came by submission; None while it is not there yet."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        client = poplib.POP3_SSL(*POP3S, context=context, timeout=10)
+        try:
+            client.user("you")
+            client.pass_((run / "you/password").read_text().strip())
+            for number in range(client.stat()[0], 0, -1):
+                lines = [line.decode("latin-1") for line in client.top(number, 0)[1]]
+                if "Subject: by submission" in lines:
+                    return [line for line in lines if line.startswith(("Date:", "Message-ID:", "From:", "Subject:"))]
+        finally:
+            client.close()  # without QUIT, so that nothing is marked as seen
+    except (poplib.error_proto, OSError):
+        pass
+    return None
 
 
 def newest(new: Path, before: set[str], subject: str) -> Path | None:

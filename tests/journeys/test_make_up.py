@@ -91,6 +91,8 @@ def test_make_up_shows_a_delivery_stops_cleanly_and_goes_on(tmp_path: Path) -> N
         b"STARTTLS works too",
         b"    TLSv1.3 ",
         b"`you` may log in",
+        b"is fetched by POP3S",
+        b"    Message-ID: <",
     ):
         assert words in shown
     new = place / "run/you/Maildir/new"
