@@ -45,6 +45,8 @@ qmail-newu
 tcprules "$home/tcp.smtp.cdb" "$home/tcp.smtp.tmp" <"$home/tcp.smtp"
 service queued qmail-queued
 service rcptd qmail-rcptd
+[ ! -f "$home/control/callforward" ] || service verifyd qmail-verifyd
+[ ! -f "$home/control/rcptcheck" ] || service checkd qmail-checkd
 [ ! -f "$home/control/servercert.pem" ] || service tlsd qmail-tlsd
 service send 'qmail-start ./Maildir/'
 service smtpd "tcpserver -vRH -l 0 -c 200 -x $home/tcp.smtp.cdb 0 $port $home/bin/qmail-smtpd"

@@ -57,6 +57,8 @@ class Running:
             "queued": "qmail-queued",
             "dns": "setuidgid qmailr qmail-dns",
             "rcptd": "setuidgid qmailp qmail-rcptd",
+            "verifyd": "setuidgid qmailr qmail-verifyd",
+            "checkd": "qmail-checkd",
             "tlsd": "qmail-tlsd",
             "send": "qmail-start ./Maildir/",
             "smtpd": f"tcpserver -v -R -H -l 0 -c 50 -u {daemon.pw_uid} -g {daemon.pw_gid} 127.0.0.1 {host.port}"
@@ -77,7 +79,8 @@ class Running:
         wait_until(lambda: "status: local" in self.log("send"))
         # Where qmail-start was first, its stand-in goes when the service comes.
         wait_until(lambda: is_served(host.home))
-        wait_until((host.home / "qp/rcpt").exists)
+        for name in ("qp/rcpt", "qr/verify", "qc/check"):
+            wait_until((host.home / name).exists)
 
     def log(self, service: str) -> str:
         """What a service has said."""

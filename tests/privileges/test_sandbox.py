@@ -16,7 +16,7 @@ from conftest import TOP
 from qmail.host import sandbox, syscalls
 
 HAVE = sandbox.available()
-DOMAINS = ("smtpd", "remote", "dns", "queued", "clean", "send", "tlsd", "stsd", "fetching", "tlsrptd")
+DOMAINS = ("smtpd", "remote", "dns", "queued", "clean", "send", "tlsd", "stsd", "fetching", "tlsrptd", "verifyd")
 INTERNET = {"internet socket", "internet 6 socket", "connect", "bind to any port"}
 ALWAYS = {"signal itself", "write /dev/null", "late import"}
 OPEN = {  # of those whose reading is not confined
@@ -28,6 +28,10 @@ WORKS = {
     "remote": {
         "read control/me", "read what a link leads to", "local socket", "qq/socket", "interfaces", "write tcpto",
         "read /etc/passwd", "write trigger", *INTERNET,
+    },
+    "verifyd": {
+        "read control/me", "read what a link leads to", "local socket", "qq/socket", "interfaces", "write tcpto",
+        "read /etc/passwd", "write trigger", "fork", *INTERNET,
     },
     "dns": {"local socket", "qq/socket", "interfaces", "read /etc/passwd", *INTERNET},
     "queued": {*OPEN, "write tcpto", "write trigger", "write mess", "make in pid", "from pid to mess"},

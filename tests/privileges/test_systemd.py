@@ -22,7 +22,7 @@ UNITS = sorted((TOP / "setup/systemd").iterdir())
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
 USERS = {  # None: root, for qmail-lspawn, and to read the keys
     "qmail-queued": "qmailq", "qmail-send": None, "qmail-rcptd": "qmailp", "qmail-smtpd": "qmaild",
-    "qmail-tlsd": None,
+    "qmail-tlsd": None, "qmail-verifyd": "qmailr", "qmail-checkd": None,
 }  # fmt: skip
 
 

@@ -37,6 +37,8 @@ WHO = {
     "qmail-tlsd": ("qmailt", "nofiles"),  # and the one that reads the keys: root
     "qmail-getpw": ("qmailp", "nofiles"),
     "qmail-rcptd": ("qmailp", "nofiles"),
+    "qmail-verifyd": ("qmailr", "qmail"),
+    "qmail-checkd": ("qmailc", "nofiles"),
     "multilog": ("qmaill", "nofiles"),
 }
 ROOT = {"svscan", "supervise", "qmail-lspawn"}
@@ -116,7 +118,7 @@ def test_nobody_is_running_whom_the_table_does_not_know(running: Running) -> Non
 
 CONFINED = {
     "qmail-tlsd", "qmail-smtpd", "qmail-remote", "qmail-dns", "qmail-rcptd", "qmail-queued", "qmail-clean",
-    "qmail-send",
+    "qmail-send", "qmail-verifyd",
 }  # fmt: skip
 
 

@@ -231,6 +231,8 @@ def test_a_port_without_a_checker_of_recipients_is_named(whole: Path, program: R
             fcntl.flock(lock, fcntl.LOCK_EX)
             assert b"qmail-rcptd" not in examine(program, whole, dns).stdout
             (whole / "control/rcptcheck").write_text("true\n")
+            (whole / "control/callforward").write_text("behind.example\n")
+            assert b"qmail-verifyd does not run" in examine(program, whole, dns).stdout
             assert b"qmail-checkd does not run" in examine(program, whole, dns).stdout
 
 

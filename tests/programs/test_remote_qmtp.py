@@ -12,6 +12,8 @@ from typing import BinaryIO
 import pytest
 
 from conftest import BIN, Run
+from qmail.formats import mailparameters
+from qmail.formats.mailparameters import Parameters
 from qmail.formats.netstring import netstring
 from sender import Sender
 
@@ -145,6 +147,22 @@ def test_what_cannot_go_waits_and_never_goes_by_smtp(place: Path, program: Run, 
     server.close()
     (record,) = remote(program, place, server.port)
     assert record == b"ZSorry, I wasn't able to establish an SMTP connection. (#4.4.1)\n"
+
+
+def test_a_message_that_must_keep_its_tls_comes_back(place: Path, taking: type[Taking]) -> None:
+    server = taking(netstring(b"Kok"))
+    (place / "control/qmtproutes").write_text(f"x.example:[127.0.0.1]:{server.port}\n")
+    sender = Sender(place, wide=True)
+    required = mailparameters.single(Parameters(b"", b"", True, {}), b"r@x.example")
+    try:
+        said = []
+        for number, parameters in enumerate((b"", required, b""), 1):
+            sender.order((number, sender.message(number), b"s@a", b"r@x.example", parameters))
+            said.append(sender.reports(1)[number])
+        assert [each[:1] for each in said] == [b"K", b"D", b"K"] and b"5.7.30" in said[1]
+        assert len(server.packages) == 2
+    finally:
+        assert sender.end() == 0
 
 
 def test_a_worker_keeps_its_connection(place: Path, taking: type[Taking]) -> None:

@@ -185,6 +185,11 @@ def running(home: Home, found: Found) -> Iterator[Finding]:
     if serves and _free(home.file(b"qp/lock")):
         what = b"qmail-rcptd does not run: mail for unknown recipients is taken, and bounces go to strangers"
         yield Finding(what, b"make it a service: exec setuidgid qmailp qmail-rcptd")
+    if serves and os.path.exists(home.file(b"control/callforward")) and _free(home.file(b"qr/verify.lock")):
+        what = (
+            b"control/callforward is there, and qmail-verifyd does not run: no other host is asked, and all are taken"
+        )
+        yield Finding(what, b"make it a service: exec setuidgid qmailr qmail-verifyd; or remove the file")
     if serves and os.path.exists(home.file(b"control/rcptcheck")) and _free(home.file(b"qc/lock")):
         what = b"control/rcptcheck is there, and qmail-checkd does not run: every recipient is put off"
         yield Finding(what, b"make it a service: exec qmail-checkd; or remove the file")
