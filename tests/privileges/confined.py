@@ -79,6 +79,7 @@ def main() -> None:
     home, port, abstract = Home(os.fsencode(sys.argv[2])), int(sys.argv[4]), os.fsencode(sys.argv[5])
     domains = {
         "smtpd": lambda: confinement.incoming_smtp(home), "remote": lambda: confinement.outgoing_smtp(home),
+        "verifyd": lambda: confinement.outgoing_smtp(home, forks=True),
         "dns": confinement.names, "queued": lambda: confinement.acceptance(home),
         "tlsd": confinement.keys, "stsd": lambda: confinement.policies(home),
         "fetching": lambda: confinement.fetching(home), "tlsrptd": lambda: confinement.counting(home),
