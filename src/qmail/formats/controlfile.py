@@ -90,7 +90,7 @@ TABLE: tuple[Line | Lines | Compiled | Whole, ...] = (
     Lines(
         b"locals", [_SEND, _RCPTD],
         b"Messages for %b are delivered locally.", b"Messages for me are delivered locally.",
-        "Hosts whose mail is delivered here, each exactly as written; without the file, me. "
+        "Hosts whose mail is delivered here, each in full, in UTF-8 or as `xn--...`; without the file, me. "
         "qmail-send reads it again on HUP.",
     ),
     Line(
