@@ -5,8 +5,6 @@ Others than PLAIN are not to be had: whoever lets in is a checker (checkpassword
 
 from __future__ import annotations
 
-import binascii
-
 from qmail.protocols import sasl
 from qmail.protocols.pop3 import bad
 
@@ -40,7 +38,7 @@ class Login:
         self._exchange = sasl.Exchange(sasl.PLAIN, b"")
         words = None
         if first:
-            words = b"" if first == b"=" else _decoded(first)
+            words = b"" if first == b"=" else sasl.decoded(first)
             if words is None:
                 return MALFORMED
         return self._answer(self._exchange.begin(words))
@@ -48,7 +46,7 @@ class Login:
     def line(self, text: bytes) -> Answer:
         """What the client answers to `+`, as it came, without its end."""
         self.awaited = False
-        words = None if text == b"*" else _decoded(text)
+        words = None if text == b"*" else sasl.decoded(text)
         if words is None:
             return CANCELLED if text == b"*" else MALFORMED
         return self._answer(self._exchange.heard(words))
@@ -60,10 +58,3 @@ class Login:
             self.awaited = True
             return b"+ \r\n"
         return NOT_YOU if isinstance(step, sasl.Failed) and not step.malformed else MALFORMED
-
-
-def _decoded(text: bytes) -> bytes | None:
-    try:
-        return binascii.a2b_base64(text, strict_mode=True) if text else b""
-    except ValueError:
-        return None

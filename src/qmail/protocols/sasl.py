@@ -167,7 +167,7 @@ class Exchange:
         parts = without.split(b",")
         if not comma or self._keys is None or len(parts) < 2:
             return Failed(malformed=True)
-        bound, nonce, proved = _decoded(_value(b"c", parts[0])), _value(b"r", parts[1]), _decoded(proof)
+        bound, nonce, proved = decoded(_value(b"c", parts[0])), _value(b"r", parts[1]), decoded(proof)
         if bound is None or proved is None:
             return Failed(malformed=True)
         message = b",".join([self._first, self._server_first, without])
@@ -185,7 +185,8 @@ def _value(letter: bytes, part: bytes) -> bytes | None:
     return part[2:] if part[:2] == letter + b"=" else None
 
 
-def _decoded(text: bytes | None) -> bytes | None:
+def decoded(text: bytes | None) -> bytes | None:
+    """What stands there in base64; None where it is none."""
     try:
         return None if text is None else binascii.a2b_base64(text, strict_mode=True)
     except ValueError:

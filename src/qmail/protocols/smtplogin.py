@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import binascii
 
-from qmail.protocols import login
+from qmail.protocols import login, sasl
 from qmail.protocols import smtpreply as reply
 
 TYPE_CHECKING = False
@@ -61,7 +61,7 @@ class Login:
         if mechanism not in mechanisms:
             return reply.NO_MECHANISM
         if first:
-            words = b"" if first == b"=" else _decoded(first)
+            words = b"" if first == b"=" else sasl.decoded(first)
             if words is None:
                 return self._failed(reply.BAD_LOGIN)
         self.packet = login.begin(ip, mechanism, words)
@@ -70,7 +70,7 @@ class Login:
     def line(self, text: bytes) -> bytes:
         """What the client answers to 334. Returns the refusal."""
         self.awaited, self.packet = False, b""
-        words = None if text == b"*" else _decoded(text)
+        words = None if text == b"*" else sasl.decoded(text)
         if words is None:
             return reply.CANCELLED if text == b"*" else self._failed(reply.BAD_LOGIN)
         self.packet = login.RESPONSE + words
@@ -110,10 +110,3 @@ class Login:
 def keywords(mechanisms: Sequence[bytes]) -> bytes:
     """The line of EHLO's answer."""
     return b"250-AUTH " + b" ".join(mechanisms) + b"\r\n"
-
-
-def _decoded(text: bytes) -> bytes | None:
-    try:
-        return binascii.a2b_base64(text, strict_mode=True) if text else b""
-    except ValueError:
-        return None
