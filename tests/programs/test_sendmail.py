@@ -40,6 +40,20 @@ def mail(program: Run, environment: dict[str, str]) -> Mail:
     return run
 
 
+def test_what_the_sender_wants_to_hear_goes_behind_the_envelope(mail: Mail, keeper: Keeper) -> None:
+    # As mutt gives them.
+    assert mail("sendmail", "-oem", "-oi", "-N", "success,delay", "-Rhdrs", "-V", "Q+2B1", "a", "b") == (0, b"")
+    ((_, envelope),) = keeper.kept
+    asked = b"mail HDRS Q+2B1 =\0rcpt SUCCESS,DELAY = a@host.example.org\0rcpt SUCCESS,DELAY = b@host.example.org\0"
+    assert envelope.endswith(b"Tb@host.example.org\0\0+parameters\0" + asked + b"\0")
+
+
+@pytest.mark.parametrize(("option", "name"), [("-Nsometimes", b"NOTIFY"), ("-Rbody", b"RET"), ("-Va b", b"ENVID")])
+def test_what_makes_no_sense_of_it_is_said(mail: Mail, keeper: Keeper, option: str, name: bytes) -> None:
+    assert mail("sendmail", option, "a") == (100, b"qmail-inject: fatal: QMAIL" + name + b" cannot be read\n")
+    assert keeper.kept == []
+
+
 @pytest.mark.parametrize(
     ("options", "sender", "recipients", "author"),
     [
@@ -65,7 +79,6 @@ def test_options_become_those_of_qmail_inject(
 @pytest.mark.parametrize(
     "options",
     [
-        ["-oem", "-oi", "-N", "success,failure", "-R", "full", "-V", "id"],  # mutt
         ["-odi", "-oem", "-oi", "-G", "-U", "-n", "-v", "-x"],
         ["-O", "DeliveryMode=b", "-Ac", "-L", "tag", "-h", "3", "-C", "/etc/mail/sendmail.cf", "-X", "/dev/null"],
         ["-d8.7", "-d", "-em", "-ed"],

@@ -32,6 +32,9 @@ Environment: the first of these that is set counts.
     QMAILDEFAULTHOST, QMAILDEFAULTDOMAIN, QMAILPLUSDOMAIN, QMAILIDHOST
                                          instead of the control files
     QMAILMFTFILE  a file of mailing lists; mail to one gets Mail-Followup-To
+    QMAILNOTIFY, QMAILRET, QMAILENVID
+                  what the sender wants to hear (RFC 3461): NEVER, or some of SUCCESS,FAILURE,DELAY;
+                  of a failure FULL or HDRS; a name for this message, in xtext, that reports bear
     QMAILQUEUE    a program instead of qmail-queue
     QMAILINJECT   letters: c write From as `address (person)`; s, f, i throw away Return-Path,
                   From, Message-ID of the input; r a bounce address for each recipient; m for
@@ -47,9 +50,10 @@ from __future__ import annotations
 import os
 import time
 
-from qmail.formats import address, received
+from qmail.formats import address, mailparameters, received
 from qmail.formats.header_fields import Header, TooLarge
 from qmail.formats.header_tokens import TooMany
+from qmail.formats.mailparameters import Malformed, Parameters, Wish
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import PERMANENT, Permanent, Temporary
 from qmail.host import fds, program
@@ -80,6 +84,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         return PERMANENT
     except (TooLarge, TooMany) as error:
         raise Permanent(str(error).encode()) from None
+    except Malformed as error:
+        raise Permanent(b"QMAIL%b cannot be read" % str(error).encode()) from None
     except Wrong as error:
         raise Permanent(NAME + b": " + error.text, plain=True) from None
 
@@ -90,6 +96,7 @@ class _Inject:
     def __init__(self, argv: list[bytes], environ: dict[bytes, bytes]) -> None:
         self.environ, self.home = environ, home.find(argv[0], environ)
         self.letters = environ.get(b"QMAILINJECT", b"")
+        self._besides([])  # before anything is read
         self.now, self.pid = int(time.time()), os.getpid()
         found, arguments = options(argv[1:], b"aAhHnNf:")
         self.shown, self.whom, given = False, b"A", None
@@ -193,6 +200,14 @@ class _Inject:
             sender = injection.envelope_sender(self.hosts, injection.mailbox(box, host))
         return sender + b"-@[]" if every else sender
 
+    def _besides(self, recipients: list[bytes]) -> Parameters | None:
+        values = [self.environ.get(name, b"") for name in (b"QMAILNOTIFY", b"QMAILRET", b"QMAILENVID")]
+        if not any(values):
+            return None
+        wish = Wish(mailparameters.notify(values[0])) if values[0] else None
+        ret, envid = values[1] and mailparameters.ret(values[1]), values[2] and mailparameters.envid(values[2])
+        return Parameters(ret, envid, wishes=dict.fromkeys(recipients, wish) if wish else None)
+
     def _show(self, head: bytes, rest: bytes) -> int:
         try:
             fds.write_all(1, head)
@@ -214,7 +229,7 @@ class _Inject:
         except Temporary:
             message.abandon()
             raise
-        words = submission.words(message.finish(sender, recipients))
+        words = submission.words(message.finish(sender, recipients, self._besides(recipients)))
         if words:
             raise (Permanent if words.startswith(b"D") else Temporary)(words[1:])
         return 0

@@ -13,12 +13,15 @@ Usage: sendmail [-t] [-fSENDER] [-FNAME] [-bp] [-bs] [-bi] [RECIPIENT...]
     -fSENDER    the envelope sender, and the address in From, which then has no name;
                 -r is the same
     -FNAME      the person in From, where there is no -f
+    -N, -R, -V  what the sender wants to hear (RFC 3461), each with its argument: `never`, or
+                some of `success,failure,delay`; of a failure `full` or `hdrs`; a name for
+                this message, in xtext, that reports bear
     -bs         speak SMTP on descriptors 0 and 1, and take mail for everywhere
     -bp         (or the name mailq) show the queue
     -bi         (or -I, or the name newaliases) compile the aliases: newaliases
 
 Allowed, and without effect: -bm -i -m -n -v -x -E -G -J -U -d..., and, with an
-argument of their own, -e -h -o -p -A -B -C -L -N -O -R -V -X.
+argument of their own, -e -h -o -p -A -B -C -L -O -X.
 
 Behaviour:
 The message is sent by qmail-inject: with -t by `qmail-inject -H`, else by
@@ -30,8 +33,9 @@ qmail-send tries the queue by itself. As newaliases it exits 100 where no .qmail
 file in alias/ runs fastforward.
 
 Environment: see qmail-inject; -f sets QMAILUSER and QMAILHOST and takes away
-MAILHOST, QMAILNAME, MAILNAME and NAME; -F sets MAILNAME. Where no variable
-names the user, LOGNAME becomes the account's name.
+MAILHOST, QMAILNAME, MAILNAME and NAME; -F sets MAILNAME; -N, -R and -V set
+QMAILNOTIFY, QMAILRET and QMAILENVID. Where no variable names the user, LOGNAME
+becomes the account's name.
 Runs as: the user.
 Exit codes: those of the program that is run; 100 usage; 111 it cannot be run.
 """
@@ -54,6 +58,7 @@ if TYPE_CHECKING:
 
 USAGE = b"sendmail: usage: sendmail [ -t ] [ -fsender ] [ -Fname ] [ -bp ] [ -bs ] [ arg ... ]"
 LETTERS = b"vimte:f:p:o:B:F:EJxb:" + b"r:Id::nGUh:A:C:L:N:O:R:V:X:"  # of qmail's sendmail, and of others
+WISHES = {b"N": b"QMAILNOTIFY", b"R": b"QMAILRET", b"V": b"QMAILENVID"}
 NAMES = {b"mailq": b"p", b"newaliases": b"i"}
 OTHERS = {b"s": b"qmail-smtpd", b"p": b"qmail-qread", b"i": b"newaliases"}
 LOCAL = {
@@ -91,6 +96,8 @@ def main(argv: list[bytes], environ: dict[bytes, bytes], start: Start = start) -
             sender = _bare(value)
         elif letter == b"F":
             environ[b"MAILNAME"] = value
+        elif letter in WISHES:
+            environ[WISHES[letter]] = value
     if mode in OTHERS:
         return start([place.program(OTHERS[mode])], environ | (LOCAL if mode == b"s" else {}))
     if complaint or mode != b"m":
