@@ -20,7 +20,9 @@ BOX = re.compile(rb".*/Mailbox-[^/]+")
 FROM = re.compile(rb"(?m)^(?=From )")
 FAILED = re.compile(rb"^<(.*)>:$", re.MULTILINE)
 
-# ("message", k), ("bounce", k) for what tells its sender that it failed, ("double", k) where that fails
+GOOD_NEWS = b"with good news.\n"
+# ("message", k), ("bounce", k) for what tells its sender that it failed, ("double", k) where that fails; ("success", k)
+# for what tells him, as he has asked, who has got it
 Name = tuple[str, int]
 KINDS = ("message", "bounce", "double")
 Taken = Mapping[tuple[Name, bytes], int]  # how often another host has taken over a message for a recipient
@@ -29,6 +31,7 @@ NOBODY: Taken = {}
 UNANSWERED = "its acceptance was not answered"  # whoever sent it may send it again
 FIRST, MARK_PENDING = "in a first attempt", "delivered, and its mark not durable"
 TOLD = "its failure was told, and that not noted"
+SUCCESS_TOLD = "a success was told, and the message not over"
 
 
 class Mail:
@@ -60,7 +63,7 @@ class Mail:
         kind, number = name
         if kind == "double":
             return queuefile.Envelope(b"#@[]", [POSTMASTER])
-        if kind == "bounce":
+        if kind in ("bounce", "success"):
             return queuefile.Envelope(b"", [self.envelope(("message", number)).sender])
         return queuefile.parse_todo(self.todo[name])
 
@@ -71,12 +74,19 @@ class Mail:
             return None
         name = kind(mess), int(mark[1])
         message = self.mess.get(("message", name[1]), b"-")
+        if b"\nContent-Type: multipart/report;" in mess.partition(b"\n\n")[0]:
+            return name if mess.endswith(b"--\n") else None  # it may have the header alone
         return name if (mess.endswith(message) if name[0] != "message" else mess == message) else None
+
+
+def rank(name: Name) -> int:
+    """How many messages a message comes from."""
+    return 1 if name[0] == "success" else KINDS.index(name[0])
 
 
 def kind(text: bytes) -> str:
     """What this is the text of."""
-    return KINDS[(BOUNCE in text) + (DOUBLE in text)]
+    return "success" if GOOD_NEWS in text else KINDS[(BOUNCE in text) + (DOUBLE in text)]
 
 
 class State:
@@ -176,19 +186,28 @@ class State:
                 self.damaged.append(f"info/{number} is of a message that is not whole: {mess[:500]!r}")
             return
         envelope = self.mail.envelope(name)
-        if wanted and (sender != b"F%b\0" % envelope.sender or not wanted <= set(envelope.recipients)):
+        if wanted and (not sender.startswith(b"F%b\0" % envelope.sender) or not wanted <= set(envelope.recipients)):
             self.wrong.append(f"mess/{number} is {name}, and would go from {sender!r} to {wanted}")
         self.waiting[name] |= wanted
         self.told[name] |= failed
 
     def lost(self, name: Name) -> Iterator[bytes]:
         """The recipients of an acknowledged message who will not get it, and of whom its sender will not hear."""
-        notices = [(of, name[1]) for of in KINDS[KINDS.index(name[0]) + 1 :]]
+        notices = [(of, name[1]) for of in KINDS[rank(name) + 1 :]]
         will_be_told = any(self.waiting[notice] or self.delivered[notice] for notice in notices)
         for recipient in self.mail.envelope(name).recipients:
             alive = (self.waiting[name], self.told[name], self.delivered[name])
             if not will_be_told and not any(recipient in one for one in alive):
                 yield recipient
+
+    def untold(self, name: Name) -> Iterator[bytes]:
+        """Recipients that count as done, and of whom the sender was to hear, and will not."""
+        asked = self.mail.envelope(name).parameters if name[0] == "message" else None
+        notice = "success", name[1]
+        if asked is not None and not self.waiting[notice] and not self.delivered[notice]:
+            for recipient, wish in asked.wishes.items():
+                if wish.success and recipient in self.delivered[name] and recipient not in self.waiting[name]:
+                    yield recipient
 
     def beside_nothing(self) -> Iterator[str]:
         """Files of a number that is free: a new message would find them beside it."""
@@ -204,9 +223,13 @@ class State:
             if recipients & set(self.delivered[name]):
                 found.add((FIRST if name in self.fresh else MARK_PENDING, name))
         for name in {*self.fresh, *(name for name, recipients in self.told.items() if recipients)}:
-            notice = KINDS[min(KINDS.index(name[0]) + 1, 2)], name[1]
+            notice = KINDS[min(rank(name) + 1, 2)], name[1]
             if self.waiting[notice] or self.delivered[notice]:
                 found.add((TOLD, name))
+        for name in {*self.fresh, *(name for name, recipients in self.waiting.items() if recipients)}:
+            notice = "success", name[1]
+            if name[0] == "message" and (self.waiting[notice] or self.delivered[notice]):
+                found.add((SUCCESS_TOLD, name))
         return found
 
 
@@ -218,3 +241,5 @@ def problems(state: State, acknowledged: Iterable[Name]) -> Iterator[tuple[str, 
     for name in acknowledged:
         for recipient in state.lost(name):
             yield "lost", f"{name} was accepted, and is lost for {recipient!r}"
+        for recipient in state.untold(name):
+            yield "lost", f"{name} counts as delivered to {recipient!r}, and the report on that is lost"

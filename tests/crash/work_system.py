@@ -28,6 +28,8 @@ from crash.system_driver import (
     try_again,
 )  # fmt: skip
 from journeys.conftest import Host, eventually
+from qmail.formats.besides import extension
+from qmail.formats.mailparameters import FAILURE, SUCCESS, Parameters, Wish
 from qmail.host.processes import children
 
 SYNCS = {"x86_64": ("74", "306"), "aarch64": ("82", "267")}  # the numbers of fsync and syncfs, as in /proc/PID/syscall
@@ -101,6 +103,23 @@ def bounces(host: Host) -> None:
     host.wait_for_empty_queue()
     accept(host, frames(2, NOBODY, sender=b"nobody-message-2" + HERE))
     joe.wait_for_mail(3)
+    host.wait_for_empty_queue()
+
+
+def reported(host: Host) -> None:
+    """Messages whose sender wants to hear of successes: in a first attempt, and after it, beside failures."""
+    joe, ann = host.users
+    system_driver.start(host)
+    asked = Parameters(b"HDRS", b"id", wishes={JOE: Wish(SUCCESS), NOBODY: Wish(SUCCESS | FAILURE)})
+    behind = b"\0" + extension(asked)
+    accept(host, frames(0, JOE, NOBODY, sender=b"joe-message-0" + HERE, end=behind))
+    joe.wait_for_mail(3)
+    host.wait_for_empty_queue()
+    behind = b"\0" + extension(Parameters(wishes={LATER: Wish(SUCCESS), FAILING: Wish(FAILURE)}))
+    accept(host, frames(1, LATER, FAILING, sender=b"joe-message-1" + HERE, end=behind))
+    host.wait_for_log("send", "deferral: ", 2)
+    ann.file("ready", "")
+    try_again(host, lambda: len(joe.mail()) == 5)
     host.wait_for_empty_queue()
 
 

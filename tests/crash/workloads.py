@@ -38,6 +38,7 @@ WORKLOADS = {
     "later": Workload(work_system.later),
     "wide": Workload(work_system.wide),
     "bounces": Workload(work_system.bounces),
+    "reported": Workload(work_system.reported),
     "failing": Workload(work_system.failing),
     "apart": Workload(work_system.failing, apart="bounce"),
     "killed": Workload(work_system.killed, small=True),
