@@ -81,6 +81,7 @@ def main() -> None:
         "smtpd": lambda: confinement.incoming_smtp(home), "remote": lambda: confinement.outgoing_smtp(home),
         "verifyd": lambda: confinement.outgoing_smtp(home, forks=True),
         "dns": confinement.names, "queued": lambda: confinement.acceptance(home),
+        "authd": lambda: confinement.logins(home), "authd that asks": lambda: confinement.logins(home, asks=True),
         "tlsd": confinement.keys, "stsd": lambda: confinement.policies(home),
         "fetching": lambda: confinement.fetching(home), "tlsrptd": lambda: confinement.counting(home),
         "clean": lambda: confinement.cleaning(home), "send": lambda: confinement.sending(home),

@@ -16,7 +16,10 @@ from conftest import TOP
 from qmail.host import sandbox, syscalls
 
 HAVE = sandbox.available()
-DOMAINS = ("smtpd", "remote", "dns", "queued", "clean", "send", "tlsd", "stsd", "fetching", "tlsrptd", "verifyd")
+DOMAINS = (
+    "smtpd", "remote", "dns", "queued", "clean", "send", "tlsd", "stsd", "fetching", "tlsrptd", "verifyd", "authd",
+    "authd that asks",
+)  # fmt: skip
 INTERNET = {"internet socket", "internet 6 socket", "connect", "bind to any port"}
 ALWAYS = {"signal itself", "write /dev/null", "late import"}
 OPEN = {  # of those whose reading is not confined
@@ -36,6 +39,10 @@ WORKS = {
     "dns": {"local socket", "qq/socket", "interfaces", "read /etc/passwd", *INTERNET},
     "queued": {*OPEN, "write tcpto", "write trigger", "write mess", "make in pid", "from pid to mess"},
     "tlsd": set(),
+    "authd": {"read control/me", "read what a link leads to", "read users/assign"},
+    "authd that asks": {
+        "read control/me", "read what a link leads to", "read users/assign", "local socket", "qq/socket",
+    },
     "stsd": {
         "read control/me", "read what a link leads to", "local socket", "qq/socket", "interfaces", "read /etc/passwd",
         "fork", "make in sts", *INTERNET,

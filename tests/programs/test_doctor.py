@@ -166,6 +166,9 @@ BROKEN: dict[str, tuple[str, Break]] = {
         home, "pop3", "exec tcpserver -u 1003 0 110 qmail-popup h checkpassword qmail-pop3d Maildir\n")),
     "a checker that gave root up": ("checkpwfile is not started as root", lambda home: service(
         home, "pop3", "exec setuidgid qmaild tcpserver 0 110 qmail-popup h /x/checkpwfile qmail-pop3d Maildir\n")),
+    "passwords for relays": ("smtpcredentials is open", lambda home: write(home, "control/smtpcredentials", "", 0o640)),
+    "a limit that is none": ("`joe:many`, which sets no limit", lambda home: write(
+        home, "control/userlimits", "joe:1:2\njoe:many\n")),
     "open passwords": ("users/passwords is open", lambda home: write(home, "users/passwords", "", 0o640)),
     "no qmail-send": ("qmail-send does not run", lambda home: (home / "service/send/down").unlink()),
 }  # fmt: skip

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -157,55 +157,52 @@ def test_who_is_not_let_in_waits_and_no_mail_is_said(
     assert not [line for _, line in said(server) if line.startswith((b"MAIL", b"DATA"))]
 
 
-def test_a_password_is_said_only_to_who_has_proved_its_name(sender: Sender, certificate: Path) -> None:
-    trust = sender.home / "control/tlstrust.pem"
+@pytest.fixture
+def remote(home: Path, certificate: Path, program: Run) -> Callable[[Server], bytes]:
+    """qmail-remote run as a program, with a message for far.example that goes to a relay."""
+    (home / "control/me").write_text("client.example\n")
+    (home / "control/tlstrust.pem").write_bytes(certificate.read_bytes().partition(b"-----BEGIN PRIVATE")[0])
+    credentials(home, "[127.0.0.1]:joe:a:secret\n")
+
+    def run(server: Server) -> bytes:
+        (home / "control/smtproutes").write_text(f":[127.0.0.1]:{server.port}\n")
+        words = ("qmail-remote", "far.example", "joe@example.org", "r@far.example")
+        return program(*words, stdin=b"Subject: x\n\nhello\n", env={"QMAIL_HOME": str(home)}).stdout
+
+    return run
+
+
+def test_a_password_is_said_only_to_who_has_proved_its_name(
+    home: Path, certificate: Path, remote: Callable[[Server], bytes]
+) -> None:
+    (home / "control/tlstrust.pem").unlink()
+    untrusted = b"nobody whom this system trusts has signed its certificate. (#4.7.5)"
     for policy, offers, report in (
-        ("", True, b"nobody whom this system trusts has signed its certificate. (#4.7.5)"),
-        ("far.example:none\n", True, b"nobody whom this system trusts has signed its certificate. (#4.7.5)"),
-        ("far.example:encrypt\n", True, b"nobody whom this system trusts has signed its certificate. (#4.7.5)"),
+        ("", True, untrusted),
+        ("far.example:none\n", True, untrusted),
+        ("far.example:encrypt\n", True, untrusted),
         ("far.example:may\n", False, b"it does not offer TLS, which mail to it must have. (#4.7.5)"),
     ):
-        trust.unlink(missing_ok=True)
-        (sender.home / "control/tlspolicy").write_text(policy)
+        (home / "control/tlspolicy").write_text(policy)
         server = Server(certificate, offers=offers, login=(b"PLAIN", [b"235 in\r\n"]))
-        (sender.home / "control/smtproutes").write_text(f":[127.0.0.1]:{server.port}\n")
-        changed()
-        assert report in deliver(sender, server.port)
+        assert report in remote(server)
         assert not said(server)
     # A line for the relay itself may do without a name that is vouched for.
-    (sender.home / "control/tlspolicy").write_text("[127.0.0.1]:encrypt\n")
+    (home / "control/tlspolicy").write_text("[127.0.0.1]:encrypt\n")
     server = Server(certificate, login=(b"PLAIN", [b"235 in\r\n"]))
-    (sender.home / "control/smtproutes").write_text(f":[127.0.0.1]:{server.port}\n")
-    changed()
-    assert deliver(sender, server.port).startswith(K)
-    assert sender.end() == 0
-    assert said(server)[0][1] == PLAIN
+    assert remote(server).startswith(b"r\0" + K)
+    assert said(server)[0] == ("TLSv1.3", PLAIN)
 
 
 def test_a_file_that_others_may_read_is_not_used_and_other_relays_get_no_password(
-    sender: Sender, certificate: Path
+    home: Path, certificate: Path, remote: Callable[[Server], bytes]
 ) -> None:
-    credentials(sender.home, "[127.0.0.1]:joe:a:secret\n", 0o644)
-    assert deliver(sender, 1) == b"ZOthers may read control/smtpcredentials, so nothing goes to a relay. (#4.3.5)\n"
-    credentials(sender.home, "[127.0.0.2]:joe:a:secret\nmx.example:joe:a:secret\n")
     server = Server(certificate, login=(b"PLAIN", [b"235 in\r\n"]))
-    (sender.home / "control/smtproutes").write_text(f":[127.0.0.1]:{server.port}\n")
-    changed()
-    assert deliver(sender, server.port).startswith(K)
-    assert sender.end() == 0
+    (home / "control/smtpcredentials").chmod(0o644)
+    assert remote(server) == b"ZOthers may read control/smtpcredentials, so nothing goes to a relay. (#4.3.5)\n\0"
+    credentials(home, "[127.0.0.2]:joe:a:secret\nmx.example:joe:a:secret\n")
+    remote(server)
     assert not [line for _, line in said(server) if line.startswith(b"AUTH")]
-
-
-def test_run_as_a_program_it_logs_in_as_well(home: Path, certificate: Path, program: Run) -> None:
-    server = Server(certificate, login=(b"PLAIN", [b"235 in\r\n"]))
-    (home / "control/me").write_text("client.example\n")
-    (home / "control/tlstrust.pem").write_bytes(certificate.read_bytes().partition(b"-----BEGIN PRIVATE")[0])
-    (home / "control/smtproutes").write_text(f":[127.0.0.1]:{server.port}\n")
-    credentials(home, "[127.0.0.1]:joe:a:secret\n")
-    words = ("qmail-remote", "far.example", "joe@example.org", "r@far.example")
-    done = program(*words, stdin=b"Subject: x\n\nhello\n", env={"QMAIL_HOME": str(home)})
-    assert done.stdout.startswith(b"r\0" + K), done.stdout
-    assert said(server)[0] == ("TLSv1.3", PLAIN)
 
 
 EXIM = """

@@ -9,6 +9,7 @@ import stat
 from qmail.formats.verdict import Temporary
 from qmail.host import locks
 from qmail.protocols import smtpextensions
+from qmail.rules import userlimits
 from qmail.rules.finding import Finding
 from qmail.stores import forwardfiles, library, loginsource, openports, queueremedies
 from qmail.stores.control import Control
@@ -121,9 +122,29 @@ def files(found: Found, home: Home) -> Iterator[Finding]:
         path = home.file(b"alias/" + name)
         if os.stat(path).st_mode & 0o002:
             yield Finding(path + b" is writable for everybody: its mail is put off", b"chmod o-w " + path)
-    path = home.file(b"users/passwords")
-    if os.path.exists(path) and os.stat(path).st_mode & 0o077:
-        yield Finding(path + b" is open to others than its owner, and holds hashes", b"chmod 600 " + path)
+    yield from _secret(home, b"users/passwords", b"hashes")
+    yield from _secret(home, b"control/smtpcredentials", b"passwords", b"qmailr")
+
+
+def _secret(home: Home, name: bytes, held: bytes, owner: bytes = b"") -> Iterator[Finding]:
+    path = home.file(name)
+    try:
+        status = os.stat(path)
+    except OSError:
+        return
+    if status.st_mode & 0o077:
+        yield Finding(path + b" is open to others than its owner, and holds " + held, b"chmod 600 " + path)
+    if owner and not home.single and status.st_uid != owners()[owner]:
+        yield Finding(path + b" does not belong to " + owner + b", who has to read it", b"chown " + owner + b" " + path)
+
+
+def limits(found: Found) -> Iterator[Finding]:
+    """Lines of control/userlimits that set no limit: nobody who has logged in may send until they are mended."""
+    try:
+        userlimits.table(found.lines(b"userlimits"))
+    except userlimits.Wrong as wrong:
+        what = b"control/userlimits has `" + wrong.line + b"`, which sets no limit: users are put off with 451"
+        yield Finding(what, b"lines are user:messages:recipients")
 
 
 def _changed(path: bytes) -> int:

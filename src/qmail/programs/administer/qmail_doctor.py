@@ -84,6 +84,7 @@ def _findings(
         lambda: control(found),
         lambda: aliases(found, home.file(b"alias")),
         lambda: checkup.extensions(found),
+        lambda: checkup.limits(found),
         lambda: checkup.files(found, home),
         lambda: checkup.homes(found),
         lambda: runs(found, _is_user, _is_group),
