@@ -83,7 +83,7 @@ def main() -> None:
         "dns": confinement.names, "queued": lambda: confinement.acceptance(home),
         "authd": lambda: confinement.logins(home), "authd that asks": lambda: confinement.logins(home, asks=True),
         "tlsd": confinement.keys, "stsd": lambda: confinement.policies(home),
-        "fetching": lambda: confinement.fetching(home), "tlsrptd": lambda: confinement.counting(home),
+        "fetching": confinement.fetching, "tlsrptd": lambda: confinement.counting(home),
         "clean": lambda: confinement.cleaning(home), "send": lambda: confinement.sending(home),
     }  # fmt: skip
     before = {name: call(syscalls.FORBIDDEN[name][COLUMN]) for name in HARMLESS}

@@ -47,10 +47,7 @@ WORKS = {
         "read control/me", "read what a link leads to", "local socket", "qq/socket", "interfaces", "read /etc/passwd",
         "fork", "make in sts", *INTERNET,
     },
-    "fetching": {
-        "read control/me", "read what a link leads to", "local socket", "qq/socket", "interfaces", "read /etc/passwd",
-        *INTERNET,
-    },
+    "fetching": {"local socket", "qq/socket", "interfaces", "read /etc/passwd", *INTERNET},
     "tlsrptd": {"make in tlsrpt"},
     "clean": {"read mess", "list todo", "write mess", "make in pid", "from pid to mess"},
     "send": {*OPEN, "write tcpto", "write trigger", "make in info", "make in qs"},

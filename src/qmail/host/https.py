@@ -30,8 +30,8 @@ def text(
 ) -> bytes:
     """A document of type text/plain, at most `largest` bytes.
 
-    `addresses`: where `host` is, packed. `trusted`: a file of certificates (PEM) that may have signed the server's,
-    beside those that the system trusts. `seconds`: how long each step may take; whoever wants an end to all of them
+    `addresses`: where `host` is, packed. `trusted`: certificates (PEM) that may have signed the server's, beside those
+    that the system trusts. `seconds`: how long each step may take; whoever wants an end to all of them
     together must end this process. A redirection is a failure. Raises Failed.
     """
     attempt = connect.connect(addresses, port, seconds, seconds)
@@ -73,8 +73,7 @@ def _context(trusted: bytes) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.hostname_checks_common_name = False  # names stand where names belong (RFC 9110 4.3.4)
-    try:
-        context.load_verify_locations(os.fsdecode(trusted))
-    except FileNotFoundError:
-        pass
+    if trusted:
+        # What is not ASCII is said by people, between the certificates.
+        context.load_verify_locations(cadata=trusted.decode("ascii", "ignore"))
     return context

@@ -55,16 +55,19 @@ def names() -> Domain:
 
 def policies(home: Home) -> Domain:
     """qmail-stsd: its cache, and processes of its own that fetch."""
-    fetch = fetching(home)
     return Domain(
-        reads=fetch.reads, changes=[home.file(b"sts")], families=fetch.families, connects=fetch.connects, forks=True
+        reads=[*_control(home), *_of_fetching()],
+        changes=[home.file(b"sts")],
+        families=(*LOCAL, *INTERFACES, *INTERNET),
+        connects=True,
+        forks=True,
     )
 
 
-def fetching(home: Home) -> Domain:
-    """Who fetches a policy for qmail-stsd: other hosts, and what tells whom to trust."""
+def fetching() -> Domain:
+    """Who fetches a policy for qmail-stsd: other hosts, and whom the system trusts."""
     return Domain(
-        reads=[*_control(home), *_library(), *_SHARED, *_NAME_SERVERS, *_TRUST],
+        reads=_of_fetching(),
         families=(*LOCAL, *INTERFACES, *INTERNET),
         connects=True,
     )
@@ -145,6 +148,10 @@ def _control(home: Home) -> list[bytes]:
     except OSError:
         pass  # it says so when it reads them
     return sorted(found)
+
+
+def _of_fetching() -> list[bytes]:
+    return [*_library(), *_SHARED, *_NAME_SERVERS, *_TRUST]
 
 
 def _parts(home: Home, *kinds: bytes) -> list[bytes]:

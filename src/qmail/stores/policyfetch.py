@@ -26,6 +26,7 @@ LIMIT = 60  # seconds for all of it (RFC 8461 3.3)
 STEP = 20  # seconds to connect, and for each piece of the answer
 GRACE = 2.0  # seconds behind the limit, after which one that has not ended by itself is killed
 PORT = 443
+MOST_TRUSTED = 16 * 1024 * 1024  # bytes of control/tlstrust.pem
 PATH = "/.well-known/mta-sts.txt"
 _TEXT = b"T"
 
@@ -93,14 +94,36 @@ def _forked(where: Home, environ: Mapping[bytes, bytes], domain: bytes, pipe: in
         signals.restore()
         signals.alarm(LIMIT)  # which ends this process
         fds.close_from(3, keep=(pipe,))
-        sandbox.enter(confinement.fetching(where))
-        fds.write_all(pipe, _fetched(where, environ, domain))
+        trusted = _trusted(where)
+        sandbox.enter(confinement.fetching())
+        fds.write_all(pipe, _fetched(where, environ, domain, trusted))
     finally:
         os._exit(0)
 
 
-def _fetched(where: Home, environ: Mapping[bytes, bytes], domain: bytes) -> bytes:
+def _trusted(where: Home) -> bytes | None:
+    """Certificates that may have signed the host's; None where they cannot be read.
+
+    Read before this process is confined: control/ has passwords, too, and who speaks to the host is not to see them.
+    """
+    try:
+        descriptor = fds.open_to_read(where.file(b"control/tlstrust.pem"))
+    except FileNotFoundError:
+        return b""
+    except OSError:
+        return None
+    try:
+        return fds.read_all(descriptor, MOST_TRUSTED)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+
+
+def _fetched(where: Home, environ: Mapping[bytes, bytes], domain: bytes, trusted: bytes | None) -> bytes:
     """What goes into the pipe."""
+    if trusted is None:
+        return policyquery.FETCHING + b" control/tlstrust.pem cannot be read"
     from qmail.host import https
 
     host = b"mta-sts." + domain
@@ -108,7 +131,7 @@ def _fetched(where: Home, environ: Mapping[bytes, bytes], domain: bytes) -> byte
     try:
         text = https.text(
             names.Names(where, environ).addresses(host), int(port) if port.isdigit() else PORT, host.decode(), PATH,
-            trusted=where.file(b"control/tlstrust.pem"), largest=mtasts.LARGEST, seconds=STEP,
+            trusted=trusted, largest=mtasts.LARGEST, seconds=STEP,
         )  # fmt: skip
     except https.Untrusted as error:
         return policyquery.CERTIFICATE + b" " + _line(error)
