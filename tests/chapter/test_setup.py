@@ -99,6 +99,27 @@ def test_the_services_bring_mail_to_people(owner: Machine) -> None:
     assert owner.types("ls -l /var/log/qmail/smtpd/current").split()[2] == "qmaill"
 
 
+def test_control_files_that_need_services_bring_them(owner: Machine) -> None:
+    owner.types("echo behind.example >> /var/qmail/control/rcpthosts")
+    owner.types("echo behind.example > /var/qmail/control/callforward")
+    check = "case $RECIPIENT in no*) exit 100;; esac; id -un > /tmp/checked"
+    owner.types(f"printf '#!/bin/sh\\n{check}\\n' > /usr/local/bin/check; chmod 755 /usr/local/bin/check")
+    owner.types("echo /usr/local/bin/check > /var/qmail/control/rcptcheck; chmod 1777 /tmp")
+    assert "qmail-verifyd does not run" in owner.types("qmail doctor", code=1)
+    said = owner.types("qmail setup")
+    for name in ("verifyd", "checkd"):
+        assert f"making link /service/qmail-{name} to /var/qmail/supervise/{name}\n" in said
+        owner.waits_for(f"/var/qmail/bin/svstat /service/qmail-{name} | grep ' up '")
+    owner.waits_for("test -S /var/qmail/qr/verify && test -S /var/qmail/qc/check")
+    assert owner.types("qmail doctor") == "nothing is wrong in /var/qmail\n"
+    words = "swaks --server 192.168.1.1 --local-interface 192.168.1.3 --from x@example.net --quit-after RCPT --to"
+    assert "550 5.1.1 " in owner.types(f"{words} no@behind.example", code=24)
+    assert "250 " in owner.types(f"{words} yes@behind.example")  # nobody is there to say anything of it
+    assert owner.reads("/tmp/checked") == "qmailc\n"
+    owner.types("cd /var/qmail/control && rm callforward rcptcheck && sed -i /behind/d rcpthosts")
+    owner.types("rm /usr/local/bin/check")
+
+
 def test_unsetup_waits_for_the_queue(owner: Machine) -> None:
     owner.types("echo '|exit 111' > /home/mary/.qmail-later; chown mary /home/mary/.qmail-later")
     owner.inject("mary-later@mail.example.com", "later")
@@ -119,7 +140,10 @@ def test_unsetup_removes_what_setup_made_and_names_what_stays(owner: Machine, be
         "left: /var/qmail/alias/.qmail-mailer-daemon has been changed since",
         "left: /var/qmail/alias holds something else",
         "left: /var/qmail holds something else",
-        *(f"left: /var/log/qmail{name} holds something else" for name in ("", "/queued", "/send", "/rcptd", "/smtpd")),
+        *(
+            f"left: /var/log/qmail{name} holds something else"
+            for name in ("", "/queued", "/send", "/rcptd", "/smtpd", "/verifyd", "/checkd")
+        ),
     }
     owner.types("rm -rf /var/qmail /var/log/qmail /home/steve/Maildir /home/mary/Maildir")
     assert owner.types(LOOK, code=None) == before

@@ -36,7 +36,8 @@ PATIENCE = b"60"  # seconds for a service to end; deliveries under way are finis
 SUPERVISED = (b"lock", b"ok", b"control", b"status", b"status.new")
 SOCKETS = (
     b"qq/lock", b"qq/socket", b"qs/notes", b"qr/dns", b"qr/lock", b"qr/sts", b"qr/sts.lock", b"qr/tlsrpt",
-    b"qr/tlsrpt.lock", b"qp/rcpt", b"qp/lock", b"ql/homes", b"qt/socket",
+    b"qr/tlsrpt.lock", b"qr/verify", b"qr/verify.lock", b"qp/rcpt", b"qp/lock", b"qp/login", b"qp/login.lock",
+    b"qc/check", b"qc/lock", b"ql/homes", b"qt/socket",
 )  # fmt: skip
 
 
