@@ -17,6 +17,7 @@ import pytest
 from conftest import BIN, Run, needs_root, wait_until
 from exim import Exim
 from journeys.conftest import free_port
+from postfix import Postfix
 from programs.test_qmail_tlsd import serve
 from programs.test_remote_tls import certificate
 from qmail.protocols.saslclient import Exchange
@@ -258,6 +259,11 @@ service pop3-login {{
     port = {port}
   }}
 }}
+service auth {{
+  unix_listener {place}/auth {{
+    mode = 0666
+  }}
+}}
 passdb {{
   driver = passwd-file
   args = scheme=PLAIN {place}/users
@@ -269,21 +275,21 @@ userdb {{
 """
 
 
-@pytest.fixture
-def dovecot() -> Iterator[int]:
-    """The port of Dovecot's POP3 server, where two users have passwords."""
+@pytest.fixture(scope="module")
+def dovecot() -> Iterator[tuple[int, Path]]:
+    """The port of Dovecot's POP3 server, where two users have passwords, and its socket for Postfix."""
     place = Path(tempfile.mkdtemp(dir="/var/tmp"))  # a socket's path may have 107 bytes
     place.chmod(0o755)
     port = free_port()
     (place / "dovecot.conf").write_text(DOVECOT.format(place=place, port=port))
-    (place / "users").write_text("joe:a secret\nj,o=e:p\u00e4ss,w=rd\n")
+    (place / "users").write_text("joe:a secret\nann:a=b,c\nj,o=e:p\u00e4ss,w=rd\n")
     for name in ("home", "mail"):
         (place / name).mkdir()
         shutil.chown(place / name, "nobody", "nogroup")
     server = subprocess.Popen(["dovecot", "-F", "-c", place / "dovecot.conf"], stdin=subprocess.DEVNULL)
     try:
-        wait_until(lambda: _answers(port), 30)
-        yield port
+        wait_until(lambda: _answers(port) and (place / "auth").is_socket(), 30)
+        yield port, place / "auth"
     finally:
         server.terminate()
         server.wait(30)
@@ -309,9 +315,39 @@ def login(port: int, user: bytes, password: bytes) -> tuple[bytes, bool]:
 
 
 @needs_root
-def test_dovecot_lets_us_in_by_scram_and_proves_itself(dovecot: int) -> None:
-    assert login(dovecot, b"joe", b"a secret")[0].startswith(b"+OK")
-    assert login(dovecot, b"joe", b"a secret")[1]
-    assert login(dovecot, b"j,o=e", "p\u00e4ss,w=rd".encode())[1]
-    answer, proved = login(dovecot, b"joe", b"wrong")
+def test_dovecot_lets_us_in_by_scram_and_proves_itself(dovecot: tuple[int, Path]) -> None:
+    port, _ = dovecot
+    answer, proved = login(port, b"joe", b"a secret")
+    assert answer.startswith(b"+OK") and proved
+    assert login(port, b"j,o=e", "p\u00e4ss,w=rd".encode())[1]
+    answer, proved = login(port, b"joe", b"wrong")
     assert answer.startswith(b"-ERR") and not proved
+
+
+@needs_root
+@pytest.mark.prove
+def test_postfix_with_dovecot_lets_us_in_by_scram(
+    sender: Sender, certificate: Path, tmp_path: Path, dovecot: tuple[int, Path]
+) -> None:
+    chain = tmp_path / "chain.pem"
+    shutil.copy(certificate, chain)
+    settings = {
+        "smtpd_sasl_auth_enable": "yes", "smtpd_sasl_type": "dovecot", "smtpd_sasl_path": str(dovecot[1]),
+        "smtpd_tls_security_level": "may", "smtpd_tls_auth_only": "yes", "smtpd_tls_cert_file": str(chain),
+        "smtpd_tls_key_file": str(chain), "smtpd_recipient_restrictions": "permit_sasl_authenticated,reject",
+    }  # fmt: skip
+    credentials(sender.home, "[127.0.0.1]:ann:a=b,c\n")
+    with Postfix(tmp_path / "postfix", {(port := free_port()): settings}) as postfix:
+        (sender.home / "control/smtproutes").write_text(f":[127.0.0.1]:{port}\n")
+        for number in (1, 2):
+            sender.order((number, sender.message(number), b"ann@example.org", b"r@postfix.example"))
+            assert sender.reports(1)[number].startswith(K)
+        postfix.wait_for_mail(2)
+        assert "sasl_method=SCRAM-SHA-256, sasl_username=ann" in postfix.says("sasl_method=")
+        credentials(sender.home, "[127.0.0.1]:ann:wrong\n")
+        changed()
+        sender.order((3, sender.message(3), b"ann@example.org", b"r@postfix.example"))
+        report = sender.reports(1)[3]
+        assert report.startswith(
+            b"ZConnected to 127.0.0.1 but it does not let me in as ann. (#4.7.8)\nRemote host said: 535 "
+        )
