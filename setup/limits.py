@@ -64,6 +64,11 @@ TABLE = [
             "`554 too many hops, this message is looping (#5.4.6)`",
         ),
         Limit(
+            "qmail.formats.mailparameters:LONGEST_ENVID", 100, "bytes of ENVID",
+            "`501 no such value of a parameter (#5.5.4)`",
+        ),
+        Limit("qmail.formats.mailparameters:LONGEST_ORCPT", 500, "bytes of ORCPT", "the same"),
+        Limit(
             "qmail.protocols.smtpxclient:LONGEST", 255, "bytes of a value of XCLIENT",
             "`501 5.5.4 no such attribute, or no such value of it`",
         ),
@@ -78,6 +83,9 @@ TABLE = [
         Limit("qmail.formats.envelope:LONGEST_ADDRESS", 1002, "bytes of an address", "exit 11"),
         Limit("qmail.formats.envelope:MOST_BYTES", 64 * MIB, "bytes of an envelope", "exit 31"),
         Limit("qmail.formats.envelope:MOST_RECIPIENTS", 1_000_000, "recipients", "exit 31"),
+        Limit(
+            "qmail.formats.mailparameters:LARGEST", 2 * MIB, "bytes of what the sender asks for besides", "exit 91",
+        ),
     ], see="qmail-queued, which judges them, needs 48 MiB at most for one client at a time, and holds at most 64 KiB "
     "of a message in memory. How many unfinished messages a user may have is a share of its descriptors; more is "
     "exit 71."),

@@ -6,6 +6,7 @@ import email
 import email.policy
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from email.message import EmailMessage, Message
@@ -224,3 +225,42 @@ def test_of_a_notice_nothing_more_is_told(system: Sending, sender: str) -> None:
     system.wait("^end msg")
     assert system.stop() == 0
     assert "notice msg" not in system.text()
+
+
+def test_a_message_that_must_not_go_without_tls_comes_back_by_the_same_rule_and_with_its_header_alone(
+    system: Sending,
+) -> None:
+    system.start(env={"DIALECT": "narrow"})  # so speaks a qmail-rspawn that knows nothing of this
+    system.submit(ANN, ["good@away.example", "good@here.example"], TEXT, asked=asked(b"FULL", requiretls=True))
+    (notice,) = told(system)
+    words, (_, block), returned = parts(notice)
+    assert "<good@away.example>:\nREQUIRETLS support required" in words
+    assert (block["Action"], block["Status"]) == ("failed", "5.7.30")
+    assert returned.get_content_type() == "text/rfc822-headers"
+    assert system.orders() == ["good@here.example", ANN]
+    assert system.orders("rspawn") == []
+
+
+def test_a_bounce_of_such_a_message_is_such_a_message(system: Sending) -> None:
+    system.start()
+    system.submit("temp@here.example", ["perm@here.example"], TEXT, asked=asked(requiretls=True))
+    system.until("no files", lambda: "info" in system.kinds() and "todo" not in system.kinds())
+    assert system.file("info").read_bytes() == b"F\0u0 mail = = REQUIRETLS\0"
+
+
+@pytest.mark.parametrize("copied", [True, False])
+def test_a_queue_program_that_copies_the_envelope_whole_carries_what_was_asked_for(
+    system: Sending, tmp_path: Path, copied: bool
+) -> None:
+    system.start()
+    wrapper = tmp_path / "wrapper"
+    command = "cat <&1" if copied else r"printf 'Fhold@here.example\0Tperm@here.example\0\0'"
+    there = tmp_path / "envelope"
+    wrapper.write_text(f'#!/bin/sh\n{command} >"{there}"\nexec "{system.home}/bin/qmail-queue" 1<"{there}"\n')
+    wrapper.chmod(0o755)
+    tmp_path.chmod(0o777)
+    environment = system.environment({"QMAILQUEUE": str(wrapper), "QMAILNOTIFY": "NEVER", "USER": "joe"})
+    argv = [system.home / "bin/qmail-inject", "-fhold@here.example", "perm@here.example"]
+    subprocess.run(argv, input=b"Subject: x\n\nx\n", env=environment, check=True, timeout=30)
+    system.wait("^end msg" if copied else "^bounce msg")
+    assert ("bounce msg" in system.text()) != copied

@@ -140,6 +140,25 @@ def introduction(place: Place, limit: int) -> Measured:
     return done
 
 
+def parameter(place: Place, limit: int, line: bytes, *before: bytes) -> Measured:
+    """Where qmail-queue is our own, or there are none."""
+    place.control("smtpextensions", b"DSN\n")
+    lines = (*before, line + b"x" * limit, *before, line + b"x" * (limit + 1), b"QUIT")
+    text = b"".join(each + b"\r\n" for each in lines)
+    done = measured("qmail-smtpd", place=place.place, stdin=text, env={"QMAIL_HOME": str(place.home)})
+    replies = done.out.split(b"\r\n")
+    assert (replies[len(before) + 1][:3], replies[-3]) == (b"250", b"501 no such value of a parameter (#5.5.4)")
+    return done
+
+
+def envelope_id(place: Place, limit: int) -> Measured:
+    return parameter(place, limit, b"MAIL FROM:<a@b> ENVID=")
+
+
+def original_recipient(place: Place, limit: int) -> Measured:
+    return parameter(place, limit - len(b"rfc822;"), RCPT + b" ORCPT=rfc822;", MAIL)
+
+
 def hops(place: Place, limit: int) -> Measured:
     done = place.smtpd(MAIL, RCPT, b"DATA", *[b"Received: x"] * (limit + 1), b"", b".")
     assert done.out.split(b"\r\n")[-3] == b"554 too many hops, this message is looping (#5.4.6)"
@@ -155,6 +174,12 @@ def queue(place: Place, *envelopes: bytes) -> list[int]:
     assert max(each.memory for each in done) <= limits.MEMORY["qmail-queue"]
     assert int(re.findall(r"VmHWM:\s+(\d+) kB", status)[0]) <= limits.QUEUED * 1024
     return [each.code for each in done]
+
+
+def queue_parameters(place: Place, limit: int) -> None:
+    record = b"rcpt NEVER = %b@x\0" % (b"a" * 1000)
+    most = limit // len(record)
+    assert queue(place, *(b"Fa\0Tb\0\0+parameters\0" + record * n + b"\0" for n in (most, most + 1))) == [0, 91]
 
 
 def queue_address(place: Place, limit: int) -> None:
@@ -430,6 +455,8 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
         "smtpenvelope:LARGEST_RECIPIENTS": smtp_recipients,
         "smtpchunks:MOST": chunk,
         "smtpmeasure:MOST_HOPS": hops,
+        "mailparameters:LONGEST_ENVID": envelope_id,
+        "mailparameters:LONGEST_ORCPT": original_recipient,
         "smtpxclient:LONGEST": introduction,
         "completing:MOST_HELD": user_header,
     },
@@ -437,6 +464,7 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
         "envelope:LONGEST_ADDRESS": queue_address,
         "envelope:MOST_BYTES": queue_envelope,
         "envelope:MOST_RECIPIENTS": queue_recipients,
+        "mailparameters:LARGEST": queue_parameters,
     },
     "qmail-qmtpd": {
         "qmtp:LONGEST_ADDRESS": qmtp_address,
