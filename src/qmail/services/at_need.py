@@ -127,6 +127,11 @@ class AtNeed:
             self._pid = execute.spawn(argv, self._environ, descriptors, directory=self._home.path, session=True)
             ending = os.pidfd_open(self._pid)
         except OSError:
+            if self._pid:
+                # Nobody would hear of its end, and so start no other.
+                os.kill(self._pid, signals.KILL)
+                os.waitpid(self._pid, 0)
+                self._pid = 0
             self._pause = started + PAUSE
             return
         self._loop.watch(ending, lambda _events: self._ended(ending, started), READ)
