@@ -168,7 +168,7 @@ def test_given_back_in_the_middle_the_queue_is_what_our_qmail_send_left(taken: t
     assert (left.local | left.remote) - served == remaining(left.queue) - served
     assert not served & marked_to_do(left.queue)
     assert (sending.home / "bin/qmail-queue").stat().st_mode & 0o7777 == 0o4711
-    assert not [name for name in ("qq", "qs", "qr", "qp", "ql", "qt", "lib") if (sending.home / name).exists()]
+    assert not [name for name in ("qq", "qs", "qr", "qp", "ql", "qt", "qc", "lib") if (sending.home / name).exists()]
 
 
 def test_real_deliveries_go_on_with_the_users_aliases_and_defaults_that_were_there(old: Path) -> None:
