@@ -219,6 +219,16 @@ TABLE = [
             "`454` for everybody, `alert: FILE is larger than 64 MiB` in the log",
         ),
     ], see="To the memory comes what users/passwords has, three times."),
+    Program("qmail-checkpwd", 32, [
+        Limit("qmail.programs.receive.qmail_checkpwd:MOST_RUNNING", 20, "checkers at a time", "the others wait"),
+        Limit(
+            "qmail.programs.receive.qmail_checkpwd:MOST_WAITING", 200, "logins that wait for one", "`454`, temporarily",
+        ),
+        Limit(
+            "qmail.programs.receive.qmail_checkpwd:LONGEST", 512,
+            "bytes of name, password and time stamp, each with a NUL", "`535`: no checker could be told",
+        ),
+    ], see="A checker that runs for 60 seconds is killed with its process group."),
     Program("qmail-checkd", 32, [
         Limit("qmail.programs.deliver.qmail_checkd:MOST_RUNNING", 20, "programs at a time", "the others wait"),
         Limit("qmail.programs.deliver.qmail_checkd:MOST_WAITING", 1000, "recipients that wait", "451"),

@@ -1,17 +1,20 @@
-"""What qmail-tlsd and qmail-authd, at whose sockets others ask, answer to more than they take."""
+"""What qmail-tlsd, qmail-authd and qmail-checkpwd, at whose sockets others ask, answer to more than they take."""
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import resource
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from conftest import BIN, TOP, wait_until
-from qmail.protocols import login
+from qmail.protocols import checkpw, login
 from qmail.stores import tlsdoor
 from securing import Tls, certificate, trusting_nobody
 
@@ -191,6 +194,67 @@ def passwords(home: Path, limit: int) -> None:
         assert b"users/passwords is larger than 64 MiB" in process.stderr.readline()
 
 
+@contextmanager
+def checkpwd(home: Path, script: str) -> Iterator[None]:
+    """A qmail-checkpwd with this script for a checker."""
+    checker = home.parent / "checker"
+    checker.write_text("#!/bin/sh\n" + script)
+    checker.chmod(0o755)
+    env = {"QMAIL_HOME": str(home), "PATH": "/usr/bin:/bin"}
+    with subprocess.Popen([BIN / "qmail-checkpwd", checker, "true"], env=env, stdin=subprocess.DEVNULL) as process:
+        try:
+            wait_until((home / "ql/checkpw").is_socket)
+            yield
+            assert peak(process.pid) < _memory("qmail-checkpwd")
+        finally:
+            process.kill()
+
+
+def question(stack: ExitStack, home: Path, name: bytes, password: bytes) -> socket.socket:
+    """One who asks it, as qmailp, which alone may."""
+    asking = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+    asking.settimeout(60)
+    mine = os.geteuid()
+    os.seteuid(mine or pwd.getpwnam("qmailp").pw_uid)
+    try:
+        asking.connect(str(home / "ql/checkpw"))
+    finally:
+        os.seteuid(mine)
+    try:
+        asking.sendall(checkpw.question(b"192.0.2.1", name, password))
+    except BrokenPipeError:
+        pass  # it was refused before it was heard
+    return asking
+
+
+def checkers(home: Path, limit: int) -> None:
+    """More names at a time than there may be checkers, and more than may wait."""
+    running, waiting = 20, 200
+    assert limit in (running, waiting)
+    place = home.parent
+    (begun := place / "begun").mkdir()
+    with (
+        checkpwd(home, f": >{begun}/$$\nwhile [ ! -e {place}/gate ]; do sleep 0.1; done\nexit 1\n"),
+        ExitStack() as stack,
+    ):
+        asked = [question(stack, home, b"joe", b"x") for _ in range(running)]
+        wait_until(lambda: len(list(begun.iterdir())) == running)
+        asked += [question(stack, home, b"joe", b"x") for _ in range(waiting)]
+        assert question(stack, home, b"joe", b"x").recv(10) == checkpw.TROUBLE
+        assert len(list(begun.iterdir())) == running
+        (place / "gate").touch()
+        assert {each.recv(10) for each in asked} == {checkpw.NO}
+
+
+def told(home: Path, limit: int) -> None:
+    """A name and a password that are as long as a checker may be told with its time stamp, and one byte longer."""
+    with checkpwd(home, "exit 0\n"), ExitStack() as stack:
+        room = limit - len(b"\0\0\0") - len(str(int(time.time())))
+        name = b"n" * (room // 2)
+        for more, verdict in ((0, checkpw.YES), (1, checkpw.NO)):
+            assert question(stack, home, name, b"p" * (room - len(name) + more)).recv(10) == verdict
+
+
 def _memory(program: str) -> int:
     import sys
 
@@ -200,6 +264,11 @@ def _memory(program: str) -> int:
     return limits.MEMORY[program]
 
 
+CHECKPWD = {
+    "qmail_checkpwd:MOST_RUNNING": checkers,
+    "qmail_checkpwd:MOST_WAITING": checkers,
+    "qmail_checkpwd:LONGEST": told,
+}
 TLSD = {"tlsservice:MOST": connections, "tlsrelay:HELD": held, "certificates:MOST": names}
 AUTHD = {
     "qmail_authd:MOST_CLIENTS": clients,

@@ -491,6 +491,7 @@ BEYOND: dict[str, dict[str, Callable[[Place, int], Measured | None]]] = {
     "qmail-popup": {"pop3:LONGEST_LINE": popup_command},
     "qmail-tlsd": within(doorlimits.TLSD),
     "qmail-authd": within(doorlimits.AUTHD),
+    "qmail-checkpwd": within(doorlimits.CHECKPWD),
     "qmail-checkd": {"qmail_checkd:MOST_RUNNING": checks, "qmail_checkd:MOST_WAITING": checks},
     "qmail-verifyd": {
         "qmail_verifyd:MOST_RUNNING": verifying,

@@ -133,18 +133,6 @@ def started(place: Path) -> int:
     return (place / "started").read_bytes().count(b"\n") if (place / "started").exists() else 0
 
 
-def test_no_more_than_twenty_run_and_the_others_wait(home: Path, place: Path, service: Service) -> None:
-    service(place / "checker", "true")
-    talks = [Talk(home) for _ in range(24)]
-    for number, talk in enumerate(talks):
-        talk.socket.sendall(login.begin(b"192.0.2.%d" % number, b"PLAIN", b"\0slow%d\0x" % number))
-    wait_until(lambda: started(place) >= 20)
-    time.sleep(0.2)
-    assert started(place) == 20
-    (place / "gate").touch()
-    assert [talk.socket.recv(10) for talk in talks] == [b"N"] * 24
-
-
 def test_many_at_once_for_one_account_are_as_slow_as_one_after_the_other(
     home: Path, place: Path, service: Service
 ) -> None:
