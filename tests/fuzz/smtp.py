@@ -37,7 +37,7 @@ MOST_SAID = 6000  # bytes of a record of qmail-remote's
 
 
 class Talk:
-    """An SMTP session (with a smtpenvelope and a smtppeer) fed piece by piece, with an eye on it."""
+    """An SMTP session (smtpcommands, a smtpenvelope, a smtppeer) fed piece by piece, with an eye on it."""
 
     def __init__(self, limit: int, relay: bytes | None, *, extended: bool = False) -> None:
         door = Door([b"example.org", b".example.net"], [b"bad@evil.example", b"@worse.example"])
@@ -122,12 +122,12 @@ class LocalTalk:
             while (event := session.turn()) not in (smtpevents.WAIT, smtpevents.OVER):
                 before = session.replies()
                 replies.append(before)
-                if event == smtp.BEGIN:
+                if event == smtpevents.BEGIN:
                     session.begin(0)
                     assert b" with LMTP;" in session.content or b" with UTF8LMTP;" in session.content
-                elif event == smtp.ASK:
+                elif event == smtpevents.ASK:
                     session.answered(VERDICTS[sum(session.envelope.asked) % len(VERDICTS)])
-                elif event == smtp.COMMIT:
+                elif event == smtpevents.COMMIT:
                     session.accepted(7, 1000) if len(session.content) % 2 else session.refuse(smtpreply.NO_QUEUE)
                     answers = REPLY.findall(session.replies())
                     assert len(answers) == len(session.envelope.recipients) > 0 and len(set(answers)) == 1

@@ -263,7 +263,7 @@ def test_fault_025_an_endless_command_takes_no_memory_and_gets_one_reply() -> No
     for _ in range(160):
         one.receive(b"x" * 65_536)
         assert one.turn() == smtpevents.WAIT
-        assert len(one._lines._buffer) <= LONGEST_LINE + 65_536
+        assert len(one.lines._buffer) <= LONGEST_LINE + 65_536
     one.receive(b"x\r\nQUIT\r\n")
     assert [one.turn(), one.turn()] == [smtpevents.TURN, smtpevents.OVER]
     assert one.replies() == b"500 line too long (#5.5.2)\r\n221 mx.example.org\r\n"
