@@ -254,6 +254,11 @@ def test_submission_without_somebody_who_lets_in_is_named_and_tls_that_comes_fir
             assert b"qmail-authd" not in text and b"qmail-checkpwd does not run" in text
 
 
+def test_a_name_below_localhost_is_not_looked_up(whole: Path, program: Run, dns: NameServer) -> None:
+    write(whole, "control/me", "mail.localhost\n")
+    assert examine(program, whole, dns).returncode == 0
+
+
 def test_a_silent_name_server_is_a_finding(whole: Path, program: Run) -> None:
     with NameServer({}, codes={ME: 2}) as server:
         assert b"no name server answers for mail.here.example" in examine(program, whole, server).stdout

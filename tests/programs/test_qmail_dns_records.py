@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import dns.rdatatype
@@ -18,20 +19,38 @@ if __name__ == "__main__":
 
 from conftest import BIN, Run, needs_root
 from nameserver import NameServer
-from securing import certificate
+from policyhost import PolicyHost, answer
+from securing import Authority, certificate
 
 ME, DOMAIN = "mail.here.example", "here.example"
 V4, V6 = "203.0.113.5", "2001:db8::5"
+POLICY = f"version: STSv1\r\nmode: enforce\r\nmx: {ME}\r\nmx: *.{DOMAIN}\r\nmax_age: 604800\r\n"
 POINTER4 = "5.113.0.203.in-addr.arpa"
 POINTER6 = "5" + ".0" * 23 + ".8.b.d.0.1.0.0.2.ip6.arpa"
 TLSA = f"_25._tcp.{ME}"
 
 Zone = dict[tuple[str, str], list[str]]
+PORT: dict[str, str] = {}  # where policies are fetched
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("a") / "authority")
+
+
+@pytest.fixture(scope="module")
+def web(authority: Authority) -> Iterator[PolicyHost]:
+    """Who shows the policy."""
+    with PolicyHost(authority.certify(authority.trust.parent / "web.pem", f"mta-sts.{DOMAIN}")) as host:
+        host.reply = answer(POLICY)
+        yield host
 
 
 @pytest.fixture
-def place(home: Path) -> Path:
+def place(home: Path, authority: Authority, web: PolicyHost, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host with a certificate, that takes mail for a domain and serves people."""
+    monkeypatch.setitem(PORT, "STSPORT", str(web.port))
+    (home / "control/tlstrust.pem").write_bytes(authority.trust.read_bytes())
     (home / "control/me").write_text(f"{ME}\n")
     (home / "control/locals").write_text(f"{DOMAIN}\nlocalhost\n")
     certificate(home / "control/servercert.pem", ME)
@@ -44,7 +63,7 @@ def place(home: Path) -> Path:
 def records(program: Run, home: Path, *words: str, env: dict[str, str] | None = None) -> tuple[int, str, bytes]:
     done = program(
         "qmail-dns-records", "--services", str(home / "service"), "--address", V4, "--address", V6, *words,
-        env={"QMAIL_HOME": str(home), **(env or {})},
+        env={"QMAIL_HOME": str(home), **PORT, **(env or {})},
     )  # fmt: skip
     return done.returncode, done.stdout.decode(), done.stderr
 
@@ -56,7 +75,7 @@ def zone_of(text: str) -> Zone:
     for rrset in dns.zonefile.read_rrsets(text, rdclass=None, origin=".", relativize=False, default_ttl=60):
         key = rrset.name.to_text(omit_final_dot=True), dns.rdatatype.to_text(rrset.rdtype)
         zone[key] = [record.to_text() for record in rrset]
-    return zone
+    return zone | {(f"mta-sts.{DOMAIN}", "A"): ["127.0.0.1"]} if zone else zone
 
 
 def digest(path: Path) -> str:
@@ -90,7 +109,7 @@ def test_what_is_printed_is_a_zone_with_everything_in_it(place: Path, program: R
         (ME, "TXT"): ['"v=spf1 a -all"'],
         (DOMAIN, "MX"): [f"10 {ME}."], (DOMAIN, "TXT"): ['"v=spf1 mx ~all"'],
         (f"_dmarc.{DOMAIN}", "TXT"): [f'"v=DMARC1; p=none; rua=mailto:postmaster@{DOMAIN}"'],
-        (f"_mta-sts.{DOMAIN}", "TXT"): [f'"v=STSv1; id={identity}"'],
+        (f"_mta-sts.{DOMAIN}", "TXT"): [f'"v=STSv1; id={identity}"'], (f"mta-sts.{DOMAIN}", "A"): ["127.0.0.1"],
         (f"_smtp._tls.{DOMAIN}", "TXT"): [f'"v=TLSRPTv1; rua=mailto:postmaster@{DOMAIN}"'],
         (f"_submissions._tcp.{DOMAIN}", "SRV"): [f"0 1 465 {ME}."],
         (f"_submission._tcp.{DOMAIN}", "SRV"): [f"0 1 587 {ME}."],
@@ -110,7 +129,7 @@ def test_a_name_server_with_that_zone_is_right_by_the_command_of_people(place: P
     next_key(place)
     zone = zone_of(records(program, place)[1])
     with NameServer(zone, signed=("example",)) as server:
-        env = {"QMAIL_HOME": str(place), **server.environ}
+        env = {"QMAIL_HOME": str(place), **PORT, **server.environ}
         words = ["--services", str(place / "service"), "--address", V4, "--address", V6]
         done = program("qmail", "dns", "--check", *words, DOMAIN, env=env)
         text = done.stdout.decode()
@@ -157,6 +176,15 @@ CHANGED: list[Changed] = [
     (DOMAIN, "TXT", ['"v=spf1 include:macro.example"'], 111, f"unsure  {SPF}", ""),
     (DMARC, "TXT", [], 2, f"missing {DMARC} TXT (advised): nothing that begins with v=DMARC1", f"add {DMARC}."),
     (STS, "TXT", ['"v=STSv1; id=1"', '"v=STSv1; id=2"'], 1, f"wrong   {STS} TXT: there are 2", "leave one"),
+    (STS, "TXT", ['"v=STSv1;"'], 1, f"wrong   {STS} TXT: v=STSv1; has no id", f"write {STS}. IN TXT"),
+    (
+        f"mta-sts.{DOMAIN}",
+        "A",
+        [],
+        1,
+        f"wrong   {STS} TXT: the policy that it announces is not to be had",
+        "show it at",
+    ),
     (RPT, "TXT", [], 2, f"missing {RPT} TXT (advised)", f"add {RPT}."),
     (
         SUBMISSION,
@@ -175,7 +203,7 @@ def together(cases: list[Changed]) -> list[list[Changed]]:
     groups: list[dict[str, Changed]] = []
     for case in cases:
         # SPF says `mx`, and names of addresses are looked for only where the host has these.
-        touched = ME if case[0] in (POINTER4, POINTER6) else case[0]
+        touched = ME if case[0] in (POINTER4, POINTER6) else case[0].removeprefix("_mta-sts.").removeprefix("mta-sts.")
         group = next((each for each in groups if touched not in each), None)
         if group is None:
             groups.append(group := {})
@@ -195,12 +223,29 @@ def test_each_record_that_is_missing_or_wrong_is_said_with_what_to_do(
     lines = text.splitlines()
     # The worst of them.
     assert (code, error) == (min({each[3] for each in cases} - {0}, key=[1, 111, 2].index, default=0), b""), text
-    explained = [f"wrong   {SPF}: softfail"] if any(f" {DOMAIN} MX: " in each[4] for each in cases) else []
+    explained = []
+    if any(case[:2] == (DOMAIN, "MX") for case in cases):
+        explained = [f"wrong   {SPF}: softfail", f"wrong   {STS} TXT: the policy (enforce) names others"]
     for *_, said, do in cases:
         (at,) = [i for i, line in enumerate(lines) if line.startswith(said)]
         assert not do or do in lines[at + 1], text
         explained.append(said)
     assert [line for line in lines if not line.startswith((" ", "ok", *explained))] == [], text
+
+
+def test_a_policy_that_does_not_name_the_exchangers_is_wrong(place: Path, program: Run, web: PolicyHost) -> None:
+    zone = zone_of(records(program, place)[1])
+    zone[DOMAIN, "MX"].append("20 backup.example.")
+    with NameServer(zone, signed=("example",)) as server:
+        code, text, _ = records(program, place, "--check", env=server.environ)
+        lines = text.splitlines()
+        at = lines.index(f"wrong   {STS} TXT: the policy (enforce) names others, and not backup.example")
+        assert code == 1 and lines[at + 1] == "    add to the text: mx: backup.example; and another id"
+        web.reply = answer(POLICY.replace("enforce", "none"))
+        try:
+            assert f"\nok      {STS} TXT: none\n" in records(program, place, "--check", env=server.environ)[1]
+        finally:
+            web.reply = answer(POLICY)
 
 
 def test_dane_without_dnssec_is_said(place: Path, program: Run) -> None:
@@ -263,7 +308,7 @@ def main() -> int:
 
     zone = zone_of(said("qmail-dns-records"))
     assert zone[ME, "A"] == [V4] and zone[ME, "AAAA"] == [V6]
-    del zone[f"_dmarc.{DOMAIN}", "TXT"]  # advised
+    del zone[f"_dmarc.{DOMAIN}", "TXT"], zone[STS, "TXT"]  # advised
     with NameServer(zone, signed=("example",)) as server:
         assert " in the DNS: " not in said("qmail-doctor", server)
         assert "no name server answers" not in said("qmail-doctor", server)

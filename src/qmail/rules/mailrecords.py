@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 
-from qmail.formats import ip
+from qmail.formats import ip, mtasts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -115,10 +115,9 @@ def domain(site: Site, name: bytes) -> Iterator[Record]:
             yield Record(service + b"._tcp." + name, SRV, data, b"Mail programs find the service by this.")
 
 
-def policy(exchanger: bytes, mode: bytes = b"testing") -> bytes:
+def policy(exchanger: bytes, mode: bytes = mtasts.TESTING) -> bytes:
     """The text of an MTA-STS policy that names one exchanger (RFC 8461 3.2)."""
-    lines = (b"version: STSv1", b"mode: " + mode, b"mx: " + exchanger, b"max_age: %d" % POLICY_AGE)
-    return b"".join(line + b"\r\n" for line in lines)
+    return b"".join(line + b"\r\n" for line in mtasts.Policy(mode, [exchanger], POLICY_AGE).lines)
 
 
 def policy_id(text: bytes) -> bytes:

@@ -11,7 +11,7 @@ import os
 from qmail.formats import mtasts
 from qmail.host import fds, sandbox, signals
 from qmail.host.clock import monotonic
-from qmail.host.loop import READ
+from qmail.host.loop import READ, Loop
 from qmail.protocols import policyquery
 from qmail.stores import confinement, names
 
@@ -19,7 +19,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from qmail.host.loop import Loop
     from qmail.stores.home import Home
 
 LIMIT = 60  # seconds for all of it (RFC 8461 3.3)
@@ -74,6 +73,19 @@ class Fetch:
         self._said += said
         if not said or len(self._said) > mtasts.LARGEST + 1:
             self.end()
+
+
+def awaited(where: Home, environ: Mapping[bytes, bytes], domain: bytes) -> Fetched:
+    """The policy of one domain, for who has nothing else to do. Raises OSError where there can be no process."""
+    loop, found = Loop(), list[Fetched]()
+    fetch = Fetch(where, environ, loop, domain)
+    fetch.then(found.append)
+    while not found:
+        loop.round(max(fetch.until - monotonic(), 0))
+        if not found and monotonic() >= fetch.until:
+            fetch.end()
+    loop.close()
+    return found[0]
 
 
 def _read(said: bytes) -> Fetched:

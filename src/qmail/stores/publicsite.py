@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from qmail.formats.verdict import Permanent
 from qmail.host import interfaces
 from qmail.rules import mailrecords, smtproutes
 from qmail.rules.recordverdict import UNSURE
-from qmail.stores import certificates, checkup, openports, recordcheck
+from qmail.stores import certificates, checkup, openports, policyfetch, recordcheck
 from qmail.stores.control import Control
 from qmail.stores.names import Names, Unanswered, Unknown
 
@@ -44,13 +46,13 @@ def domains(found: Found) -> list[bytes]:
 def findings(home: Home, found: Found, environ: Mapping[bytes, bytes]) -> Iterator[Finding]:
     """What is wrong in the DNS. Of an installation that takes no mail from the world, only its name is looked up."""
     me = found.first(b"me")
-    if not me:
-        return
+    if not me or me.endswith(b".localhost"):
+        return  # a name that is nobody's in the DNS (RFC 6761 6.3)
     names = Names(home, environ)
     if home.single or mailrecords.SMTP_PORT not in openports.public(found) or not _is_reached(me, names):
         yield from checkup.own_name(home, me, environ)
         return
-    check = recordcheck.Check(site(home, found), names)
+    check = recordcheck.Check(site(home, found), names, partial(policyfetch.awaited, home, environ))
     for verdicts in (check.host(), *map(check.domain, domains(found)[:MOST])):
         for verdict in verdicts:
             if verdict.is_trouble:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qmail.formats import certificate, mtasts
 from qmail.protocols import dnsquery
 from qmail.rules import mailrecords, spf
 from qmail.rules.mailrecords import Record, shown
@@ -10,10 +11,11 @@ from qmail.stores.names import Unanswered, Unknown
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from qmail.rules.mailrecords import Site
     from qmail.stores.names import Names
+    from qmail.stores.policyfetch import Fetched
 
 NOBODY = b"no name server answers"
 LATER = b"see /etc/resolv.conf, and whether the network is up"
@@ -21,10 +23,13 @@ MOST_SHOWN = 4  # records of one sentence
 
 
 class Check:
-    """Of one host. Questions are asked one after the other: this is for people who wait for it."""
+    """Of one host. Questions are asked one after the other: this is for people who wait for it.
 
-    def __init__(self, site: Site, names: Names) -> None:
-        self._site, self._dns = site, Dns(names)
+    `fetch`: the policy (MTA-STS) that a domain's web server shows.
+    """
+
+    def __init__(self, site: Site, names: Names, fetch: Callable[[bytes], Fetched]) -> None:
+        self._site, self._dns, self._fetch = site, Dns(names), fetch
         self._sending = list(site.addresses)  # what mail leaves from
         self._signed = False  # has the host TLSA records that count?
 
@@ -45,7 +50,10 @@ class Check:
             yield from self._spf(name, needed=True)
         for owner, begin in ((b"_dmarc.", b"v=DMARC1"), (b"_mta-sts.", b"v=STSv1"), (b"_smtp._tls.", b"v=TLSRPTv1")):
             record = records[owner + name, mailrecords.TXT]
-            yield from _safely(self._text(record, begin), _subject(record), needed=False)
+            found = list(_safely(self._text(record, begin), _subject(record), needed=False))
+            if owner == b"_mta-sts." and found[0].status == OK:
+                found = list(_safely(self._policy(name, record, found[0].what), _subject(record), needed=False))
+            yield from found
         for record in records.values():
             if record.kind == mailrecords.SRV:
                 yield from _safely(self._service(record), _subject(record), needed=False)
@@ -170,6 +178,26 @@ class Check:
             yield Verdict(WRONG, subject, b"there are %d, and so none counts" % len(found), b"leave one of them")
         else:
             yield Verdict(OK, subject, found[0])
+
+    def _policy(self, name: bytes, record: Record, announcement: bytes) -> Iterator[Verdict]:
+        subject, me = _subject(record), self._site.name
+        if mtasts.announced([announcement]) is None:
+            yield Verdict(WRONG, subject, announcement + b" has no id", b"write " + record.line)
+            return
+        fetched = self._fetch(name)
+        if fetched.failure:
+            what = b"the policy that it announces is not to be had: " + fetched.failure + b", " + fetched.why
+            yield Verdict(WRONG, subject, what, b"show it at https://mta-sts." + name + b", or remove the record")
+            return
+        policy = mtasts.policy(fetched.text)
+        exchangers = [each for each in self._dns.exchangers(name) if each] or [me]
+        others = [each for each in exchangers if not certificate.covers(policy.patterns, each)]
+        if others and policy.mode != mtasts.NONE:
+            what = b"the policy (" + policy.mode + b") names others, and not " + b", ".join(others[:MOST_SHOWN])
+            do = b"add to the text: " + b", ".join(b"mx: " + each for each in others[:MOST_SHOWN]) + b"; and another id"
+            yield Verdict(WRONG, subject, what, do)
+        else:
+            yield Verdict(OK, subject, policy.mode)
 
     def _service(self, record: Record) -> Iterator[Verdict]:
         subject = _subject(record)

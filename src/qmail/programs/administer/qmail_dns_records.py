@@ -42,10 +42,11 @@ The address has to be one of this machine, unless this machine has none that is
 public; its name (PTR) has to lead back to it; MX has to lead here; SPF has to
 pass for each address that mail leaves from; TLSA has to be that of the key in
 use, and validated (DNSSEC): ask a validating name server. A policy of MTA-STS is
-not fetched.
+fetched where one is announced, and has to name the exchangers.
 
 Environment: QMAIL_HOME; DNSCACHEIP: the name servers to ask, where no qmail-dns
-runs; else /etc/resolv.conf.
+runs; else /etc/resolv.conf. STSPORT: the port to fetch policies from, in place of
+443.
 Files: control/me, locals, virtualdomains, smtproutes, servercert.pem, tls, and .next behind
 the name of a certificate's file; run files.
 Runs as: root, who may read the certificates, or the owner in single-user mode.
@@ -57,12 +58,13 @@ Exit codes: 0 all there and right, or printed; 1 something is wrong, or missing 
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from qmail.formats.verdict import Temporary, Usage
 from qmail.host import connect, program
 from qmail.rules import mailrecords
 from qmail.rules.recordverdict import MISSING, UNSURE
-from qmail.stores import configuration, publicsite, survey
+from qmail.stores import configuration, policyfetch, publicsite, survey
 from qmail.stores import home as homes
 from qmail.stores.names import Names
 from qmail.stores.recordcheck import Check
@@ -97,7 +99,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     if not asked.check:
         program.say(1, b"".join(_printed(site, domains)))
         return 0
-    check = Check(site, Names(home, environ))
+    check = Check(site, Names(home, environ), partial(policyfetch.awaited, home, environ))
     seen = list(_told(check.host()))
     for domain in domains:
         seen += _told(check.domain(domain))

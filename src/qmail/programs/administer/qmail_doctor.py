@@ -18,7 +18,8 @@ It looks at owners and modes, the programs, the control files, the certificates,
 the aliases, users' homes, the run files and rc, the rules that they name, at
 ports, the DNS and the queue. A kernel that cannot confine programs is mentioned,
 and counts for nothing. Nothing is changed, and nothing is asked of anybody but
-the ports that run files name, and the name servers.
+the ports that run files name, the name servers, and the web servers that show our
+own policies (MTA-STS).
 
 Where mail is taken from the world, on port 25 of a host with a public address, the
 DNS has to know what `qmail dns --check` looks for, of this host and the first 100
