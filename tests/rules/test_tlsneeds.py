@@ -101,3 +101,14 @@ def test_a_message_that_requires_tls_needs_it_whatever_the_domain_says() -> None
         assert needs.final
         assert needs.level == max(VERIFY, before.level)
     assert tlsneeds.report(b"x", Unmet(tlsneeds.DNSSEC_INVALID), final=True).startswith(b"Z"), "nobody could say"
+
+
+@pytest.mark.parametrize(
+    ("header", "waived"),
+    [
+        (b"Subject: x\nTLS-Required: No", True), (b"tls-required : no \nTo: a", True), (b"", False),
+        (b"TLS-Required: Yes", False), (b"TLS-Required: No\nTLS-Required: No", False), (b"X-TLS-Required: No", False),
+    ],
+)  # fmt: skip
+def test_a_sender_waives_tls_by_one_field(header: bytes, waived: bool) -> None:
+    assert tlsneeds.waived(header) == waived

@@ -147,6 +147,16 @@ class Needs:
         return self.level == MAY or (secured and other.level >= self.level)
 
 
+WAIVED = (TLSA, STS)  # whose demands a sender may waive: not those of this system's own control files
+
+
+def waived(header: bytes) -> bool:
+    """Does a header say that the message may rather go without TLS than not at all (RFC 8689 4.1, 5)?"""
+    fields = [line.partition(b":") for line in header.split(b"\n")]
+    values = [value.strip().lower() for name, _, value in fields if name.strip().lower() == b"tls-required"]
+    return values == [b"no"]
+
+
 def report(partner: bytes, unmet: Unmet, *, final: bool, said: bytes = b"") -> bytes:
     """The record of a delivery that ends since TLS is not as it must be: Z, or D where that is `final`.
 

@@ -111,12 +111,13 @@ class NextHops:
 
         Raises Failure or OSError.
         """
-        record = NO_CONNECTION
+        record, demanded = NO_CONNECTION, b""
         for exchanger in self._reached(self.exchangers(route), route.sources):
             wanted = self.needs_at(exchanger, route, needs)
             if wanted.unmet is not None:
                 self._count(route, exchanger, wanted, wanted.unmet.result)
                 record = tlsneeds.report(b"I found " + exchanger.name, wanted.unmet, final=wanted.final)
+                demanded = wanted.origin
                 continue
             session = self._connected(settings, exchanger, route, wanted)
             result = b""
@@ -137,8 +138,8 @@ class NextHops:
             if session.unmet is None:
                 return session
             session.close()
-            record = session.report.removesuffix(b"\0")
-        raise Failure(record)
+            record, demanded = session.report.removesuffix(b"\0"), session.needs.origin
+        raise Failure(record, demanded)
 
     def close(self) -> None:
         """Let the connections to qmail-dns and its kin go."""

@@ -24,11 +24,14 @@ NO_CONTROL = b"ZUnable to read control files. (#4.3.0)\n"
 
 
 class Failure(Exception):
-    """The delivery ends with this record, `D...` or `Z...`, before any server took it."""
+    """The delivery ends with this record, `D...` or `Z...`, before any server took it.
 
-    def __init__(self, record: bytes) -> None:
+    `demanded`: who demands the TLS that it ends for the lack of (rules.tlsneeds), or nothing.
+    """
+
+    def __init__(self, record: bytes, demanded: bytes = b"") -> None:
         super().__init__(record)
-        self.record = record
+        self.record, self.demanded = record, demanded
 
 
 class Settings:

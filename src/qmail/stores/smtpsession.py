@@ -242,14 +242,19 @@ def _chunks(message: int, size: int | None) -> Iterator[bytes]:
         raise _Unreadable  # a message never becomes shorter by itself
 
 
-def _is_international(message: int, size: int) -> bool:
-    """Is the header in UTF-8, and not in ASCII? Where it is of other bytes, it is of nothing that has a name."""
+def header(message: int, size: int) -> bytes:
+    """That of a file of `size` bytes, or much of it."""
     try:
         head = os.pread(message, min(size, HEADER), 0)
     except OSError:
-        return False  # it is said when it is sent
-    end = head.find(b"\n\n")
-    head = head[: end if end >= 0 else head.rfind(b"\n") + 1]
+        return b""  # it is said when it is sent
+    end = 0 if head.startswith(b"\n") else head.find(b"\n\n")
+    return head[: end if end >= 0 else head.rfind(b"\n") + 1]
+
+
+def _is_international(message: int, size: int) -> bool:
+    """Is the header in UTF-8, and not in ASCII? Where it is of other bytes, it is of nothing that has a name."""
+    head = header(message, size)
     if head.isascii():
         return False
     try:

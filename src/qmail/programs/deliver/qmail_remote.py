@@ -61,8 +61,11 @@ a warm process passes on where DSN is offered; then that server reports, and not
 this system. A message with REQUIRETLS (RFC 8689) goes only to a server that
 offers to keep it, by TLS and with a certificate as above or, without a policy, as
 for `verify` in control/tlspolicy, whatever that file says; where there is none it
-comes back (5.7.30). The record of a recipient whose parameters were passed on is
-followed by another one, P.
+comes back (5.7.30). Of a message with the header field `TLS-Required: No` (RFC
+8689) records and policies of the other side are not in the way: where mail would
+wait for them, it goes as it would go without, by TLS if that is offered.
+The record of a recipient whose parameters were passed on is followed by another
+one, P.
 
 Where a warm process finds SMTPUTF8 (RFC 6531) offered, it says it of messages
 with addresses or a header in UTF-8. Elsewhere a host in UTF-8 goes by its name in
@@ -89,10 +92,12 @@ from __future__ import annotations
 
 from qmail.formats import address
 from qmail.host import fds
+from qmail.rules import tlsneeds
 from qmail.stores import home
 from qmail.stores.control import Control
 from qmail.stores.nexthop import NextHops
 from qmail.stores.remotecontrols import Failure, Settings
+from qmail.stores.smtpsession import header
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -172,15 +177,31 @@ class Remote:
                 session.transact(sender, recipients, message, size, asked)
             if session is None or session.again:
                 self.leave()
-                session = self._hops.send(
-                    self._settings, route, needs, lambda fresh: fresh.transact(sender, recipients, message, size, asked)
-                )
+                session = self._sent(
+                    route, needs, lambda fresh: fresh.transact(sender, recipients, message, size, asked),
+                    lambda: tlsneeds.waived(header(message, size or 0)),
+                )  # fmt: skip
         except Failure as failure:
             return failure.record + b"\0"
         except OSError:
             return NO_SYSTEM + b"\0"
         self._kept = (route, session)
         return session.report
+
+    def _sent(
+        self, route: Route, needs: Needs, transact: Callable[[AnySession], None], waived: Callable[[], bool]
+    ) -> AnySession:
+        """The session with a server that was connected to. Raises Failure or OSError.
+
+        `waived`: may the message rather go without the TLS that the domain demands than not at all?
+        """
+        assert self._settings is not None
+        try:
+            return self._hops.send(self._settings, route, needs, transact)
+        except Failure as failure:
+            if needs.final or failure.demanded not in tlsneeds.WAIVED or not waived():
+                raise
+        return self._hops.send(self._settings, route, tlsneeds.Needs(tlsneeds.MAY, settled=True), transact)
 
     @property
     def connection(self) -> int | None:
