@@ -42,9 +42,21 @@ def test_fields_are_lines_whatever_is_in_them() -> None:
     assert text.count(b"\nAction: ") == 1
     assert text.startswith(b"\nOriginal-Recipient: rfc822; a b\nFinal-Recipient: rfc822; a Action: delivered @b\n")
     assert max(map(len, text.split(b"\n"))) < 998
-    assert b"Final-Recipient: utf-8; \xc3\xa9@b\n" in deliverystatus.recipient_fields(
-        Fate(FAILED, b"\xc3\xa9@b", b""), b""
-    )
+
+
+@pytest.mark.parametrize(
+    ("recipient", "orcpt", "expected"),
+    [
+        (b"\xc3\xa9+\xe2\x82\xac@b", b"", b"Final-Recipient: utf-8; \\x{E9}\\x{2B}\\x{20AC}@b\n"),
+        (b"\xff@b", b"", b"Final-Recipient: rfc822; ?@b\n"),
+        (b"a@b", b"utf-8;+C3+A9@b", b"Original-Recipient: utf-8; \\x{E9}@b\n"),
+        (b"a@b", b"utf-8;\\x{E9}@b", b"Original-Recipient: utf-8; \\x{E9}@b\n"),
+        (b"a@b", b"rfc822;+C3+A9@b", b"Original-Recipient: rfc822; ??@b\n"),
+    ],
+)
+def test_fields_are_in_ascii_whatever_is_in_them(recipient: bytes, orcpt: bytes, expected: bytes) -> None:
+    text = deliverystatus.recipient_fields(Fate(FAILED, recipient, b"no \xc3\xa9 (#5.1.1)\n"), orcpt)
+    assert text.isascii() and expected in text
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_a_queue_program_that_copies_the_envelope_whole_carries_what_was_asked_f
 ) -> None:
     system.start()
     wrapper = tmp_path / "wrapper"
-    command = "cat <&1" if copied else r"printf 'Fhold@here.example\0Tperm@here.example\0\0'"
+    command = "cat <&1" if copied else r"cat <&1 >/dev/null; printf 'Fhold@here.example\0Tperm@here.example\0\0'"
     there = tmp_path / "envelope"
     wrapper.write_text(f'#!/bin/sh\n{command} >"{there}"\nexec "{system.home}/bin/qmail-queue" 1<"{there}"\n')
     wrapper.chmod(0o755)

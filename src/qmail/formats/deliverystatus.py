@@ -68,8 +68,9 @@ def recipient_fields(fate: Fate, orcpt: bytes) -> bytes:
     fields = [b""]
     if orcpt:
         kind, _, address = orcpt.partition(b";")
-        fields.append(b"Original-Recipient: %b; %b" % (kind, _line(mailparameters.decoded(address))))
-    fields.append(b"Final-Recipient: %b; %b" % (_kind(fate.recipient), _line(fate.recipient)))
+        fields.append(b"Original-Recipient: " + _address(kind, mailparameters.decoded(address)))
+    kind = b"rfc822" if fate.recipient.isascii() else b"utf-8"
+    fields.append(b"Final-Recipient: " + _address(kind, fate.recipient))
     fields += [b"Action: " + fate.action, b"Status: " + status(fate)]
     partner, _, rest = fate.words.partition(_SAID)
     said = _line(b"\n".join([line for line in rest.split(b"\n") if line[:3].isdigit()]))
@@ -83,8 +84,19 @@ def recipient_fields(fate: Fate, orcpt: bytes) -> bytes:
     return b"\n".join(fields) + b"\n"
 
 
-def _kind(recipient: bytes) -> bytes:
-    return b"rfc822" if recipient.isascii() else b"utf-8"  # RFC 6533 3
+def _address(kind: bytes, address: bytes) -> bytes:
+    # message/delivery-status is in ASCII; for addresses beyond it there are words (RFC 6533 3, utf-8-addr-xtext).
+    if kind.lower() == b"utf-8" and not address.isascii():
+        try:
+            characters = b"".join(address.split()).decode()
+        except UnicodeDecodeError:
+            kind = b"rfc822"
+        else:
+            coded = (
+                each if "!" <= each <= "~" and each not in "+=\\" else f"\\x{{{ord(each):02X}}}" for each in characters
+            )
+            address = "".join(coded).encode()
+    return kind + b"; " + _line(address)
 
 
 def status(fate: Fate) -> bytes:
@@ -113,9 +125,9 @@ def fates(paragraphs: Iterable[bytes], action: bytes) -> Iterator[Fate]:
 
 
 def _line(text: bytes) -> bytes:
-    """On one line, whatever is in it."""
+    """On one line, and in ASCII, whatever is in it."""
     words = b" ".join(text.split())[:LONGEST_LINE]
-    return bytes(byte if byte >= 32 and byte != 127 else 63 for byte in words)
+    return bytes(byte if 32 <= byte < 127 else 63 for byte in words)
 
 
 # ---- the message around them

@@ -78,7 +78,7 @@ class Writer:
         parts = deliverystatus.Parts(b"%d.%b" % (notice.number, os.urandom(12).hex().encode()))
         header_only = notice.subject != bounce.FAILURE or asked.requiretls or asked.ret == b"HDRS"
         yield words.header(date(int(clock.now())), names.local, names.host, notice.subject) + parts.header()
-        yield parts.begin(b"text/plain; charset=us-ascii") + words.greeting(names.host, subject=notice.subject)
+        yield parts.begin(b"text/plain; charset=utf-8") + words.greeting(names.host, subject=notice.subject)
         yield from self._paragraphs(notice)
         yield words.below(header_only=header_only) + parts.begin(b"message/delivery-status")
         arrival = date(int(os.fstat(message).st_mtime))
