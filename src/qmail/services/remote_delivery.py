@@ -11,10 +11,9 @@ Idle workers are let go after a few seconds.
 from __future__ import annotations
 
 import os
-import resource
 
 from qmail.formats.verdict import Temporary
-from qmail.host import sandbox
+from qmail.host import fds, sandbox
 from qmail.host.clock import monotonic
 from qmail.host.loop import READ
 from qmail.programs.deliver import qmail_rspawn
@@ -50,8 +49,7 @@ NO_WORKER = b"Zqmail-spawn unable to fork. (#4.3.0)\n\0"
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     """Run qmail-rspawn."""
     # Each delivery may take a few descriptors.
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    fds.most()
     return qmail_rspawn.main(argv, environ, Workers)
 
 

@@ -1,4 +1,4 @@
-"""Answering questions about recipients (protocols/recipients): where, who asks, and what they have not read yet.
+"""Answering questions about recipients (protocols/recipients): who asks, and what they have not read yet.
 
 A client that does not read is not read from; one that breaks the protocol, or is not `welcome`, is hung up on.
 """
@@ -7,30 +7,17 @@ from __future__ import annotations
 
 import os
 
-from qmail.formats.verdict import Temporary
-from qmail.host import locks
-from qmail.host.localsocket import Listener
 from qmail.host.loop import READ, WRITE
-from qmail.host.reasons import reason
 from qmail.protocols import recipients
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Container
 
+    from qmail.host.localsocket import Listener
     from qmail.host.loop import Loop
 
 BLOCK = 65536  # bytes read at once
-
-
-def listener(name: bytes, path: bytes, lock: bytes) -> Listener:
-    """The socket at `path` of the one program `name` that holds `lock`, until its end. Raises Temporary."""
-    try:
-        if locks.take(lock) is None:
-            raise Temporary(name + b" is already running")
-        return Listener(path, 0o666)
-    except OSError as error:
-        raise Temporary(b"unable to listen at " + path + b": " + reason(error)) from error
 
 
 class Client:

@@ -1,12 +1,11 @@
-"""How a resident program that is started at need, or as a service, begins; and the packets of its clients.
+"""How a resident program that is asked over a socket begins; and the packets of its clients.
 
-qmail-NAME [-i SECONDS]      with -i it ends after so long without a word, and the socket may be on descriptor 0
+qmail-NAME [-i SECONDS]      one that may be started at need: with -i it ends after so long without a word
 """
 
 from __future__ import annotations
 
 import os
-import resource
 from functools import partial
 
 from qmail.formats.options import Wrong, options
@@ -38,17 +37,14 @@ def idle(words: list[bytes], usage: bytes) -> float | None:
 
 
 def begin(where: Home, name: bytes, lock: bytes, socket: bytes, mode: int, kind: int = PACKETS) -> Listener:
-    """Be the only one of this name, and listen, with as many descriptors as there may be. Raises Temporary."""
+    """Be the only one of this name, and listen, at `socket` or where descriptor 0 already does. Raises Temporary."""
     try:
         # Held until the end of the process.
         if locks.take(where.file(lock)) is None:
             raise Temporary(name + b" is already running")
-        listener = Listener.inherited(0) or Listener(where.file(socket), mode, kind)
+        return Listener.inherited(0) or Listener(where.file(socket), mode, kind)
     except OSError as error:
         raise Temporary(b"unable to listen at " + where.file(socket) + b": " + reason(error)) from error
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return listener
 
 
 class Packets:

@@ -56,10 +56,11 @@ from functools import partial
 from qmail.formats.verdict import Temporary, Usage
 from qmail.host import execute, fds, identity, processes, program, title
 from qmail.host.clock import monotonic
+from qmail.host.localsocket import STREAM
 from qmail.host.loop import Loop
 from qmail.host.reasons import reason
 from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN, VARIABLES, parts
-from qmail.stores import answering, asking, home
+from qmail.stores import answering, asking, home, listening
 from qmail.stores.control import Control
 
 TYPE_CHECKING = False
@@ -87,7 +88,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         raise Usage(b"qmail-checkd: usage: qmail-checkd")
     where = home.find(argv[0], environ)
     fds.standard_open()
-    listener = answering.listener(NAME, where.file(asking.CHECKS), where.file(LOCK))
+    listener = listening.begin(where, NAME, LOCK, asking.CHECKS, 0o666, STREAM)
     title.show(NAME)
     asking_uid = where.account(b"qmailp")[0]
     if os.geteuid() == 0:

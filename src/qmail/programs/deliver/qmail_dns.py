@@ -40,7 +40,7 @@ import pwd
 from collections import deque
 from functools import partial
 
-from qmail.host import sandbox, title
+from qmail.host import fds, sandbox, title
 from qmail.host.clock import monotonic
 from qmail.host.localsocket import STREAM
 from qmail.host.loop import READ, WRITE, Loop
@@ -75,6 +75,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     idle = listening.idle(argv[1:], USAGE)
     where = home.find(argv[0], environ)
     listener = listening.begin(where, b"qmail-dns", names.LOCK, names.SOCKET, names.MODE, STREAM)
+    fds.most()
     title.show(b"qmail-dns")
     gc.freeze()
     service = Service(listener, environ, _our_users())

@@ -48,14 +48,14 @@ from __future__ import annotations
 
 import gc
 import pwd
-import resource
 from functools import partial
 
 from qmail.formats.verdict import Temporary, Usage
-from qmail.host import sandbox, title
+from qmail.host import fds, sandbox, title
+from qmail.host.localsocket import STREAM
 from qmail.host.loop import Loop
 from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN, UNTOLD, combined, parts
-from qmail.stores import answering, asking, confinement, home
+from qmail.stores import answering, asking, confinement, home, listening
 from qmail.stores.callforward import CallForward
 from qmail.stores.control import Control
 from qmail.stores.homeanswers import HomeAnswers
@@ -84,10 +84,9 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     if len(argv) > 1:
         raise Usage(USAGE)
     where = home.find(argv[0], environ)
-    listener = answering.listener(NAME, where.file(asking.RECIPIENTS), where.file(LOCK))
+    listener = listening.begin(where, NAME, LOCK, asking.RECIPIENTS, 0o666, STREAM)
     title.show(NAME)
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    fds.most()
     service = Service(where, listener)
     gc.freeze()
     sandbox.enter(confinement.recipients())

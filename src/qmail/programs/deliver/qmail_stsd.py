@@ -81,6 +81,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     idle = listening.idle(argv[1:], USAGE)
     where = home.find(argv[0], environ)
     listener = listening.begin(where, b"qmail-stsd", policies.LOCK, policies.SOCKET, policies.MODE)
+    fds.most()
     try:
         cache = Cache(where)
     except OSError as error:

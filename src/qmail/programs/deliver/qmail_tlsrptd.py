@@ -56,6 +56,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     where = home.find(argv[0], environ)
     ending = signals.catch((signals.TERM,))  # before anybody can say anything that would be lost
     listener = listening.begin(where, b"qmail-tlsrptd", tlscounts.LOCK, tlscounts.SOCKET, tlscounts.MODE)
+    fds.most()
     title.show(b"qmail-tlsrptd")
     service = Service(Counts(where), listener, ending)
     gc.freeze()

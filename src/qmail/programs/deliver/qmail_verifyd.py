@@ -50,9 +50,10 @@ from qmail.formats.verdict import Usage
 from qmail.host import fds, sandbox, signals, title
 from qmail.host.clock import monotonic
 from qmail.host.errand import Errand
+from qmail.host.localsocket import STREAM
 from qmail.host.loop import Loop
 from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN, UNTOLD, parts
-from qmail.stores import answering, asking, confinement, home
+from qmail.stores import answering, asking, confinement, home, listening
 from qmail.stores.control import Control
 from qmail.stores.nexthop import NextHops
 from qmail.stores.remotecontrols import Failure, Settings
@@ -90,7 +91,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         raise Usage(b"qmail-verifyd: usage: qmail-verifyd")
     where = home.find(argv[0], environ)
     fds.standard_open()
-    listener = answering.listener(NAME, where.file(asking.HOPS), where.file(LOCK))
+    listener = listening.begin(where, NAME, LOCK, asking.HOPS, 0o666, STREAM)
     title.show(NAME)
     fds.most()
     may_ask = frozenset((0, os.geteuid(), where.account(b"qmailp")[0]))

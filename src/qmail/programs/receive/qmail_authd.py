@@ -42,18 +42,16 @@ import gc
 import heapq
 import os
 import pwd
-import resource
 from functools import partial
 
 from qmail.formats.verdict import Temporary, Usage
-from qmail.host import fds, locks, program, sandbox, title
+from qmail.host import fds, program, sandbox, title
 from qmail.host.clock import monotonic
-from qmail.host.localsocket import PACKETS, Listener
+from qmail.host.localsocket import Listener
 from qmail.host.loop import Loop
-from qmail.host.reasons import reason
 from qmail.protocols import checkpw, login, sasl
 from qmail.rules.loginpace import Pace
-from qmail.stores import checkpwdoor, confinement, home, loginsource
+from qmail.stores import checkpwdoor, confinement, home, listening, loginsource
 from qmail.stores.control import Control
 from qmail.stores.passwords import PasswordFile, Trouble
 from qmail.stores.userlimits import UserLimits
@@ -77,16 +75,9 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         raise Usage(USAGE)
     where = home.find(argv[0], environ)
     source = loginsource.source(Control(where.path))
-    try:
-        # Held until the end of the process.
-        if locks.take(where.file(LOCK)) is None:
-            raise Temporary(b"qmail-authd is already running")
-        listener = Listener(where.file(SOCKET), 0o666, PACKETS)
-    except OSError as error:
-        raise Temporary(b"unable to listen at " + where.file(SOCKET) + b": " + reason(error)) from error
+    listener = listening.begin(where, b"qmail-authd", LOCK, SOCKET, 0o666)
     title.show(b"qmail-authd")
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    fds.most()
     service = Service(where, listener, source)
     gc.freeze()
     sandbox.enter(confinement.logins(where, asks=source == loginsource.CHECKER))

@@ -42,13 +42,13 @@ from functools import partial
 
 from qmail.formats.options import Wrong, options
 from qmail.formats.verdict import Permanent, Temporary, Usage
-from qmail.host import execute, fds, identity, locks, program, signals, title
+from qmail.host import execute, fds, identity, program, signals, title
 from qmail.host.clock import monotonic, now
-from qmail.host.localsocket import PACKETS, Listener
+from qmail.host.localsocket import Listener
 from qmail.host.loop import Loop
 from qmail.host.reasons import reason
 from qmail.protocols import checkpw
-from qmail.stores import home
+from qmail.stores import home, listening
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -73,15 +73,12 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         raise Usage(USAGE)
     where = home.find(argv[0], environ)
     account = _account(found[-1][1]) if found else None
-    try:
-        # Held until the end of the process.
-        if locks.take(where.file(LOCK)) is None:
-            raise Temporary(b"qmail-checkpwd is already running")
-        listener = Listener(where.file(SOCKET), 0o666, PACKETS)
-        if account is not None and account != (os.geteuid(), os.getegid()):
+    listener = listening.begin(where, b"qmail-checkpwd", LOCK, SOCKET, 0o666)
+    if account is not None and account != (os.geteuid(), os.getegid()):
+        try:
             identity.become(*account)
-    except OSError as error:
-        raise Temporary(b"unable to listen at " + where.file(SOCKET) + b": " + reason(error)) from error
+        except OSError as error:
+            raise Temporary(b"unable to become the account of -u: " + reason(error)) from error
     title.show(b"qmail-checkpwd")
     service = Service(listener, where.account(b"qmailp")[0], checker, environ)
     gc.freeze()
