@@ -86,7 +86,7 @@ def held(home: Path, limit: int) -> None:
     ):
         (worker,) = running.children()
         before = peak(worker)
-        client.settimeout(1)
+        client.settimeout(0.5)
         try:
             for _ in range(64 * 1024 * 1024 // 16384):
                 client.sendall(b"x" * 16384)

@@ -50,6 +50,24 @@ def web(authority: Authority) -> Iterator[PolicyHost]:
 def place(home: Path, authority: Authority, web: PolicyHost, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host with a certificate, that takes mail for a domain and serves people."""
     monkeypatch.setitem(PORT, "STSPORT", str(web.port))
+    return fill(home, authority)
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory, authority: Authority, web: PolicyHost) -> tuple[Path, Zone]:
+    """Such a host that nobody changes, and the zone that it wants."""
+    from qmail.stores.installation import create
+
+    home = tmp_path_factory.mktemp("h") / "home"
+    create(os.fsencode(home))
+    fill(home, authority)
+    words = [BIN / "qmail-dns-records", "--services", home / "service", "--address", V4, "--address", V6]
+    done = subprocess.run(words, env={"QMAIL_HOME": str(home)}, capture_output=True, check=True)
+    return home, zone_of(done.stdout.decode())
+
+
+def fill(home: Path, authority: Authority) -> Path:
+    """Its files."""
     (home / "control/tlstrust.pem").write_bytes(authority.trust.read_bytes())
     (home / "control/me").write_text(f"{ME}\n")
     (home / "control/locals").write_text(f"{DOMAIN}\nlocalhost\n")
@@ -213,13 +231,14 @@ def together(cases: list[Changed]) -> list[list[Changed]]:
 
 @pytest.mark.parametrize("cases", together(CHANGED), ids=len)
 def test_each_record_that_is_missing_or_wrong_is_said_with_what_to_do(
-    place: Path, program: Run, cases: list[Changed]
+    printed: tuple[Path, Zone], web: PolicyHost, program: Run, cases: list[Changed]
 ) -> None:
-    zone = zone_of(records(program, place)[1]) | EXTRA
+    home, zone = printed[0], printed[1] | EXTRA
     for name, kind, texts, *_ in cases:
         zone[name, kind] = texts
     with NameServer({key: texts for key, texts in zone.items() if texts}, signed=("example",)) as server:
-        code, text, error = records(program, place, "--check", env=server.environ)
+        env = {**server.environ, "STSPORT": str(web.port)}
+        code, text, error = records(program, home, "--check", env=env)
     lines = text.splitlines()
     # The worst of them.
     assert (code, error) == (min({each[3] for each in cases} - {0}, key=[1, 111, 2].index, default=0), b""), text

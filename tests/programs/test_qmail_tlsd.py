@@ -405,26 +405,6 @@ def test_plain_text_where_tls_comes_first_is_said(place: Path, tls: Tls, start: 
     server.until(r"end \d+ status 256", 2)
 
 
-def test_a_client_that_sends_more_than_is_taken_waits(place: Path, tls: Tls) -> None:
-    """A program that does not read: what the client sends stays with the client."""
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket(socket.AF_UNIX) as door:
-        raw = socket.create_connection(listener.getsockname())
-        taken, _ = listener.accept()
-        door.connect(str(place / "qt/socket"))
-        tlsdoor.hand_over(door.fileno(), taken.fileno(), 20)
-        taken.close()
-        with trusting_nobody().wrap_socket(raw, server_hostname=ME) as client:
-            (worker,) = tls.children()
-            before = memory(worker)
-            client.settimeout(1)
-            with pytest.raises(TimeoutError):
-                for _ in range(4096):
-                    client.sendall(b"x" * 16384)
-            assert memory(worker) - before < 2_000_000
-            client.settimeout(None)
-            assert door.recv(200).startswith(b"yes TLSv1.3 ")
-
-
 def memory(pid: int) -> int:
     """Bytes that a process has for itself."""
     text = Path(f"/proc/{pid}/status").read_text()
