@@ -21,7 +21,11 @@ from postfix import Postfix
 from programs.test_qmail_tlsd import serve
 from programs.test_remote_tls import certificate
 from qmail.protocols.saslclient import Exchange
+from qmail.rules import tlsneeds
+from qmail.stores.home import Home
 from qmail.stores.installation import create
+from qmail.stores.nexthop import NextHops
+from qmail.stores.remotecontrols import Settings
 from securing import Tls
 from sender import Sender
 from serving import Start
@@ -351,3 +355,11 @@ def test_postfix_with_dovecot_lets_us_in_by_scram(
         assert report.startswith(
             b"ZConnected to 127.0.0.1 but it does not let me in as ann. (#4.7.8)\nRemote host said: 535 "
         )
+
+
+def test_a_password_needs_a_certificate_whatever_a_sender_waives(sender: Sender) -> None:
+    # The relay's TLSA records, which may demand more, he can waive (qmail-remote(8)); this is what is left then.
+    where = Home(os.fsencode(sender.home))
+    (sender.home / "control/smtproutes").write_text(":[127.0.0.1]:25\n")
+    needs = NextHops(where, {}, extended=True).own_needs(Settings(where), b"far.example").alone()
+    assert (needs.level, needs.settled) == (tlsneeds.VERIFY, True)

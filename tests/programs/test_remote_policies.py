@@ -198,6 +198,12 @@ def waived(system: Path, servers: list[Server], environ: dict[str, str]) -> Iter
         if not report.startswith("D" + UNTRUSTED[1:] if parameters else UNTRUSTED):
             yield f"{parameters!r}: {report!r}"
     sender.end()
+    (system / "control/tlspolicy").write_text("notls.example:encrypt\n")
+    sender = Sender(system, wide=True, **environ)
+    sender.order((1, sender.message(1, text), b"s@a", b"ours@notls.example"))
+    if not (report := sender.reports(1)[1].decode()).startswith(f"ZConnected to {BARE} but it does not offer TLS"):
+        yield f"waived, and demanded here: {report!r}"
+    sender.end()
 
 
 SPARED = {"spared", "routed"}  # nobody asks for their policies

@@ -108,6 +108,7 @@ def test_a_message_that_requires_tls_needs_it_whatever_the_domain_says() -> None
     [
         (b"Subject: x\nTLS-Required: No", True), (b"tls-required : no \nTo: a", True), (b"", False),
         (b"TLS-Required: Yes", False), (b"TLS-Required: No\nTLS-Required: No", False), (b"X-TLS-Required: No", False),
+        (b"Subject: x\n TLS-Required: No", False),
     ],
 )  # fmt: skip
 def test_a_sender_waives_tls_by_one_field(header: bytes, waived: bool) -> None:

@@ -120,6 +120,12 @@ class Needs:
         copy.final, copy.trial = True, False
         return copy
 
+    def alone(self) -> Needs:
+        """A copy for which nobody else is asked."""
+        copy = self.raised(self.level, self.origin)
+        copy.settled = True
+        return copy
+
     def without_tls(self) -> Needs:
         """A copy for a connection without TLS, after TLS failed that was not needed."""
         copy = Needs(NONE, self.origin, settled=self.settled)
@@ -153,7 +159,7 @@ WAIVED = (TLSA, STS)  # whose demands a sender may waive: not those of this syst
 def waived(header: bytes) -> bool:
     """Does a header say that the message may rather go without TLS than not at all (RFC 8689 4.1, 5)?"""
     fields = [line.partition(b":") for line in header.split(b"\n")]
-    values = [value.strip().lower() for name, _, value in fields if name.strip().lower() == b"tls-required"]
+    values = [value.strip().lower() for name, _, value in fields if name.rstrip().lower() == b"tls-required"]
     return values == [b"no"]
 
 

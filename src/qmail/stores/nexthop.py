@@ -60,14 +60,19 @@ class NextHops:
 
         Raises Failure.
         """
-        needs, route = tlspolicy.needs(settings.policies, host), settings.route(host)
-        if settings.credentials(route) is not None:
-            needs = smtpcredentials.needs(needs, settings.policies, route.host)
+        needs, route = self.own_needs(settings, host), settings.route(host)
         if not self._extended and needs.level < tlsneeds.ENCRYPT:
             return tlsneeds.Needs(tlsneeds.NONE, settled=True)
         if not self._extended or needs.settled or route.relay:
             return needs  # whoever takes mail for others is not the one whom their policy is about
         return stsneeds.needs(needs, self._policies.find(route.host).policy)
+
+    def own_needs(self, settings: Settings, host: bytes) -> Needs:
+        """What this system's own control files demand of mail to a domain, and of its password. Raises Failure."""
+        needs, route = tlspolicy.needs(settings.policies, host), settings.route(host)
+        if settings.credentials(route) is not None:
+            needs = smtpcredentials.needs(needs, settings.policies, route.host)
+        return needs
 
     def exchangers(self, route: Route) -> list[Exchanger]:
         """Who to connect to, best first. Raises Failure."""

@@ -178,7 +178,7 @@ class Remote:
             if session is None or session.again:
                 self.leave()
                 session = self._sent(
-                    route, needs, lambda fresh: fresh.transact(sender, recipients, message, size, asked),
+                    host, needs, lambda fresh: fresh.transact(sender, recipients, message, size, asked),
                     lambda: tlsneeds.waived(header(message, size or 0)),
                 )  # fmt: skip
         except Failure as failure:
@@ -189,19 +189,21 @@ class Remote:
         return session.report
 
     def _sent(
-        self, route: Route, needs: Needs, transact: Callable[[AnySession], None], waived: Callable[[], bool]
+        self, host: bytes, needs: Needs, transact: Callable[[AnySession], None], waived: Callable[[], bool]
     ) -> AnySession:
         """The session with a server that was connected to. Raises Failure or OSError.
 
-        `waived`: may the message rather go without the TLS that the domain demands than not at all?
+        `waived`: may the message rather go without the TLS that the domain demands than not at all? What our own files
+        demand, and that a password is said to nobody else, is not the sender's to waive.
         """
         assert self._settings is not None
+        route = self._settings.route(host)
         try:
             return self._hops.send(self._settings, route, needs, transact)
         except Failure as failure:
             if needs.final or failure.demanded not in tlsneeds.WAIVED or not waived():
                 raise
-        return self._hops.send(self._settings, route, tlsneeds.Needs(tlsneeds.MAY, settled=True), transact)
+        return self._hops.send(self._settings, route, self._hops.own_needs(self._settings, host).alone(), transact)
 
     @property
     def connection(self) -> int | None:
