@@ -31,6 +31,7 @@ from qmail.protocols import (
     saslclient,
     smtpentry,
     smtpevents,
+    smtpextensions,
     smtplines,
     smtplogin,
 )
@@ -208,7 +209,7 @@ class Entry:
         submission = Submission(completion=COMPLETION, limited=True)
         site = Site(
             b"mx.example.org", Door([b"example.org"]), owns=lambda user, sender: sender == user + b"@example.org",
-            submission=lambda: submission,
+            submission=lambda: submission, extensions=frozenset([smtpextensions.CHUNKING]),
         )  # fmt: skip
         origin = Origin(b"client.example.net", b"192.0.2.7", None, b"mx.example.org")
         self.session = Session(site, Client(origin, protocol=b"ESMTPS", login=login))
@@ -281,7 +282,8 @@ JOE, NOT_JOE = base64.b64encode(b"\0joe\0secret"), base64.b64encode(b"\0joe\0wro
     b"AUTH LOGIN\r\n", b"AUTH PLAIN\r\n", JOE + b"\r\n", b"am9l\r\n", b"c2VjcmV0\r\n", b"*\r\n",
     b"AUTH SCRAM-SHA-256 bixuPWpvZSxyPWE=\r\n", b"MAIL FROM:<joe@example.org>\r\n", b"MAIL FROM:<eve@example.org>\r\n",
     b"RCPT TO:<a@example.org>\r\n", b"RCPT TO:<a@elsewhere>\r\n", b"DATA\r\n.\r\n", b"RSET\r\n", b"=", b"\r\n",
-    b"STARTTLS\r\n", b"AUTH ", b"DATA\r\nFrom: x\r\nResent-To: y\r\n\r\nbody\r\n.\r\n",
+    b"BDAT 5\r\nTo: y", b"BDAT 9 LAST\r\n\r\n\r\nbody\r", b"BDAT 0 LAST\r\n", b"STARTTLS\r\n", b"AUTH ",
+    b"DATA\r\nFrom: x\r\nResent-To: y\r\n\r\nbody\r\n.\r\n",
 )  # fmt: skip
 def smtp_login(data: bytes) -> None:
     """Logging in by SMTP: nobody sends elsewhere, or as somebody else, who has not said the password."""
