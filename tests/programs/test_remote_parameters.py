@@ -126,6 +126,15 @@ def test_fault_047_requiretls_comes_back_where_it_is_not_kept(
     assert len(commands(server)) == (2 if "kept" in why else 0)
 
 
+def test_no_connection_is_used_again_that_was_made_for_mail_without_it(sender: Sender, certificate: Path) -> None:
+    server = Server(certificate, inner=EVERYTHING)
+    assert deliver(sender, server.port, b"").startswith(b"K")
+    assert deliver(sender, server.port, REQUIRED, 2).startswith(b"K")
+    assert deliver(sender, server.port, b"", 3).startswith(b"K")
+    assert sender.end() == 0
+    assert [line for _, line in server.close()].count(b"STARTTLS\r\n") == 2
+
+
 def test_a_control_file_does_not_weaken_requiretls(sender: Sender, certificate: Path) -> None:
     (sender.home / "control/tlspolicy").write_text(":none\n")
     server = Server(certificate, inner=EVERYTHING)

@@ -180,6 +180,10 @@ WAIVED = {
 }
 
 
+# Of a message with REQUIRETLS: no server here keeps that, and of one nobody knows whether it takes mail for the domain.
+REQUIRED = {"good": f"DConnected to {GOOD} but", "nothing": "DI found mx.nothing.example but neither DNSSEC nor"}
+
+
 def waived(system: Path, servers: list[Server], environ: dict[str, str]) -> Iterator[str]:
     """What does not go as it should of mail with `TLS-Required: No`, and of one that says the opposite as well."""
     (system / "control/tlspolicy").write_text("trial.example:verify\n")
@@ -192,6 +196,12 @@ def waived(system: Path, servers: list[Server], environ: dict[str, str]) -> Iter
         went = {way for each in servers for way, line in each.got if b"RCPT TO:<%b>" % recipient in line}
         if not report.startswith(told) or went != {how} - {NOT}:
             yield f"{name}, waived: {report!r} {went}"
+    for number, (name, told) in enumerate(REQUIRED.items(), 17):
+        recipient = f"required@{name}.example".encode()
+        sender.order((number, sender.message(number), b"s@a", recipient, b"= = REQUIRETLS = ="))
+        report = sender.reports(1)[number].decode()
+        if not report.startswith(told) or "REQUIRETLS support required. (#5.7.30)" not in report:
+            yield f"{name}, required: {report!r}"
     for number, (parameters, message) in enumerate(((b"= = REQUIRETLS = =", text), (b"", b"\nTLS-Required: No\n")), 7):
         sender.order((number, sender.message(number, message), b"s@a", b"kept@untrusted.example", parameters))
         report = sender.reports(1)[number].decode()

@@ -31,7 +31,9 @@ NO_STARTTLS, FAILED = b"starttls-not-supported", b"validation-failure"
 MISMATCH, EXPIRED, UNTRUSTED = b"certificate-host-mismatch", b"certificate-expired", b"certificate-not-trusted"
 TLSA_INVALID, DNSSEC_INVALID, DANE_REQUIRED = b"tlsa-invalid", b"dnssec-invalid", b"dane-required"
 NO_REQUIRETLS = b"requiretls-not-supported"  # which RFC 8460 does not know
+UNPROVEN = b"requiretls-exchanger-unproven"  # the same
 _WORDS = {
+    UNPROVEN: b"neither DNSSEC nor a policy (MTA-STS) vouches for it. REQUIRETLS support required",
     NO_REQUIRETLS: b"it does not offer to keep the message in TLS. REQUIRETLS support required",
     NO_STARTTLS: b"it does not offer TLS, which mail to it must have",
     FAILED: b"TLS could not be agreed on",
@@ -61,9 +63,9 @@ class Needs:
     may be for, where names matter; `anchors`, certificates (DER) of which one must have signed it, once they were seen.
     `exchangers`: the names that the domain's exchangers may have, perhaps with `*` for the first label (None: any).
     `trial`: a certificate is looked at as at VERIFY, and where it is not good mail goes all the same.
-    `final`: the message has REQUIRETLS (RFC 8689): the server must say that it keeps that, and where needs are not met
-    the message comes back, and does not wait. `unmet`: why nothing may go to this exchanger, known before it was
-    connected to.
+    `final`: the message has REQUIRETLS (RFC 8689): somebody must vouch for the exchanger, the server must say that it
+    keeps that, and where needs are not met the message comes back, and does not wait. `unmet`: why nothing may go to
+    this exchanger, known before it was connected to.
     """
 
     __slots__ = ("anchors", "exchangers", "final", "level", "names", "origin", "records", "settled", "trial", "unmet")

@@ -97,6 +97,9 @@ class NextHops:
 
     def needs_at(self, exchanger: Exchanger, route: Route, needs: Needs) -> Needs:
         """What TLS there must be at one exchanger: here each source of that adds its own."""
+        found_safely = exchanger.vouched or route.relay or route.host.startswith(b"[") or needs.exchangers is not None
+        if needs.final and not found_safely:
+            return needs.failing(tlsneeds.MESSAGE, Unmet(tlsneeds.UNPROVEN))  # RFC 8689 4.2.1, step 2
         if needs.settled:
             return needs
         try:
@@ -120,7 +123,8 @@ class NextHops:
         for exchanger in self._reached(self.exchangers(route), route.sources):
             wanted = self.needs_at(exchanger, route, needs)
             if wanted.unmet is not None:
-                self._count(route, exchanger, wanted, wanted.unmet.result)
+                if wanted.unmet.result != tlsneeds.UNPROVEN:
+                    self._count(route, exchanger, wanted, wanted.unmet.result)
                 record = tlsneeds.report(b"I found " + exchanger.name, wanted.unmet, final=wanted.final)
                 demanded = wanted.origin
                 continue

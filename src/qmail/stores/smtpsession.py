@@ -109,8 +109,8 @@ class Session:
 
     def satisfies(self, needs: Needs) -> bool:
         """May mail to a domain with these needs go by this session?"""
-        if needs.final and b"REQUIRETLS" not in self._conversation.extensions:
-            return False
+        if needs.final and not self.needs.final:
+            return False  # nobody has asked who vouches for this exchanger
         return needs.met_by(self.needs, secured=self.secured, exchanger=self._name)
 
     def transact(
