@@ -112,7 +112,8 @@ def _last_words(made: int, dry: bool, path: bytes, fqdn: bytes) -> bytes:
     if dry:
         return b"%d things are missing; nothing was made.\n" % made if made else b"Nothing is missing.\n"
     told = b"qmail is set up as " + fqdn + b". " if made else b"Everything was there already. "
-    return told + b"`svstat /service/*` shows the services, `qmail unsetup` takes all of it away.\n" + _start(path)
+    shown = b"`svstat /service/*` shows the services, `qmail dns` the records that the DNS needs; "
+    return told + shown + b"`qmail unsetup` takes all of it away.\n" + _start(path)
 
 
 def _start(path: bytes) -> bytes:
