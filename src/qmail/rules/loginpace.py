@@ -53,7 +53,8 @@ class Pace:
 
     def _wait(self, key: tuple[bytes, bytes], now: float) -> float:
         count = self._count(key, now)
-        return min(2.0 ** min(count - FREE, 10.0), LONGEST) if count >= FREE else 0.0
+        # Failures fade from the first moment on: three within some minutes are still three.
+        return min(2.0 ** min(count - FREE, 10.0), LONGEST) if count > FREE - 0.5 else 0.0
 
     def _count(self, key: tuple[bytes, bytes], now: float) -> float:
         count, when = self._failures.get(key, (0.0, now))
