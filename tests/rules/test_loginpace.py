@@ -25,7 +25,7 @@ def test_the_first_failures_cost_nothing_and_then_each_doubles_the_wait() -> Non
 def test_failures_fade() -> None:
     pace = Pace()
     failing(pace, FREE)
-    assert 0.9 < pace.wait(b"joe", HERE, 60.0) < 1
+    assert 0.8 < pace.wait(b"joe", HERE, 60.0) < 1
     assert pace.wait(b"joe", HERE, FADES / 2) == 0
     pace = Pace()
     failing(pace, 8)
