@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from qmail.formats.mailparameters import SUCCESS, Parameters, Wish
+from qmail.formats import bounce
+from qmail.formats.mailparameters import DELAY, SUCCESS, Parameters, Wish
 from qmail.host.loop import Loop
 from qmail.protocols import submit
 from qmail.rules.destinations import Destinations
@@ -24,6 +25,7 @@ from qmail.stores.clearing import Clearing
 from qmail.stores.deliverystate import DeliveryState
 from qmail.stores.home import Home
 from qmail.stores.incoming import Incoming
+from qmail.stores.notice import Notice
 from qmail.stores.passes import Passes
 from qmail.stores.queue import Queue
 from qmail.stores.settling import A_BATCH, Settling
@@ -168,3 +170,34 @@ def test_any_number_of_notices_wait_while_nobody_takes_them(home: Path, bench: B
     while bench.bouncing.busy:
         bench.loop.round(30)
     assert bench.said.count(b"warning: trouble injecting bounce message, will try later\n") == 700
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_delay_is_not_told_with_another_message_of_the_same_number(home: Path, bench: Bench, gone: bool) -> None:
+    message = Path(os.fsdecode(bench.queue.file(b"mess", 9)))
+    message.write_bytes(b"Subject: t\n\nhello\n")
+    told: list[int | None] = []
+    with door(home) as listener:
+        for each in bench.begin(8):
+            each.ended(0, b"joe@here.example", FAILED, b"no\n")
+        bench.settling.round(bench.now)
+        others = [listener.accept()[0] for _ in range(8)]
+        asked = Parameters(wishes={b"joe@here.example": Wish(DELAY)})
+        text = b"<joe@here.example>:\nlater\n\n"
+        bench.bouncing.tell(Notice(9, b"a@b", asked, subject=bounce.DELAY, text=text), told.append)
+        if gone:
+            message.write_bytes(b"Subject: another\n\nsecret\n")
+            os.utime(message, ns=(1, 1))
+        for other in others:
+            other.close()
+        bench.loop.round(30)  # now it is its turn
+        said = b""
+        with listener.accept()[0] as queued:
+            queued.settimeout(30)
+            while not told:
+                bench.loop.round(0.1)
+                if not told and not said.endswith(submit.frame(submit.COMMIT)):
+                    said += queued.recv(65536)
+                    if said.endswith(submit.frame(submit.COMMIT)):
+                        queued.sendall(submit.answer(0, 7))
+    assert (told, b"secret" in said) == ([None if gone else 7], False)

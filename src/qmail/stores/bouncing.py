@@ -10,7 +10,7 @@ from collections import deque
 from functools import partial
 
 from qmail.formats.besides import extension
-from qmail.formats.bounce import Bounce
+from qmail.formats.bounce import DELAY, Bounce
 from qmail.formats.envelope import envelope
 from qmail.formats.verdict import Temporary
 from qmail.host.errand import Errand
@@ -59,6 +59,13 @@ class Bouncing:
 
     def tell(self, notice: Notice, then: Then) -> None:
         """Send a notice. `then` is called with its long-term number, or None where it was not taken."""
+        if notice.subject == DELAY:
+            # While it waits here, the message goes on.
+            try:
+                notice.stamp = self._writer.stamp(notice.number)
+            except OSError:
+                then(None)
+                return
         self._waiting.append((notice, then))
         self._start()
 

@@ -31,10 +31,11 @@ _ACTIONS = {bounce.FAILURE: deliverystatus.FAILED, bounce.DELAY: deliverystatus.
 class Notice:
     """What is to be told of message `number`. `subject`: FAILURE, DELAY or SUCCESS of formats.bounce.
 
-    `text`: paragraphs about failures or delays; None: they stand in bounce/N. `fates`: successes.
+    `text`: paragraphs about failures or delays; None: they stand in bounce/N. `fates`: successes. `stamp`: the message,
+    where it does not stay in the queue until the notice is taken: another one may have its number then.
     """
 
-    __slots__ = ("asked", "fates", "number", "sender", "subject", "text")
+    __slots__ = ("asked", "fates", "number", "sender", "stamp", "subject", "text")
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Notice:
     ) -> None:
         self.number, self.sender, self.asked = number, sender, asked
         self.subject, self.text, self.fates = subject, text, fates
+        self.stamp: int | None = None
 
     @property
     def onward(self) -> Parameters | None:
@@ -61,10 +63,16 @@ class Writer:
     def __init__(self, queue: Queue, names: Names, shown: Callable[[bytes], bytes]) -> None:
         self._queue, self._names, self._shown = queue, names, shown
 
+    def stamp(self, number: int) -> int:
+        """By which a message is told from a later one of its number. Raises OSError."""
+        return os.stat(self._queue.file(b"mess", number)).st_mtime_ns  # it is never written to again
+
     def pieces(self, notice: Notice, words: Bounce) -> Iterator[bytes]:
-        """The message, read as it is sent. Raises OSError where the queue cannot be read."""
+        """The message, read as it is sent. Raises OSError where the queue cannot be read, or the message is gone."""
         names = self._names
         with open(fds.open_to_read(self._queue.file(b"mess", notice.number)), "rb", buffering=0) as message:
+            if notice.stamp is not None and os.fstat(message.fileno()).st_mtime_ns != notice.stamp:
+                raise FileNotFoundError
             if notice.asked is not None or names.reports:
                 yield from self._report(notice, words, message.fileno())
                 return
