@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -40,6 +42,30 @@ def test_what_is_written_is_read_again_everywhere(asked: Parameters, sender: byt
     todo = queuefile.parse_todo(queuefile.todo(Envelope(sender, recipients, 1004, 7, asked)))
     assert picture(todo.parameters) == picture(asked)
     assert (todo.sender, todo.recipients, todo.uid, todo.pid) == (sender, recipients, 1004, 7)
+
+
+def as_c_qmail_reads(text: bytes) -> tuple[int, int, bytes, list[bytes]]:
+    """uid, pid, sender and recipients of todo/N, as todo_do() of qmail-send.c finds them, by letters and numbers."""
+    numbers, sender, recipients = {b"u": 0, b"p": 0}, b"", []
+    for record in text.split(b"\0")[:-1]:
+        letter, value = record[:1], record[1:]
+        if letter in numbers:
+            digits = re.match(rb"[0-9]*", value)
+            numbers[letter] = int((digits and digits[0]) or b"0")
+        elif letter == b"F":
+            sender = value
+        else:
+            assert letter == b"T", "unknown record type"
+            recipients.append(value)
+    return numbers[b"u"], numbers[b"p"], sender, recipients
+
+
+@given(ASKED, ADDRESSES, st.lists(ADDRESSES), st.integers(0, 2**32 - 1))
+def test_c_qmail_reads_the_same_envelope_with_parameters_and_without(
+    asked: Parameters, sender: bytes, recipients: list[bytes], uid: int
+) -> None:
+    text = queuefile.todo(Envelope(sender, recipients, uid, 7, asked))
+    assert as_c_qmail_reads(text) == (uid, 7, sender, recipients)
 
 
 @given(ASKED)

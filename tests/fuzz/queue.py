@@ -109,6 +109,14 @@ def info_file(data: bytes) -> None:
 )  # fmt: skip
 def parameters(data: bytes) -> None:
     """What stands behind an envelope and in queue files: parameters, or Malformed; what was written is read again."""
+
+    def read(pieces: list[bytes]) -> object:
+        reader = besides.Reader()
+        records = [record for piece in pieces for record in reader.feed(piece)]
+        reader.end()
+        return records, reader.ours, reader.over
+
+    agreed(lambda pieces: outcome(lambda: read(pieces), mailparameters.Malformed), data)
     found = outcome(lambda: besides.parse_extension(data), mailparameters.Malformed)
     if isinstance(found, mailparameters.Parameters):
         _written(found)
