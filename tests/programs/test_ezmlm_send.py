@@ -103,7 +103,10 @@ def test_a_full_disk_leaves_the_list_as_it_was(listing: Listing) -> None:
     listing.post("one")
     before = listing.files()
     (listing.place / "large").write_bytes(b"Subject: two\n\n" + b"x" * 300_000)
-    environment = {"PATH": f"{BIN}:/usr/bin:/bin", "QMAILQUEUE": str(listing.keeper.path), "SENDER": "a@b"}
+    environment = {
+            "PATH": f"{BIN}:/usr/bin:/bin", "QMAILQUEUE": str(listing.keeper.path), "QMAIL_HOME": str(listing.place),
+            "SENDER": "a@b",
+        }  # fmt: skip
     with open(listing.place / "large", "rb") as file:
         done = subprocess.run(
             [BIN / "ezmlm-send", listing.path], stdin=file, capture_output=True, env=environment, timeout=60,
@@ -220,7 +223,10 @@ def peak(listing: Listing) -> int:
         "code = subprocess.run(sys.argv[1:]).returncode; "
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
     )
-    environment = {"PATH": f"{BIN}:/usr/bin:/bin", "QMAILQUEUE": str(listing.keeper.path), "SENDER": "a@b"}
+    environment = {
+            "PATH": f"{BIN}:/usr/bin:/bin", "QMAILQUEUE": str(listing.keeper.path), "QMAIL_HOME": str(listing.place),
+            "SENDER": "a@b",
+        }  # fmt: skip
     done = subprocess.run(
         ["python3", "-ISc", measure, BIN / "ezmlm-send", listing.path], input=b"Subject: x\n\nx\n", capture_output=True,
         env=environment, timeout=60,
