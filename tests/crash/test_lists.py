@@ -46,7 +46,8 @@ class Place:
         strace = ["strace", "-y", "-qq", "-o", str(self.log), *injection] if injection else []
         environment = {
             "PATH": f"{BIN}:/usr/bin:/bin", "QMAILQUEUE": str(self.listing.keeper.path), "HOST": HOST,
-            "QMAIL_HOME": str(self.listing.place), "SENDER": "joe@a.example", "DEFAULT": "1-bob=c.example", "LOCAL": "sos-return-1-bob=c.example",
+            "QMAIL_HOME": str(self.listing.place), "SENDER": "joe@a.example", "DEFAULT": "1-bob=c.example",
+            "LOCAL": "sos-return-1-bob=c.example",
         }  # fmt: skip
         argv = [*strace, str(BIN / words[0]), str(self.listing.path), *words[1:]]
         with open(self.message, "rb") as file:
