@@ -47,6 +47,7 @@ def test_what_was_asked_for_is_kept_on_the_way(make_host: Callable[..., Host]) -
     ann, joe, carl = here.user("ann"), here.user("joe"), there.user("carl")
     joe.file(".qmail-on", "&gone-1@there.example\n&carl@there.example\n")
     joe.file(".qmail-quiet", "&gone-2@there.example\n")
+    joe.file(".qmail-program", "|forward gone-5@there.example\n")
     for host in two_hosts:
         host.control("smtpextensions", "DSN")
         host.start()
@@ -54,6 +55,7 @@ def test_what_was_asked_for_is_kept_on_the_way(make_host: Callable[..., Host]) -
         "joe@here.example": ["NOTIFY=SUCCESS"],
         "joe-on@here.example": ["NOTIFY=SUCCESS,FAILURE", "ORCPT=rfc822;old@here.example"],
         "joe-quiet@here.example": ["NOTIFY=NEVER"],
+        "joe-program@here.example": ["NOTIFY=NEVER"],
         "carl@there.example": ["NOTIFY=SUCCESS"],
         "gone-3@there.example": ["NOTIFY=NEVER"],
         "gone-4@there.example": [],
