@@ -31,9 +31,10 @@ NO_STARTTLS, FAILED = b"starttls-not-supported", b"validation-failure"
 MISMATCH, EXPIRED, UNTRUSTED = b"certificate-host-mismatch", b"certificate-expired", b"certificate-not-trusted"
 TLSA_INVALID, DNSSEC_INVALID, DANE_REQUIRED = b"tlsa-invalid", b"dnssec-invalid", b"dane-required"
 NO_REQUIRETLS = b"requiretls-not-supported"  # which RFC 8460 does not know
-UNPROVEN = b"requiretls-exchanger-unproven"  # the same
+UNPROVEN, UNSURE = b"requiretls-exchanger-unproven", b"requiretls-policy-unknown"  # the same
 _WORDS = {
     UNPROVEN: b"neither DNSSEC nor a policy (MTA-STS) vouches for it. REQUIRETLS support required",
+    UNSURE: b"nobody can say now whether a policy (MTA-STS) vouches for it. REQUIRETLS support required",
     NO_REQUIRETLS: b"it does not offer to keep the message in TLS. REQUIRETLS support required",
     NO_STARTTLS: b"it does not offer TLS, which mail to it must have",
     FAILED: b"TLS could not be agreed on",
@@ -172,6 +173,6 @@ def report(partner: bytes, unmet: Unmet, *, final: bool, said: bytes = b"") -> b
     `said`: a line with the server's own words, if it had any.
     """
     # Without an answer about its records nobody knows that it cannot meet them.
-    final = final and unmet.result != DNSSEC_INVALID
+    final = final and unmet.result not in (DNSSEC_INVALID, UNSURE)
     letter, status = (b"D", b"#5.7.30") if final else (b"Z", b"#4.7.5")
     return letter + partner + b" but " + unmet.words + b". (" + status + b")\n" + said

@@ -98,8 +98,10 @@ class NextHops:
     def needs_at(self, exchanger: Exchanger, route: Route, needs: Needs) -> Needs:
         """What TLS there must be at one exchanger: here each source of that adds its own."""
         found_safely = exchanger.vouched or route.relay or route.host.startswith(b"[") or needs.exchangers is not None
-        if needs.final and not found_safely:
-            return needs.failing(tlsneeds.MESSAGE, Unmet(tlsneeds.UNPROVEN))  # RFC 8689 4.2.1, step 2
+        if needs.final and not found_safely:  # RFC 8689 4.2.1, step 2
+            known = self._policies.known(route.host)
+            unsure = not needs.settled and (known.failure or not known.lasting)
+            return needs.failing(tlsneeds.MESSAGE, Unmet(tlsneeds.UNSURE if unsure else tlsneeds.UNPROVEN))
         if needs.settled:
             return needs
         try:
@@ -123,7 +125,7 @@ class NextHops:
         for exchanger in self._reached(self.exchangers(route), route.sources):
             wanted = self.needs_at(exchanger, route, needs)
             if wanted.unmet is not None:
-                if wanted.unmet.result != tlsneeds.UNPROVEN:
+                if wanted.unmet.result not in (tlsneeds.UNPROVEN, tlsneeds.UNSURE):
                     self._count(route, exchanger, wanted, wanted.unmet.result)
                 record = tlsneeds.report(b"I found " + exchanger.name, wanted.unmet, final=wanted.final)
                 demanded = wanted.origin

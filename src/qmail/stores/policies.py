@@ -22,6 +22,7 @@ PATIENCE = 8  # seconds for qmail-stsd to answer; it gives up earlier by itself
 KEPT = 60.0  # seconds during which an answer need not be asked for again
 MOST_KEPT = 1000
 UNANSWERED = 10.0  # seconds without asking, after qmail-stsd did not answer
+_UNANSWERED = Answer(lasting=False)
 
 
 class Policies:
@@ -39,7 +40,7 @@ class Policies:
         if not mtasts.is_domain(name):
             return Answer()
         now = monotonic()
-        until, answer = self._kept.get(name, (0.0, Answer()))
+        until, answer = self._kept.get(name, (0.0, _UNANSWERED))
         if until > now or self._not_before > now:
             return answer
         told = self._asked(name)
@@ -52,7 +53,7 @@ class Policies:
 
     def known(self, domain: bytes) -> Answer:
         """The same, of what was asked for last; nobody is asked now."""
-        return self._kept.get(domain.lower().rstrip(b"."), (0.0, Answer()))[1]
+        return self._kept.get(domain.lower().rstrip(b"."), (0.0, _UNANSWERED))[1]
 
     def close(self) -> None:
         """Let the connection go."""

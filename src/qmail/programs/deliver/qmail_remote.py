@@ -62,9 +62,10 @@ this system. A message with REQUIRETLS (RFC 8689) goes only to a server that
 offers to keep it, by TLS and with a certificate as above or, without a policy, as
 for `verify` in control/tlspolicy, whatever that file says; that it takes mail for
 the domain, DNSSEC, a policy or a route must say. Where there is none it comes
-back (5.7.30). Of a message with the header field `TLS-Required: No` (RFC
-8689) records and policies of the other side are not in the way: where mail would
-wait for them, it goes as it would go without, by TLS if that is offered.
+back (5.7.30); while nobody can say what the policy is, it waits.
+Of a message with the header field `TLS-Required: No` (RFC 8689) records and
+policies of the other side are not in the way: where mail would wait for them, it
+goes as it would go without, by TLS if that is offered.
 The record of a recipient whose parameters were passed on is followed by another
 one, P.
 
