@@ -62,6 +62,21 @@ def test_the_queue_program_gets_message_and_envelope(program: Run, place: Path, 
     assert (tmp_path / "e").read_bytes() == b"Fa@b.example\0Tc@example.org\0\0"
 
 
+def test_what_a_queue_program_may_lose_is_not_announced(program: Run, place: Path) -> None:
+    (place / "control/smtpextensions").write_text("DSN\nREQUIRETLS\nLIMITS\n")
+    lines = b"EHLO c\r\nMAIL FROM:<a@b.example> RET=FULL REQUIRETLS\r\nQUIT\r\n"
+    secure = {"QMAIL_HOME": str(place), "SSL_PROTOCOL": "TLSv1.3"}
+    announced = program("qmail-smtpd", stdin=lines, env=secure).stdout
+    assert b"250-DSN\r\n250-REQUIRETLS\r\n250-LIMITS" in announced and announced.count(b"250 ok\r\n") == 1
+    lost = program("qmail-smtpd", stdin=lines, env=queue_program(place, "exit 0") | secure).stdout
+    assert b"DSN" not in lost and b"REQUIRETLS" not in lost and b"LIMITS" in lost and b"\r\n555 " in lost
+    (place / "bin").unlink()
+    (place / "bin").mkdir()
+    (place / "bin/qmail-queue").write_text("#!/bin/sh\nexit 0\n")
+    (place / "bin/qmail-queue").chmod(0o755)
+    assert program("qmail-smtpd", stdin=lines, env=secure).stdout == lost
+
+
 def test_a_message_that_was_cut_has_no_envelope(program: Run, place: Path, tmp_path: Path) -> None:
     env = queue_program(place, f"cat >{tmp_path}/m; cat <&1 >{tmp_path}/e")
     done = program("qmail-smtpd", stdin=ENVELOPE + b"hello\r\n", env=env)
