@@ -111,6 +111,14 @@ def test_a_package_is_the_message_the_sender_and_the_recipients_as_they_are(
     assert server.packages == [netstring(b"\nS: x\n\n.\r\nno end") + netstring(b"s@a") + recipients]
 
 
+def test_nobody_logs_in_by_qmtp_so_it_needs_no_certificate(place: Path, program: Run, taking: type[Taking]) -> None:
+    server = taking(netstring(b"Kok"))
+    (place / "control/smtpcredentials").write_text("[127.0.0.1]:user:password\n")
+    (place / "control/smtpcredentials").chmod(0o600)
+    assert remote(program, place, server.port)[-1].startswith(b"K")
+    assert b"password" not in b"".join(server.packages)
+
+
 @pytest.mark.parametrize(
     ("answers", "letters", "words"),
     [

@@ -77,8 +77,8 @@ class Settings:
         return found
 
     def credentials(self, route: Route) -> tuple[bytes, bytes] | None:
-        """User and password for a relay; None where nobody logs in."""
-        if not route.relay:
+        """User and password for a relay; None where nobody logs in, as by QMTP, which has no words for it."""
+        if not route.relay or route.qmtp:
             return None
         if self._credentials is None:
             try:
