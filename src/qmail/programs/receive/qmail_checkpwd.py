@@ -162,16 +162,22 @@ class Service:
 
     def _begin(self, question: Question) -> None:
         environ = {**self._environ, b"TCPREMOTEIP": question.address}
-        reader, writer = os.pipe()  # which has room for what is said
-        null = os.open(b"/dev/null", os.O_RDWR | os.O_CLOEXEC)
+        opened = [*os.pipe()]  # which has room for what is said
         try:
+            opened.append(os.open(b"/dev/null", os.O_RDWR | os.O_CLOEXEC))
+            reader, writer, null = opened
             fds.write_all(writer, question.said)
             question.pid = execute.spawn(self._checker, environ, {0: null, 1: null, 3: reader}, session=True)
         finally:
-            for descriptor in (reader, writer, null):
+            for descriptor in opened:
                 os.close(descriptor)
         question.said, question.due = b"", monotonic() + PATIENCE
-        question.handle = os.pidfd_open(question.pid)
+        try:
+            question.handle = os.pidfd_open(question.pid)
+        except OSError:
+            signals.send_group(question.pid, signals.KILL)
+            os.waitpid(question.pid, 0)
+            raise
         self._running[question.handle] = question
         self._loop.watch(question.handle, partial(self._ended, question))
 
