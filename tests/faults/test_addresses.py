@@ -90,7 +90,9 @@ def test_fault_064_odd_dots_find_the_file_that_is_named_for_them_and_no_other(ho
         assert sender.end() == 0
     found = [report.split(b"\n")[0] for report in reports]
     assert found[:5] == [b"Ka::b", b"K:a", b"Ka:", b"K::", b"K:::x"]
-    assert all(report.startswith((b"DSorry, no mailbox", b"ZUnable to find alias")) for report in found[5:]), found[5:]
+    # The user alias may have a home on this machine.
+    nobody = (b"DSorry, no mailbox", b"ZUnable to find alias", b"ZUnable to switch to ")
+    assert all(report.startswith(nobody) for report in found[5:]), found[5:]
 
 
 STRANGE = [

@@ -86,7 +86,7 @@ def test_the_port_is_handed_over_and_nobody_is_root(home: Path, queued: object) 
         assert Path(f"/proc/{process.pid}/comm").read_text() == "tcpserver\n"
         assert "Uid:\t" + "\t".join([str(user.pw_uid)] * 4) in Path(f"/proc/{process.pid}/status").read_text()
         assert any(name.startswith("mess/") for name in files(home))
-        assert b"tcpserver: ok " in log.read_bytes()
+        wait_until(lambda: b"tcpserver: ok " in log.read_bytes())
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import signal
@@ -180,9 +181,33 @@ def test_a_stand_in_gives_way_to_a_service_and_not_the_other_way_round(home: Pat
     wait_until(lambda: (home / "qq/lock").exists() and "stand-in" in (home / "qq/lock").read_text())
     service = start_queued(home)
     assert stand_in.wait(20) == 0
+    wait_until(lambda: (home / "qq/lock").read_text().startswith(f"{service.pid} "))
     late = subprocess.run([str(BIN / "qmail-queued"), "-s"], env=environment, stderr=subprocess.PIPE, timeout=20)
     assert late.returncode == 111
     assert service.poll() is None
+    service.terminate()
+    assert service.wait(20) == 0
+
+
+def test_a_stand_in_that_is_quicker_than_the_service_gives_way_as_well(home: Path) -> None:
+    """It holds the lock when the service comes; another one takes it before the service can."""
+    path = home / "qq/lock"
+    begun = start_queued(home)
+    begun.terminate()
+    assert begun.wait(20) == 0
+    words = path.read_text().split()
+    with (
+        open(path, "r+") as held,
+        subprocess.Popen(["sleep", "60"]) as first,
+        subprocess.Popen(["sleep", "60"]) as next_,
+    ):
+        fcntl.flock(held, fcntl.LOCK_EX)
+        path.write_text(f"{first.pid} {words[1]} stand-in\n")
+        service = subprocess.Popen([str(BIN / "qmail-queued")], env={"QMAIL_HOME": str(home)})
+        assert first.wait(20) == -signal.SIGTERM
+        path.write_text(f"{next_.pid} {words[1]} stand-in\n")
+        assert next_.wait(20) == -signal.SIGTERM
+    wait_until(lambda: path.read_text().startswith(f"{service.pid} "))
     service.terminate()
     assert service.wait(20) == 0
 
