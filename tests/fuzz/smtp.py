@@ -14,7 +14,6 @@ from qmail.protocols import (
     smtpdata,
     smtpevents,
     smtpextensions,
-    smtplocal,
     smtpmeasure,
     smtpparameters,
     smtppath,
@@ -37,7 +36,7 @@ MOST_SAID = 6000  # bytes of a record of qmail-remote's
 
 
 class Talk:
-    """An SMTP session (smtpcommands, a smtpenvelope, a smtppeer) fed piece by piece, with an eye on it."""
+    """An SMTP session (smtptalk, smtpcommands, a smtpenvelope, a smtppeer) fed piece by piece, with an eye on it."""
 
     def __init__(self, limit: int, relay: bytes | None, *, extended: bool = False) -> None:
         door = Door([b"example.org", b".example.net"], [b"bad@evil.example", b"@worse.example"])
@@ -111,7 +110,7 @@ class LocalTalk:
     """An LMTP session (smtplocal) fed piece by piece: as many replies to a message as recipients were taken."""
 
     def __init__(self) -> None:
-        site = Site(b"mx.example.org", Door([b"example.org"]), 40, extensions=smtplocal.extensions(EXTENSIONS))
+        site = Site(b"mx.example.org", Door([b"example.org"]), 40, extensions=smtpextensions.local(EXTENSIONS))
         self.session = smtp.Session(site, Client(ORIGIN, local=True))
 
     def play(self, pieces: list[bytes]) -> object:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from qmail.rules.destination import FEW, FRESH, QUEUED, Destination, table
 from qmail.rules.destinations import MOST_KEPT, Destinations
-from qmail.rules.dispatch import DEFERRED, DONE, FAILED
+from qmail.rules.outcome import DEFERRED, DONE, FAILED
 
 
 class Job:

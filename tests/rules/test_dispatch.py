@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmail.rules.destinations import Destinations
-from qmail.rules.dispatch import DEFERRED, DONE, FAILED, MOST, Dispatch
+from qmail.rules.dispatch import MOST, Dispatch
+from qmail.rules.outcome import DEFERRED, DONE, FAILED
 from qmail.rules.routing import LOCAL, REMOTE
 
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from qmail.rules import freshmessage
 from qmail.rules.destination import table
 from qmail.rules.destinations import Destinations
-from qmail.rules.dispatch import DEFERRED, DONE, FAILED
 from qmail.rules.firstattempt import PATIENCE, FirstAttempts
 from qmail.rules.freshmessage import COMPLETE, LISTED, TRYING, Fresh
+from qmail.rules.outcome import DEFERRED, DONE, FAILED
 from qmail.rules.routing import LOCAL, REMOTE
 
 A, B, C = (LOCAL, b"a@here"), (REMOTE, b"b@away"), (LOCAL, b"c@here")

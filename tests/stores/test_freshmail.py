@@ -10,8 +10,8 @@ from qmail.formats import queuefile
 from qmail.formats.note import Note
 from qmail.formats.queuefile import Envelope
 from qmail.rules.destinations import Destinations
-from qmail.rules.dispatch import DONE
 from qmail.rules.firstattempt import FirstAttempts
+from qmail.rules.outcome import DONE
 from qmail.rules.routing import LOCAL, REMOTE, Routes
 from qmail.stores import freshmail
 from qmail.stores.freshmail import FreshMail

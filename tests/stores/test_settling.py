@@ -14,9 +14,9 @@ from qmail.formats.mailparameters import DELAY, SUCCESS, Parameters, Wish
 from qmail.host.loop import Loop
 from qmail.protocols import submit
 from qmail.rules.destinations import Destinations
-from qmail.rules.dispatch import DONE, FAILED
 from qmail.rules.firstattempt import PATIENCE, FirstAttempts
 from qmail.rules.freshmessage import Fresh
+from qmail.rules.outcome import DONE, FAILED
 from qmail.rules.retry import AFTER_TROUBLE
 from qmail.rules.routing import LOCAL
 from qmail.stores.bouncers import Names

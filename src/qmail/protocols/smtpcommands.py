@@ -16,34 +16,34 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Final
 
-    from qmail.protocols.smtpserver import Session
+    from qmail.protocols.smtptalk import Talk
 
 _HTTP = (b"get", b"post", b"put", b"head", b"options", b"connect", b"delete")
 
 
-def _hello(session: Session, name: bytes, _verb: bytes) -> int:
+def _hello(session: Talk, name: bytes, _verb: bytes) -> int:
     return _meet(session, name, b"250 " + session.site.greeting + b"\r\n")
 
 
-def _extended_hello(session: Session, name: bytes, _verb: bytes) -> int:
+def _extended_hello(session: Talk, name: bytes, _verb: bytes) -> int:
     words = smtpextensions.answer(session.site, session.peer, session.limit)
     return _meet(session, name, words, enhanced=smtpextensions.STATUS_CODES in session.site.extensions)
 
 
-def _meet(session: Session, name: bytes, text: bytes, *, enhanced: bool = False) -> int:
+def _meet(session: Talk, name: bytes, text: bytes, *, enhanced: bool = False) -> int:
     session.peer.greets(name)
     session.enhanced = enhanced
     session.say_plainly(text)
     return session.forget()
 
 
-def _mail(session: Session, argument: bytes, _verb: bytes) -> int:
+def _mail(session: Talk, argument: bytes, _verb: bytes) -> int:
     if not session.message.halfway:
         session.message.forget()  # chunks that were refused
     return session.say(session.envelope.mail(argument, session.login.user, session.terms), reply.SENDER)
 
 
-def _rcpt(session: Session, argument: bytes, _verb: bytes) -> int:
+def _rcpt(session: Talk, argument: bytes, _verb: bytes) -> int:
     text = session.envelope.rcpt(argument, session.terms)
     if text == reply.HARVESTING:
         return session.end(text)
@@ -51,14 +51,14 @@ def _rcpt(session: Session, argument: bytes, _verb: bytes) -> int:
     return session.stage
 
 
-def _data(session: Session, _argument: bytes, _verb: bytes) -> int:
+def _data(session: Talk, _argument: bytes, _verb: bytes) -> int:
     if refusal := session.envelope.incomplete:
         return session.say(refusal)
     session.message.forget()  # chunks that were refused
     return _begin(session)
 
 
-def _chunk(session: Session, argument: bytes, verb: bytes) -> int:
+def _chunk(session: Talk, argument: bytes, verb: bytes) -> int:
     if smtpextensions.CHUNKING not in session.site.extensions:
         return unknown(session, argument, verb)
     chunk = smtpchunks.chunk(argument)
@@ -69,7 +69,7 @@ def _chunk(session: Session, argument: bytes, verb: bytes) -> int:
     return _begin(session) if session.message.expect(*chunk, session.envelope.incomplete) else TURN
 
 
-def _begin(session: Session) -> int:
+def _begin(session: Talk) -> int:
     # What `begin` needs, too: there it is too late to say that it cannot be read.
     session.submission = session.site.submission() if session.login.user else None
     session.envelope.begun = False
@@ -80,16 +80,16 @@ def _begin(session: Session) -> int:
     return session.stage
 
 
-def _reset(session: Session, _argument: bytes, _verb: bytes) -> int:
+def _reset(session: Talk, _argument: bytes, _verb: bytes) -> int:
     session.say(reply.FLUSHED)
     return session.forget()
 
 
-def _quit(session: Session, _argument: bytes, _verb: bytes) -> int:
+def _quit(session: Talk, _argument: bytes, _verb: bytes) -> int:
     return session.end(b"221 " + session.site.greeting + b"\r\n", 0)
 
 
-def _starttls(session: Session, argument: bytes, verb: bytes) -> int:
+def _starttls(session: Talk, argument: bytes, verb: bytes) -> int:
     if session.peer.tls == NEVER:
         return session.say(reply.SECURE) if session.peer.is_secured else unknown(session, argument, verb)
     if argument:
@@ -101,7 +101,7 @@ def _starttls(session: Session, argument: bytes, verb: bytes) -> int:
     return TLS
 
 
-def _auth(session: Session, argument: bytes, verb: bytes) -> int:
+def _auth(session: Talk, argument: bytes, verb: bytes) -> int:
     if session.peer.client.login == smtplogin.NEVER:
         return unknown(session, argument, verb)
     clear, ip = not session.peer.is_secured, session.peer.client.origin.ip
@@ -109,7 +109,7 @@ def _auth(session: Session, argument: bytes, verb: bytes) -> int:
     return session.log_in(session.login.command(argument, ip, mechanisms, clear=clear, sending=session.envelope.begun))
 
 
-def _introduce(session: Session, argument: bytes, verb: bytes) -> int:
+def _introduce(session: Talk, argument: bytes, verb: bytes) -> int:
     if session.peer.client.successor is None:
         return unknown(session, argument, verb)
     if session.envelope.begun:
@@ -125,7 +125,7 @@ def _introduce(session: Session, argument: bytes, verb: bytes) -> int:
     return session.forget()
 
 
-def unknown(session: Session, argument: bytes, verb: bytes) -> int:
+def unknown(session: Talk, argument: bytes, verb: bytes) -> int:
     """What is none."""
     if session.behind_chunk or (b" HTTP/" in argument and verb.lower() in _HTTP):
         # A client that has counted wrong, or a browser that was led here: what follows may be chosen by whoever
@@ -134,7 +134,7 @@ def unknown(session: Session, argument: bytes, verb: bytes) -> int:
     return session.say(reply.UNKNOWN)
 
 
-COMMANDS: Final[dict[bytes, Callable[[Session, bytes, bytes], int]]] = {
+COMMANDS: Final[dict[bytes, Callable[[Talk, bytes, bytes], int]]] = {
     b"helo": _hello,  # RFC 5321 4.1.1.1
     b"ehlo": _extended_hello,  # 4.1.1.1
     b"mail": _mail,  # 4.1.1.2

@@ -31,6 +31,11 @@ def known(lines: Iterable[bytes]) -> frozenset[bytes]:
     return frozenset(KNOWN).intersection(line.upper() for line in lines)
 
 
+def local(configured: frozenset[bytes]) -> frozenset[bytes]:
+    """What is announced in LMTP: enhanced status codes (RFC 2033 5), and no BDAT."""
+    return configured - {CHUNKING} | {STATUS_CODES}
+
+
 def answer(site: Site, peer: Peer, limit: int) -> bytes:
     """The reply to EHLO. `limit`: bytes of a message, 0 for none. Raises Unreadable."""
     lines = [b"250-%b\r\n250-PIPELINING\r\n" % site.greeting]

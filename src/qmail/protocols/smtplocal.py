@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from qmail.protocols import smtpextensions
-
 _VERBS = {b"lhlo": b"ehlo", b"ehlo": b"", b"helo": b""}  # 4.1
 
 
@@ -15,8 +13,3 @@ def command(word: bytes) -> bytes:
 def protocol(smtp: bytes) -> bytes:
     """What a Received line calls it (RFC 3848), in the place of SMTP, or of ESMTPS and more."""
     return b"LMTP" + smtp.removeprefix(b"E").removeprefix(b"SMTP")
-
-
-def extensions(configured: frozenset[bytes]) -> frozenset[bytes]:
-    """What is announced: enhanced status codes (5), and no BDAT."""
-    return configured - {smtpextensions.CHUNKING} | {smtpextensions.STATUS_CODES}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 
-from qmail.rules.dispatch import DEFERRED, DONE
+from qmail.rules.outcome import DEFERRED, DONE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ A delivery belongs to a job, which is told how it ended; `key` is the job's own 
 from __future__ import annotations
 
 from qmail.formats import logline
+from qmail.rules.outcome import DEFERRED, DONE, FAILED, OUTCOMES
 from qmail.rules.routing import REMOTE, variable_sender
 
 TYPE_CHECKING = False
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 MOST = 1000  # deliveries of one channel
 LONGEST_REPORT = 10_000  # bytes; the spawners keep them shorter, but they are not trusted to
 TOO_LONG_IN_QUEUE = b"I'm not going to try again; this message has been in the queue too long.\n"
-OUTCOMES = DONE, DEFERRED, FAILED = b"KZD"
 
 
 class Dispatch:

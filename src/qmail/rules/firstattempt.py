@@ -20,8 +20,8 @@ from collections import deque
 from qmail.formats.bounce import NOBODY, paragraph
 from qmail.formats.deliverystatus import success
 from qmail.rules.destination import FRESH
-from qmail.rules.dispatch import DONE, FAILED
 from qmail.rules.freshmessage import COMPLETE, LISTED, RUNNING, TRYING
+from qmail.rules.outcome import DONE, FAILED
 from qmail.rules.routing import LOCAL, REMOTE
 
 TYPE_CHECKING = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmail.rules.dispatch import DONE, FAILED
+from qmail.rules.outcome import DONE, FAILED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from functools import partial
 from qmail.formats import bounce, deliverystatus, logline
 from qmail.formats.bounce import paragraph
 from qmail.rules import retry
-from qmail.rules.dispatch import DEFERRED, DONE, FAILED
+from qmail.rules.outcome import DEFERRED, DONE, FAILED
 from qmail.rules.routing import LOCAL
 from qmail.stores.deliverystate import Trouble
 from qmail.stores.notice import Notice

@@ -11,8 +11,8 @@ from qmail.formats import logline
 from qmail.formats.queuefile import Corrupt
 from qmail.rules import retry
 from qmail.rules.destination import QUEUED
-from qmail.rules.dispatch import DEFERRED
 from qmail.rules.freshmessage import RUNNING, Heir
+from qmail.rules.outcome import DEFERRED
 from qmail.rules.routing import CHANNELS, REMOTE
 from qmail.rules.schedule import Schedule
 from qmail.stores.deliverystate import KINDS, Trouble

@@ -105,7 +105,7 @@ import select
 from qmail.formats import received
 from qmail.formats.verdict import Temporary
 from qmail.host import clock, fds, program, sockets
-from qmail.protocols import smtpevents, smtplocal, smtpserver
+from qmail.protocols import smtpevents, smtpextensions, smtpserver
 from qmail.protocols import smtpreply as reply
 from qmail.stores import asking, home, logindoor, reception, submission, tlsdoor
 from qmail.stores.control import Control
@@ -129,7 +129,7 @@ def hold(place: home.Home, environ: dict[bytes, bytes], *, local: bool = False) 
         program.say(1, reply.UNREADABLE)
         return 1
     if local:
-        site.extensions = smtplocal.extensions(site.extensions)
+        site.extensions = smtpextensions.local(site.extensions)
     tls = not local and tlsdoor.is_there(place) and sockets.is_tcp(0)
     carried = submission.foreign(place, environ) is None
     client = reception.client(environ, tls=tls, local=local, carried=carried)
