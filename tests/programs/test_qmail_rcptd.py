@@ -218,11 +218,11 @@ def test_fault_064_065_066_checker_and_deliverer_agree(system: System, seed: int
     counted = {b"taken": 0, b"refused": 0}
     for address, (channel, target), verdict in zip(addresses, routed, said, strict=True):
         if channel != LOCAL:
-            assert verdict == recipients.TAKEN, address
+            assert verdict == recipients.STANDING, address
             continue
         letter = next(done)
         assert (letter == b"D?") == (verdict == recipients.UNKNOWN), (address, target, letter, verdict)
-        assert letter[:1] == b"Z" or verdict in (recipients.TAKEN, recipients.UNKNOWN), (
+        assert letter[:1] == b"Z" or verdict in (recipients.STANDING, recipients.UNKNOWN), (
             address,
             target,
             letter,
@@ -282,7 +282,7 @@ def test_nonsense_ends_the_connection_and_nothing_else(system: System) -> None:
         other.settimeout(60)
         other.sendall(b"\xff" * 100)
         assert other.recv(1) == b""
-    assert system.verdicts(b"x@elsewhere.example") == [recipients.TAKEN]
+    assert system.verdicts(b"x@elsewhere.example") == [recipients.STANDING]
 
 
 def test_there_is_one_for_a_home(system: System, program: Run) -> None:
@@ -294,11 +294,11 @@ def test_there_is_one_for_a_home(system: System, program: Run) -> None:
 
 def test_controls_that_cannot_be_read_are_temporary(system: System) -> None:
     system.start()
-    assert system.verdicts(b"x@elsewhere.example") == [recipients.TAKEN]
+    assert system.verdicts(b"x@elsewhere.example") == [recipients.STANDING]
     (system.home / "control/virtualdomains").mkdir()
     assert system.verdicts(b"x@elsewhere.example") == [recipients.TROUBLE]
     (system.home / "control/virtualdomains").rmdir()
-    assert system.verdicts(b"x@elsewhere.example") == [recipients.TAKEN]
+    assert system.verdicts(b"x@elsewhere.example") == [recipients.STANDING]
 
 
 def test_recipients_of_other_hosts_are_those_that_are_listed_in_either_file(system: System, program: Run) -> None:
@@ -311,13 +311,13 @@ def test_recipients_of_other_hosts_are_those_that_are_listed_in_either_file(syst
     assert program("qmail-newmrr", env=env).returncode == 0
     system.start()
     wanted = {
-        b"Joe@relay.example": recipients.TAKEN, b"ann@relay.example": recipients.TAKEN,
-        b"list-x@relay.example": recipients.TAKEN, b"jim@relay.example": recipients.UNKNOWN,
-        b"jim@open.example": recipients.TAKEN, b"jim@other.example": recipients.TAKEN,
+        b"Joe@relay.example": recipients.STANDING, b"ann@relay.example": recipients.STANDING,
+        b"list-x@relay.example": recipients.STANDING, b"jim@relay.example": recipients.UNKNOWN,
+        b"jim@open.example": recipients.STANDING, b"jim@other.example": recipients.STANDING,
     }  # fmt: skip
     assert system.verdicts(*wanted) == list(wanted.values())
     system.control(relayrecipients=["jim@relay.example"])
-    assert system.verdicts(b"joe@relay.example", b"jim@relay.example") == [recipients.UNKNOWN, recipients.TAKEN]
+    assert system.verdicts(b"joe@relay.example", b"jim@relay.example") == [recipients.UNKNOWN, recipients.STANDING]
 
 
 def test_a_list_of_recipients_that_fails_is_temporary_for_other_hosts_alone(system: System) -> None:
@@ -328,9 +328,9 @@ def test_a_list_of_recipients_that_fails_is_temporary_for_other_hosts_alone(syst
     for name in ("relayrecipients", "morerelayrecipients.cdb"):
         path = system.home / "control" / name
         path.mkdir()
-        assert system.verdicts(*asked) == [recipients.TROUBLE, recipients.TAKEN]
+        assert system.verdicts(*asked) == [recipients.TROUBLE, recipients.STANDING]
         path.rmdir()
         path.write_text("jim@relay.example\n")  # as a database: torn
         assert system.verdicts(*asked)[0] == (recipients.TROUBLE if "cdb" in name else recipients.UNKNOWN)
         path.unlink()
-    assert system.verdicts(*asked) == [recipients.TAKEN] * 2
+    assert system.verdicts(*asked) == [recipients.STANDING] * 2

@@ -11,6 +11,7 @@ import pytest
 
 from qmail.formats import queuefile
 from qmail.host import durable
+from qmail.rules import barriers
 from qmail.stores import arrival as arrivals
 from qmail.stores import door as doors
 from qmail.stores import queue as queues
@@ -48,7 +49,7 @@ def accept(door: Door, count: int = 1) -> list[int | None]:
             codes.append(refused.code)
             if arrival is not None:
                 arrival.drop()
-    refusals = door.commit(whole)
+    refusals = door.commit(whole) if whole else []
     for arrival, refused in zip(whole, refusals, strict=True):
         codes.append(refused.code if refused else None)
         if refused is None:
@@ -194,11 +195,11 @@ def test_after_a_slow_sync_of_everything_files_are_synced_one_by_one(
 ) -> None:
     calls = []
     monkeypatch.setattr(door._whole, "_syncfs", calls.append)
-    monkeypatch.setattr(wholes, "SLOW", -1.0)
+    monkeypatch.setattr(barriers, "SLOW", -1.0)
     assert accept(door, 3) == [None] * 3
     assert accept(door, 3) == [None] * 3
     assert len(calls) == 1
-    monkeypatch.setattr(wholes.clock, "monotonic", lambda: door._whole._not_before + 1)
+    monkeypatch.setattr(wholes.clock, "monotonic", lambda: door._whole._rest._until)
     assert accept(door, 3) == [None] * 3
     assert len(calls) == 2
 
@@ -224,3 +225,24 @@ def test_the_split_is_read_from_the_tree(tmp_path: Path) -> None:
         (tmp_path / "mess" / str(part)).mkdir(parents=True)
     (tmp_path / "mess/7").mkdir()
     assert queues.split(os.fsencode(tmp_path)) == 5
+
+
+def test_a_sync_of_everything_goes_through_what_was_open_before_anything_of_the_batch_was_written(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error is told once to each open file: what was opened later may not hear of it."""
+    through = []
+    monkeypatch.setattr(door._whole, "_syncfs", through.append)
+    whole = [arrived(door) for _ in range(4)]
+    first = whole[0].mess
+    assert door.commit([whole[2], whole[3], whole[0], whole[1]]) == [None] * 4
+    assert through == [first]
+    for arrival in whole:
+        arrival.close()
+
+
+def test_which_way_is_quicker_for_one_message_is_tried(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(door._whole, "_syncfs", calls.append)
+    assert [accept(door) for _ in range(barriers.EVERY)] == [[None]] * barriers.EVERY
+    assert len(calls) == 1

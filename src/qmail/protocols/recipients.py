@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 TAKEN = b"K"  # a delivery would find instructions, or it is none of ours
+STANDING = b"S"  # TAKEN, whoever sends: so it may be taken as said for a second
 UNKNOWN = b"D"  # a delivery would fail for good: no mailbox here by that name
 TROUBLE = b"Z"  # what must be asked does not answer: a delivery would be put off
 UNTOLD = b"-"  # it cannot be told, and so must be taken
-VERDICTS = frozenset((TAKEN, UNKNOWN, TROUBLE, UNTOLD))
+VERDICTS = frozenset((TAKEN, STANDING, UNKNOWN, TROUBLE, UNTOLD))
 
 # What goes with a question of who has sent it (tcp-environ(5), qmail-smtpd(8)).
 VARIABLES = (

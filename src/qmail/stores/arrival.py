@@ -38,16 +38,20 @@ class Refused(Exception):
 
 
 class Arrival:
-    """One message on its way in. It ends with `Door.commit`, `drop` or `close`."""
+    """One message on its way in. It ends with `Door.commit`, `drop` or `close`.
 
-    __slots__ = ("_intd", "_mess", "_old", "_paths", "device", "number", "size", "text", "waiting", "written")
+    `mess` is the descriptor of its message, which was open before anything was written; `turn` grows from one to the
+    next.
+    """
+
+    __slots__ = ("_intd", "_old", "_paths", "device", "mess", "number", "size", "text", "turn", "waiting", "written")
 
     def __init__(
-        self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, intd: int, old: int
+        self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, intd: int, old: int, turn: int
     ) -> None:
-        self.number, self.device = number, device
+        self.number, self.device, self.turn = number, device, turn
         self._paths = paths  # of mess, intd, todo
-        self._mess, self._intd = mess, intd
+        self.mess, self._intd = mess, intd
         self._old = old  # bytes of an earlier envelope that intd/N held: a spare file (`spares`)
         self.size = 0  # bytes of the message
         self.waiting = 0  # bytes of it that no one has asked the disk to keep yet
@@ -57,7 +61,7 @@ class Arrival:
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append to the message. Raises Refused; the message is to be dropped then."""
         try:
-            size = _write_all(self._mess, pieces)
+            size = _write_all(self.mess, pieces)
         except OSError as error:
             raise Refused(WRITE, error) from error
         self.size += size
@@ -66,7 +70,7 @@ class Arrival:
     def write_out(self) -> None:
         """Have what was written so far on the disk, so that the commit of a large message is short. Raises Refused."""
         try:
-            durable.sync_data(self._mess)
+            durable.sync_data(self.mess)
         except OSError as error:
             raise Refused(WRITE, error) from error
         self.waiting = 0
@@ -95,7 +99,7 @@ class Arrival:
 
     def sync(self) -> None:
         """The message's part of barrier A: its two files. Raises OSError."""
-        durable.sync(self._mess)
+        durable.sync(self.mess)
         durable.sync(self._intd)
 
     def link(self) -> None:
@@ -118,7 +122,7 @@ class Arrival:
 
     def close(self) -> None:
         """Let go of the files, and with them of the lock."""
-        fds.let_go(self._mess)
+        fds.let_go(self.mess)
         fds.let_go(self._intd)
 
 

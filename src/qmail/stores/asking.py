@@ -1,6 +1,7 @@
 """Asking about recipients (protocols/recipients), from a loop that must not wait, or waiting for one answer.
 
-Whoever does not answer costs nobody his mail: what is not answered in time is UNTOLD.
+Whoever does not answer costs nobody his mail: what is not answered in time is UNTOLD. What is STANDING is TAKEN,
+and for a second it is not asked again: when mail comes quickly, much of it is for the same people.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import os
 from qmail.host import fds, localsocket
 from qmail.host.clock import monotonic
 from qmail.protocols import recipients
-from qmail.protocols.recipients import LONGEST, UNTOLD
+from qmail.protocols.recipients import LONGEST, STANDING, TAKEN, UNTOLD
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ PATIENCE = 2  # seconds for an answer
 WITHIN, BEHIND = 1.5, 1.75
 PAUSE = 10.0  # seconds without questions after one who has said nothing for so long
 MOST_WAITING = 4096  # questions under way
+STANDS = 1.0  # seconds
+MOST_STANDING = 1000  # recipients who are remembered
 
 
 class Asker:
@@ -38,18 +41,22 @@ class Asker:
         self._loop, self._path, self._patience = loop, path, patience
         self._descriptor = -1
         self._reader = recipients.Answers()
-        self._waiting: dict[int, tuple[float, Told]] = {}  # tag to when it was asked, and who wants to know
+        self._waiting: dict[int, tuple[float, bytes, Told]] = {}  # tag: when what was asked, and who wants to know
         self._tag = 0
         self._heard = 0.0  # when the other side said something
         self._not_before = 0.0
+        self._standing: dict[bytes, float] = {}  # recipient to when to ask again
 
     def ask(self, text: bytes, told: Told) -> None:
         """`told` gets the verdict, from the loop or at once."""
+        if self._standing and self._standing.get(text.partition(b"\0")[0], 0.0) > monotonic():
+            told(TAKEN)
+            return
         if len(text) > LONGEST or len(self._waiting) >= MOST_WAITING or not self._connected():
             told(UNTOLD)
             return
         self._tag = self._tag + 1 & 0xFFFFFFFF
-        self._waiting[self._tag] = monotonic(), told
+        self._waiting[self._tag] = monotonic(), text, told
         question = recipients.question(self._tag, text)
         try:
             # Questions are small beside what a socket takes: one that takes no more is not being read.
@@ -61,7 +68,7 @@ class Asker:
 
     def rest(self) -> float | None:
         """After how many seconds `tick` has something to do."""
-        for since, _ in self._waiting.values():
+        for since, _, _ in self._waiting.values():
             return max(since + self._patience - monotonic(), 0.0)
         return None
 
@@ -71,7 +78,7 @@ class Asker:
             return
         past = monotonic() - self._patience
         late = []
-        for tag, (since, _) in self._waiting.items():  # in the order they were asked
+        for tag, (since, _, _) in self._waiting.items():  # in the order they were asked
             if since > past:
                 break
             late.append((tag, since))
@@ -80,7 +87,7 @@ class Asker:
             self._lost()
         else:
             for tag, _ in late:
-                self._waiting.pop(tag)[1](UNTOLD)
+                self._waiting.pop(tag)[2](UNTOLD)
 
     def _connected(self) -> bool:
         if self._descriptor < 0 and monotonic() >= self._not_before:
@@ -105,9 +112,17 @@ class Asker:
             return
         self._heard = monotonic()
         for tag, verdict in answers:
-            waiting = self._waiting.pop(tag, None)
-            if waiting is not None:
-                waiting[1](verdict)
+            if tag in self._waiting:
+                _, text, told = self._waiting.pop(tag)
+                if verdict == STANDING:
+                    self._remember(text)
+                    verdict = TAKEN
+                told(verdict)
+
+    def _remember(self, text: bytes) -> None:
+        if len(self._standing) >= MOST_STANDING:
+            self._standing.clear()
+        self._standing[text.partition(b"\0")[0]] = self._heard + STANDS
 
     def _lost(self) -> None:
         if self._descriptor >= 0:
@@ -115,7 +130,7 @@ class Asker:
             os.close(self._descriptor)
             self._descriptor = -1
         waiting, self._waiting = self._waiting, {}
-        for _, told in waiting.values():
+        for _, _, told in waiting.values():
             told(UNTOLD)
 
 
@@ -160,5 +175,5 @@ class Patient:
         while data := os.read(self._descriptor, fds.CHUNK):
             for tag, verdict in reader.feed(data):
                 if tag == self._tag:
-                    return verdict
+                    return TAKEN if verdict == STANDING else verdict
         raise ConnectionResetError

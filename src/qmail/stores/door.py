@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 from qmail.host import clock, durable, fds
+from qmail.rules.barriers import Trials
 from qmail.stores import queue as queues
 from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, Refused, take_back
 from qmail.stores.spares import Spares
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from qmail.stores.queue import Queue
 
-BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs
+BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs; of fewer that is to be tried
 _INODES = 10  # taken numbers to step over
 
 
@@ -31,6 +32,7 @@ class Door:
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
+        self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
         self.spares = Spares(queue.root)
 
     def begin(self) -> Arrival:
@@ -68,7 +70,7 @@ class Door:
                 made.append(mess)
                 code = PID
                 durable.remove(name)
-                return Arrival(status.st_ino, status.st_dev, paths, descriptor, envelope, old)
+                return Arrival(status.st_ino, status.st_dev, paths, descriptor, envelope, old, self._names)
         except FileExistsError:
             pass  # an earlier intd/N or mess/N
         except OSError as error:
@@ -137,12 +139,21 @@ class Door:
         return refusals
 
     def _barrier_a(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
-        if len(arrivals) >= BATCH_FOR_WHOLE and self._fits(arrivals):
+        trials = self._trials.get(len(arrivals))
+        whole = (trials is None or trials.next()) and self._fits(arrivals)
+        begin = clock.monotonic()
+        if whole:
             try:
-                self._whole.sync()
+                # What the first of them had open hears of every error since, whichever message it is of.
+                self._whole.sync(min(arrivals, key=_turn).mess)
             except OSError as error:
                 refusals[:] = [Refused(WRITE, error)] * len(arrivals)
-            return
+        else:
+            self._one_by_one(arrivals, refusals)
+        if trials is not None:
+            trials.took(whole, clock.monotonic() - begin)
+
+    def _one_by_one(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
         directories: dict[bytes, OSError | None] = {}
         for at, arrival in enumerate(arrivals):
             try:
@@ -174,6 +185,10 @@ class Door:
                 if refusals[at] is None:
                     refusals[at] = Refused(WRITE, error)
                     arrival.close()
+
+
+def _turn(arrival: Arrival) -> int:
+    return arrival.turn
 
 
 def _is_there(path: bytes) -> bool:

@@ -12,6 +12,7 @@ import time
 from qmail.formats import maildirname
 from qmail.formats.verdict import Temporary
 from qmail.host import durable
+from qmail.rules.barriers import Rest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,11 +25,9 @@ FAILED = b"Temporary error on maildir delivery. (#4.3.0)"
 
 MOST = 1_000_000  # messages that a reader is shown; each takes about 300 bytes of its memory
 FEW = 3  # files for which one syncfs is better than their fsyncs
-SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
-PAUSE = 1.0  # seconds without another one after that
 
 _syncfs: list[Callable[[int], None]] = []
-_no_syncfs_before = 0.0
+_rest = Rest()
 _host: list[bytes] = []
 _deliveries = 0
 
@@ -93,14 +92,12 @@ def _write_file(directory: bytes, lines: bytes, message: Message) -> tuple[int, 
 
 def _sync_files(descriptors: list[int]) -> set[int]:
     # Makes the files durable and closes them; returns those that may not be on the disk.
-    global _no_syncfs_before
     failed: set[int] = set()
     try:
-        if len(descriptors) >= FEW and _syncfs and (begin := time.monotonic()) >= _no_syncfs_before:
+        if len(descriptors) >= FEW and _syncfs and _rest.over(begin := time.monotonic()):
             # The first of them was open before any of them was written, and so hears of every error.
             _syncfs[0](descriptors[0])
-            if (end := time.monotonic()) - begin > SLOW:
-                _no_syncfs_before = end + PAUSE
+            _rest.took(begin, time.monotonic())
         else:
             for descriptor in descriptors:
                 try:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 
 from qmail.host import clock, durable
+from qmail.rules.barriers import Rest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-SLOW = 0.05  # seconds: a syncfs that took longer wrote somebody else's data
-PAUSE = 1.0  # seconds without it after a slow one
 
 
 class Whole:
@@ -23,7 +21,7 @@ class Whole:
     def __init__(self, root: bytes, directories: Iterable[bytes]) -> None:
         self._syncfs = durable.whole()
         self._descriptor = -1
-        self._not_before = 0.0
+        self._rest = Rest()
         self.device = -1
         try:
             devices = {os.stat(root + b"/" + name).st_dev for name in directories}
@@ -38,14 +36,18 @@ class Whole:
 
     def ready(self) -> bool:
         """Is this a way to make files durable now?"""
-        if self._syncfs is None or self._descriptor < 0:
-            return False
-        return not self._not_before or clock.monotonic() >= self._not_before
+        return self._syncfs is not None and self._descriptor >= 0 and self._rest.over(clock.monotonic())
 
-    def sync(self) -> None:
-        """Everything written and named so far is durable when this returns. Raises OSError."""
+    def sync(self, through: int | None = None) -> None:
+        """Everything written and named so far is durable when this returns. Raises OSError.
+
+        `through`: a descriptor on it that was opened before any of that was written. Each descriptor hears of an
+        error once, so where more is being written than this sync is for, the one kept here would hear of an error
+        whose file is still to come, and of that one nothing later.
+        """
         assert self._syncfs is not None
-        start = clock.monotonic()
-        self._syncfs(self._descriptor)
-        end = clock.monotonic()
-        self._not_before = end + PAUSE if end - start > SLOW else 0.0
+        begin = clock.monotonic()
+        try:
+            self._syncfs(self._descriptor if through is None else through)
+        finally:
+            self._rest.took(begin, clock.monotonic())

@@ -27,6 +27,9 @@ where that does not answer, recipients are put off. The first of all these, in t
 order, that says that a recipient is unknown, or that he cannot be looked up now,
 counts.
 
+Where there is no control/rcptcheck, a recipient who is there is there for everybody:
+so qmail-smtpd asks again after a second.
+
 Where it cannot see into a home, which is so with mode 0700, it asks qmail-lspawn
 at ql/homes, and remembers the answer for 60 seconds. Whatever cannot be found
 out within 2 seconds is taken: also where bin/qmail-getpw or bin/qmail-local is
@@ -54,7 +57,7 @@ from qmail.formats.verdict import Temporary, Usage
 from qmail.host import fds, sandbox, title
 from qmail.host.localsocket import STREAM
 from qmail.host.loop import Loop
-from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN, UNTOLD, combined, parts
+from qmail.protocols.recipients import STANDING, TAKEN, TROUBLE, UNKNOWN, UNTOLD, combined, parts
 from qmail.stores import answering, asking, confinement, home, listening
 from qmail.stores.callforward import CallForward
 from qmail.stores.control import Control
@@ -125,14 +128,15 @@ class Service:
                 each.tick()
 
     def _verdict(self, client: Client, tag: int, text: bytes) -> bytes | None:
-        question = Question(client, tag)
-        for source in self._sources(text):
+        checked = self._control.stamps((b"rcptcheck",)) != [None]
+        question = Question(client, tag, checked)
+        for source in self._sources(text, checked):
             question.ask(source)
             if question.verdict() in (UNKNOWN, TROUBLE):
                 break
         return question.later()
 
-    def _sources(self, text: bytes) -> list[Source]:
+    def _sources(self, text: bytes, checked: bool) -> list[Source]:
         # Whoever has a say in it, in the order in which they count.
         verdict, local, elsewhere = self._recipients.verdict(parts(text)[0])
         sources: list[Source] = [
@@ -140,7 +144,7 @@ class Service:
         ]
         if elsewhere:
             sources.append(partial(self._elsewhere, elsewhere))
-        if self._control.stamps((b"rcptcheck",)) != [None]:
+        if checked:
             sources.append(partial(self._check, text))
         return sources
 
@@ -161,12 +165,12 @@ class Service:
 
 
 class Question:
-    """One question, and what those who were asked have said."""
+    """One question, and what those who were asked have said. `checked`: its sender counts, too."""
 
-    __slots__ = ("_client", "_open", "_said", "_tag")
+    __slots__ = ("_checked", "_client", "_open", "_said", "_tag")
 
-    def __init__(self, client: Client, tag: int) -> None:
-        self._client, self._tag = client, tag
+    def __init__(self, client: Client, tag: int, checked: bool) -> None:
+        self._client, self._tag, self._checked = client, tag, checked
         self._said: list[bytes | None] = []
         self._open = False
 
@@ -177,7 +181,8 @@ class Question:
 
     def verdict(self) -> bytes | None:
         """The verdict, or None where it must be waited for."""
-        return combined(self._said)
+        verdict = combined(self._said)
+        return STANDING if verdict == TAKEN and not self._checked else verdict
 
     def later(self) -> bytes | None:
         """The same, when all have been asked: where it is None, the client gets an answer later."""

@@ -26,6 +26,7 @@ import os
 
 from qmail.formats.verdict import Temporary, Usage
 from qmail.host import clock, execute, fds, identity, loop, sandbox, signals, title
+from qmail.rules.barriers import Gathering
 from qmail.stores import confinement, queuedlock, trigger
 from qmail.stores import home as homes
 from qmail.stores.door import Door
@@ -36,7 +37,9 @@ from qmail.stores.submitters import Submitters
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from qmail.stores.arrival import Arrival
     from qmail.stores.home import Home
+    from qmail.stores.submitters import Client
 
 EVENTS = 128  # clients read between two commits
 BATCH = 128  # messages of one commit
@@ -96,6 +99,8 @@ class Server:
         self.loop.watch(caught, self.signalled)
         self.submitters = Submitters(self.loop, home.file(b"qq/socket"), Desk(home), self.door)
         trigger.pull(home.queue)  # whoever was here before us may have died between an answer and its note
+        self.whole: list[tuple[Client, Arrival]] = []  # the next batch
+        self.gathering = Gathering()
         self.stopping = self.again = False
         self.end = 0.0
 
@@ -104,10 +109,9 @@ class Server:
         submitters = self.submitters
         sweep = clock.monotonic() + SWEEP
         while not self.stopping or (submitters.clients and clock.monotonic() < self.end):
-            restless = self.stopping or submitters.paused
-            self.loop.round(0 if submitters.turns else 1.0 if restless else SWEEP, EVENTS)
-            if submitters.turns:
-                self.commit()
+            self.loop.round(self.rest(), EVENTS)
+            if submitters.turns or self.whole:
+                self.take()
             now = clock.monotonic()
             submitters.go_on(now)
             if now >= sweep:
@@ -115,6 +119,22 @@ class Server:
                 self.sweep(now)
         submitters.hang_up_all()
         return self.again
+
+    def rest(self) -> float:
+        """For how long there is nothing to do, if nobody says anything."""
+        if self.submitters.turns:
+            return 0.0
+        if self.whole:
+            return self.gathering.wait(len(self.whole), clock.monotonic())
+        return 1.0 if self.stopping or self.submitters.paused else SWEEP
+
+    def take(self) -> None:
+        """Write the messages that have become whole, and commit them when nobody else is to be waited for."""
+        if not self.whole:
+            self.gathering.begun(clock.monotonic())
+        self.whole += self.submitters.ready(BATCH - len(self.whole))
+        if self.whole and (len(self.whole) == BATCH or not self.gathering.wait(len(self.whole), clock.monotonic())):
+            self.commit()
 
     def signalled(self, _events: int) -> None:
         """TERM, INT or HUP."""
@@ -136,15 +156,16 @@ class Server:
 
     def commit(self) -> None:
         """Make a batch of whole messages durable, answer them all, and tell qmail-send."""
-        ready = self.submitters.ready(BATCH)
-        batch = [arrival for _, arrival in ready]
-        if not batch:
-            return
-        refusals = self.door.commit(batch)
+        ready, self.whole = self.whole, []
+        begin = clock.monotonic()
+        refusals = self.door.commit([arrival for _, arrival in ready])
+        took = clock.monotonic() - begin
         for (client, _), refused in zip(ready, refusals, strict=True):
             self.submitters.tell(client, refused)
-        accepted = [arrival for arrival, refused in zip(batch, refusals, strict=True) if refused is None]
+        accepted = [arrival for (_, arrival), refused in zip(ready, refusals, strict=True) if refused is None]
         if accepted:
             self.notes.send(accepted)
         for arrival in accepted:
             arrival.close()
+        self.loop.round(0, EVENTS)
+        self.gathering.committed(len(ready), len(self.submitters.turns), took)
