@@ -82,6 +82,18 @@ def wait_until_up(port: int) -> None:
         time.sleep(0.1)
 
 
+def wait_until_listening(path: Path) -> None:
+    """The same for a local socket."""
+    deadline = time.monotonic() + 30
+    while True:
+        with socket.socket(socket.AF_UNIX) as connection:
+            if not connection.connect_ex(str(path)):
+                return
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"nothing listens at {path}")
+        time.sleep(0.01)
+
+
 class Ours:
     """pyqmail in root mode, the services kept by svscan."""
 
@@ -162,13 +174,14 @@ class Ours:
         return [f"{self.home}/bin/svscan", "--stop", f"{self.home}/service"]
 
     def start(self) -> None:
-        """Returns when the port greets."""
+        """Returns when the port greets, and messages are taken."""
         self._svscan = subprocess.Popen(
             self._argv(),
             env={"PATH": f"{self.home}/bin:/usr/bin:/bin"}, start_new_session=True, preexec_fn=self.group.enter,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(PLACE / "svscan.log", "wb"),
         )  # fmt: skip
         wait_until_up(self.port)
+        wait_until_listening(self.home / "qq/socket")
 
     def stop(self) -> None:
         """Returns when every process has ended."""

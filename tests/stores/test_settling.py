@@ -47,7 +47,7 @@ class Bench:
         incoming, state = Incoming(self.queue), DeliveryState(self.queue)
         destinations = Destinations(1000)
         self.first = FirstAttempts((1000, 1000), destinations, lambda recipient: recipient)
-        passes = Passes(state, 1000, destinations, lambda recipient: recipient, say)
+        passes = Passes(state, 1000, destinations, lambda recipient: recipient, say, (), lambda number: False)
         self.clearing = Clearing(orders, answers, incoming, say)
         names = Names(b"MAILER-DAEMON", b"here.example", b"postmaster@here.example")
         self.loop = Loop()

@@ -74,17 +74,20 @@ class DeliveryState:
 
     # ---- reading
 
-    def queued(self) -> Iterator[tuple[int, tuple[int | None, int | None]]]:
-        """All messages, each with the times of its next attempts, local and remote. Raises OSError."""
-        for part in range(self._queue.split):
-            times: tuple[dict[int, int], dict[int, int]] = ({}, {})
-            for kind, table in zip(KINDS, times, strict=True):
-                with os.scandir(b"%b/%b/%d" % (self._queue.root, kind, part)) as entries:
-                    for entry in entries:
-                        if entry.name.isdigit():
-                            table[int(entry.name)] = int(entry.stat(follow_symlinks=False).st_mtime)
-            for number in numbers(b"%b/info/%d" % (self._queue.root, part)):
-                yield number, (times[0].get(number), times[1].get(number))
+    def parts(self) -> range:
+        """The parts that messages are split into."""
+        return range(self._queue.split)
+
+    def queued(self, part: int) -> Iterator[tuple[int, tuple[int | None, int | None]]]:
+        """The messages of a part, each with the times of its next attempts, local and remote. Raises OSError."""
+        times: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        for kind, table in zip(KINDS, times, strict=True):
+            with os.scandir(b"%b/%b/%d" % (self._queue.root, kind, part)) as entries:
+                for entry in entries:
+                    if entry.name.isdigit():
+                        table[int(entry.name)] = int(entry.stat(follow_symlinks=False).st_mtime)
+        for number in numbers(b"%b/info/%d" % (self._queue.root, part)):
+            yield number, (times[0].get(number), times[1].get(number))
 
     def info(self, number: int) -> tuple[bytes, int, Parameters | None]:
         """(sender, birth in seconds since 1970, what was asked for besides). Raises OSError, and Corrupt."""
@@ -264,7 +267,7 @@ class DeliveryState:
     def sync_everything(self) -> None:
         """What is seen is durable, whatever the one before us did not live to sync. Raises OSError."""
         for kind in OURS:
-            parts = range(self._queue.split) if kind in SPLIT_KINDS else (None,)
+            parts = self.parts() if kind in SPLIT_KINDS else (None,)
             for part in parts:
                 below = b"" if part is None else b"/%d" % part
                 durable.sync_directory(self._queue.root + b"/" + kind + below)

@@ -16,13 +16,14 @@ from qmail.rules.outcome import DEFERRED
 from qmail.rules.routing import CHANNELS, REMOTE
 from qmail.rules.schedule import Schedule
 from qmail.stores.deliverystate import KINDS, Trouble
+from qmail.stores.earliermail import EarlierMail
 from qmail.stores.endings import Endings
 from qmail.stores.onepass import Again, Pass
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from qmail.rules.destinations import Destinations
     from qmail.rules.freshmessage import Fresh, Places
@@ -33,7 +34,10 @@ _MOST_SEEN = 64  # files looked into, or recipients seen, before others get a tu
 
 
 class Passes:
-    """All queued messages. `shown`: a recipient as the sender knows it; `say` takes log lines."""
+    """All queued messages. `shown`: a recipient as the sender knows it; `say` takes log lines.
+
+    Of `fresh`, which are in todo/ now, and of what is `held` as fresh mail later, whatever else there is is stale.
+    """
 
     def __init__(
         self,
@@ -42,11 +46,14 @@ class Passes:
         destinations: Destinations,
         shown: Callable[[bytes], bytes],
         say: Callable[[bytes], None],
+        fresh: Iterable[int],
+        held: Callable[[int], bool],
     ) -> None:
         self._state, self._lifetime, self._say = state, lifetime, say
         self._destinations = destinations
         self.due = (Schedule(), Schedule())
         self.finished = Schedule()  # both channels done
+        self.earlier = EarlierMail(state, self.due, self.finished, fresh, held, say)
         self._reading: list[Pass | None] = [None, None]
         self._begun: tuple[dict[int, Pass], dict[int, Pass]] = ({}, {})  # not to be opened as others are
         self._over: list[Pass] = []
@@ -54,6 +61,7 @@ class Passes:
 
     def adopt(self, fresh: Fresh, places: Sequence[Places], now: int) -> None:
         """A message leaves its first attempt; `places`: its recipients in the files, by channel."""
+        self.earlier.queued(fresh.number)
         heirs = {}
         for channel, place in enumerate(places):
             if not (place.tried or place.untried):
@@ -81,17 +89,9 @@ class Passes:
             self.finished.add(fresh.number, now + retry.AFTER_TROUBLE if fresh.untold else now)
         fresh.queued(heirs)
 
-    def take_over(self, fresh: set[int], now: int) -> None:
-        """Everything that was queued before. Beside todo/N, in `fresh`, all else is stale. Raises OSError."""
-        for number, times in self._state.queued():
-            if number in fresh:
-                continue
-            for channel, when in enumerate(times):
-                if when is not None:
-                    self.due[channel].add(number, when)
-            if times == (None, None):
-                self.finished.add(number, now)
-        self.clock_was_set_back(now)
+    def take_over(self, now: int) -> None:
+        """A part of what was queued before, if all of it has not come yet."""
+        self.earlier.work(now, now + retry.longest_wait(self._lifetime))
 
     def next(self, channel: int, now: int) -> tuple[Pass, int, bytes] | None:
         """The next delivery to start: pass, place in the file, recipient. None where nothing is due."""
@@ -259,6 +259,7 @@ class Passes:
 
     def run_all(self, now: int) -> None:
         """Everything is due now."""
+        self.earlier.run_all()
         for channel in CHANNELS:
             self.due[channel].no_later_than(now)
         self.finished.no_later_than(now)
@@ -268,6 +269,7 @@ class Passes:
         latest = now + retry.longest_wait(self._lifetime)
         for schedule in (*self.due, self.finished):
             schedule.no_later_than(latest)
+        self.earlier.clock_was_set_back(now)
 
     def postpone_all(self) -> None:
         """Remember every time over a restart."""

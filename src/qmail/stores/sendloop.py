@@ -72,27 +72,27 @@ class Sender:
             spawners, self._dispatch, queue.split, self._loop, self._outlets, self._spawner_lost, say
         )
         self._first = FirstAttempts(limits, self._destinations, self._shown)
-        self._passes = Passes(self._state, controls.lifetime, self._destinations, self._shown, say)
+        self._state.sync_everything()
+        # What the one before us had removed, and did not live to sync, must not come back under a new message's number.
+        self._incoming.sync()
+        fresh = self._incoming.numbers()
+        held = self._first.held.__contains__
+        self._passes = Passes(self._state, controls.lifetime, self._destinations, self._shown, say, fresh, held)
         self._mail = FreshMail(self._incoming, self._first, lambda: controls.routes, say)
         self._clearing = Clearing(*cleaner, self._incoming, say)
         self._bouncing = Bouncing(home, environ, queue, controls.names, self._loop, self._shown)
         self._settling = Settling(
             self._first, self._passes, self._state, self._incoming, self._clearing, self._bouncing, say
         )
-        self._leftovers = Leftovers(queue, self._state, self._incoming, self._first.held.__contains__)
+        self._leftovers = Leftovers(queue, self._state, self._incoming, held)
         self._now, self._wall = clock.monotonic(), int(clock.now())
         self._marks_due = 0.0
         self._gathered = 0.0  # when what has gathered goes out; 0: nothing has
         self._turns = [0, 0]
         self._cleaner_alive = True
         self._notes: NoteBox | None = None
-        self._listen(home)
-        self._state.sync_everything()
-        # What the one before us had removed, and did not live to sync, must not come back under a new message's number.
-        self._incoming.sync()
-        fresh = set(self._incoming.numbers())
         self._settling.beware(fresh)
-        self._passes.take_over(fresh, self._wall)
+        self._listen(home)
 
     def _shown(self, recipient: bytes) -> bytes:
         return self._controls.routes.shown(recipient)
@@ -176,6 +176,7 @@ class Sender:
             for note in self._notes.take() if self._notes is not None else ():
                 self._mail.note(note, now)
             self._mail.work(now)
+            self._passes.take_over(wall)
             self._first.overdue(now)
             self._destinations.tell(now, wall)
             self._channels.start(self._following)
@@ -246,6 +247,7 @@ class Sender:
             nows += [self._first.next_deadline(), self._mail.next_time()]
             if self._dispatch.room(REMOTE):
                 nows.append(self._destinations.next_time())
+            walls.append(self._passes.earlier.next_time())
             walls += [self._passes.due[channel].first() for channel in CHANNELS if self._dispatch.room(channel)]
         waits: list[float] = [when - self._wall for when in walls if when is not None]
         waits += [when - self._now for when in nows if when is not None]

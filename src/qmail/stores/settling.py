@@ -16,7 +16,7 @@ from qmail.rules import freshmessage
 from qmail.rules.freshmessage import COMPLETE, LISTED, PREPARED
 from qmail.rules.retry import AFTER_TROUBLE
 from qmail.rules.schedule import Schedule
-from qmail.stores.deliverystate import KINDS, OURS, Prepared, Trouble
+from qmail.stores.deliverystate import KINDS, Prepared, Trouble
 from qmail.stores.notice import Notice
 
 TYPE_CHECKING = False
@@ -62,8 +62,8 @@ class Settling:
         self._now = 0  # of this round
 
     def beware(self, numbers: Iterable[int]) -> None:
-        """Some of these, which are in todo/ at the start, may have been preprocessed half. Raises OSError."""
-        self._partly |= {number for number in numbers if any(self._state.has(kind, number) for kind in OURS)}
+        """Some of these, which are in todo/ at the start, may have been preprocessed half."""
+        self._partly.update(numbers)
 
     def round(self, now: int, *, hurry: bool = False) -> None:
         """Settle what ended. `hurry`: this qmail-send is about to end."""
