@@ -175,7 +175,9 @@ class _Reader:
     def synced(self, pid: int, name: str, words: str) -> Iterator[Event]:
         path = _annotated(words)
         if name == "syncfs":
-            yield SyncedAll(path, self.by)
+            # A file may have lost the name that it was opened by: what counts is where it is.
+            is_file = (pid, _descriptor(words)) in self.files
+            yield SyncedAll(path.rpartition(b"/")[0] if is_file else path, self.by)
         elif self.below(path):
             file = self.files.get((pid, _descriptor(words)))
             if name == "ftruncate":

@@ -17,7 +17,8 @@ from crash.models import Name, Size
 SITES = {
     ("stores/arrival.py", "Arrival.write_out"): {"accept: part of a large message"},
     ("stores/arrival.py", "Arrival.sync"): {"accept: message", "accept: envelope"},
-    ("stores/door.py", "Door._barrier_a"): {"accept: everything", "accept: name in mess"},
+    ("stores/door.py", "Door._barrier_a"): {"accept: everything"},
+    ("stores/door.py", "Door._one_by_one"): {"accept: name in mess"},
     ("stores/door.py", "Door._barrier_b"): {"accept: name in todo"},
     ("stores/whole.py", "Whole.sync"): {"accept: everything", "preprocess: everything", "finish: everything"},
     ("stores/incoming.py", "Incoming.sync"): {

@@ -6,6 +6,7 @@ import fcntl
 import os
 import pwd
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -360,3 +361,17 @@ def test_a_log_that_nobody_reads_holds_nothing_up(home: Path) -> None:
     assert process.wait(20) == 0
     os.close(reader)
     os.close(writer)
+
+
+def test_whoever_says_that_nothing_more_comes_has_its_answer_and_is_let_go(home: Path, queued: Queued) -> None:
+    """While others are waited for, too, and those who go on are heard again."""
+    staying = Talk(home)
+    for _ in range(5):
+        talks = [Talk(home) for _ in range(6)]
+        for talk in talks:
+            talk.say(message(b"x\n"))
+            talk.socket.shutdown(socket.SHUT_WR)
+        staying.say(message(b"y\n"))
+        assert [talk.answer()[0] for talk in (*talks, staying)] == [b"0"] * 7
+        assert [talk.answer() for talk in talks] == [[]] * 6
+    assert kinds(home).count("todo") == 35

@@ -187,7 +187,7 @@ def test_a_batch_whose_file_system_cannot_be_synced_is_refused_whole(
     monkeypatch.setattr(door._whole, "_syncfs", fails)
     assert accept(door, 3) == [53, 53, 53]
     assert files(home) == {}
-    assert accept(door, 1) == [None], "a single message does not need it"
+    assert accept(door, 3) == [None] * 3, "now each file is asked for its own errors"
 
 
 def test_after_a_slow_sync_of_everything_files_are_synced_one_by_one(

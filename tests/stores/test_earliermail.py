@@ -94,15 +94,19 @@ def test_whoever_asks_for_everything_at_once_gets_what_is_still_to_come_too(left
 
 def test_a_part_that_cannot_be_read_is_tried_again_and_holds_up_nothing_else(left: Left) -> None:
     left.message(1, local=NOW)
+    left.message(2, local=NOW)
+    left.message(23, local=NOW)
     earlier = left.taken_over()
     part = Path(os.fsdecode(left.queue.root), "local", "1")
     part.rename(part.with_name("away"))
     work(earlier)
-    assert left.found()[0] == {} and len(left.said) == 1 and b"part 1" in left.said[0]
+    assert left.found()[0] == {2: NOW, 23: NOW} and len(left.said) == 1 and b"part 1" in left.said[0]
     part.with_name("away").rename(part)
     assert earlier.next_time() == NOW + AFTER_TROUBLE
+    work(earlier, now=NOW + AFTER_TROUBLE - 1)
+    assert 1 not in left.found()[0]
     work(earlier, now=NOW + AFTER_TROUBLE)
-    assert left.found()[0] == {1: NOW}
+    assert left.found()[0] == {1: NOW, 2: NOW, 23: NOW}
 
 
 def test_a_clock_that_is_set_back_keeps_nothing_waiting(left: Left) -> None:

@@ -7,9 +7,10 @@ system. Neither changes what is durable when somebody is told so. Times are seco
 
 from __future__ import annotations
 
-SLOW = 0.05  # a syncfs that took longer wrote somebody else's data
-RATIO = 100  # after that it rests for so many times what it took: a hundredth of the time goes to others' data
-LONGEST_REST = 600.0
+SLOW, EACH, RATE = 0.05, 0.03, 20e6  # a disk may take so long, so much for each file, and so many bytes a second
+RATIO = 20  # after a slow syncfs there is none for so many times as long
+LEAST_REST, LONGEST_REST = 1.0, 300.0
+AFTER_ERROR = 10.0
 
 WORTH = 0.001  # a commit that took less is not worth waiting for others
 LONGEST_WAIT = 0.02
@@ -20,7 +21,10 @@ BETTER = 0.9  # so much of the time it must take at most
 
 
 class Rest:
-    """After a slow syncfs there is none for a while: whoever writes much to that disk would hold up all mail."""
+    """After a slow syncfs there is none for a while: whoever writes much to that disk would hold up all mail.
+
+    Nor is there after one that failed: it tells of everybody's errors, an fsync only of those of its file.
+    """
 
     __slots__ = ("_until",)
 
@@ -31,10 +35,14 @@ class Rest:
         """May there be one now?"""
         return now >= self._until
 
-    def took(self, begin: float, end: float) -> None:
-        """There was one, from `begin` to `end`."""
-        if end - begin > SLOW:
-            self._until = end + min(max(RATIO * (end - begin), 1.0), LONGEST_REST)
+    def took(self, begin: float, end: float, files: int = 1, size: int = 0) -> None:
+        """There was one for so many files, with so many bytes that had not been written before."""
+        if end - begin > SLOW + files * EACH + size / RATE:
+            self._until = end + min(max(RATIO * (end - begin), LEAST_REST), LONGEST_REST)
+
+    def failed(self, now: float) -> None:
+        """There was one, and it failed."""
+        self._until = now + AFTER_ERROR
 
 
 class Trials:
@@ -57,7 +65,8 @@ class Trials:
         """It was done this way, and took so long."""
         self._tries[way] += 1
         # One long wait for somebody else does not decide.
-        seconds = min(seconds, 2 * self._mean[way]) if self._mean[way] else seconds
+        known = self._mean[way] or self._mean[not way]
+        seconds = min(seconds, 2 * known) if known else seconds
         self._mean[way] += (seconds - self._mean[way]) / min(self._tries[way], EVERY)
         other = not self._way
         if self._tries[other] >= ENOUGH and self._mean[other] < BETTER * self._mean[self._way]:
@@ -83,6 +92,7 @@ class Gathering:
         return max(self._until - now, 0.0)
 
     def committed(self, count: int, came: int, took: float) -> None:
-        """A batch of `count` was; `came`: so many more messages are there since it began."""
-        self._expected = count + came
+        """A batch of `count` was; `came`: so many others are there, from others, since it began."""
+        # One batch that was smaller by chance is not taken for the end of a rush.
+        self._expected = max(count + came, self._expected - 1)
         self._patience = 0.0 if took < WORTH else min(took, LONGEST_WAIT)

@@ -75,7 +75,7 @@ class DeliveryState:
     # ---- reading
 
     def parts(self) -> range:
-        """The parts that messages are split into."""
+        """The parts that the queue is split into."""
         return range(self._queue.split)
 
     def queued(self, part: int) -> Iterator[tuple[int, tuple[int | None, int | None]]]:

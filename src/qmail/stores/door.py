@@ -145,9 +145,11 @@ class Door:
         if whole:
             try:
                 # What the first of them had open hears of every error since, whichever message it is of.
-                self._whole.sync(min(arrivals, key=_turn).mess)
+                size = sum([arrival.waiting for arrival in arrivals])
+                self._whole.sync(min(arrivals, key=_turn).mess, files=len(arrivals), size=size)
             except OSError as error:
                 refusals[:] = [Refused(WRITE, error)] * len(arrivals)
+                return
         else:
             self._one_by_one(arrivals, refusals)
         if trials is not None:

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 class EarlierMail:
-    """`due` by channel and `finished` get what is found. Everything found of `known` numbers is stale, and so it is of
-    those that are `held` as fresh mail.
+    """`due` by channel and `finished` get what is found.
+
+    Of the `known` numbers, which are in todo/, and of those that are `held` as fresh mail whatever is found is stale.
     """
 
     def __init__(
@@ -35,11 +36,12 @@ class EarlierMail:
         self._state, self._due, self._finished, self._held, self._say = state, due, finished, held, say
         self._known = set(known)
         self._parts = list(state.parts())
+        self._refused: list[int] = []  # parts that could not be read
         self._not_before = 0
         self._at_once = False
 
     def queued(self, number: int) -> None:
-        """A message has been given files of its own, and is known."""
+        """A message was given files of its own now, and is in the schedules already."""
         if self._parts:
             self._known.add(number)
 
@@ -60,14 +62,16 @@ class EarlierMail:
         """Look at the next part, where it is time to. Nothing is due later than at `latest`."""
         if not self._parts or now < self._not_before:
             return
-        part = self._parts[-1]
+        part = self._parts.pop()
         try:
             found = list(self._state.queued(part))
         except OSError:
             self._say(logline.alert(b"unable to read part %d of the queue, will try again later" % part))
+            self._refused.append(part)
+            found = []
+        if not self._parts and self._refused:
+            self._parts, self._refused = self._refused, []
             self._not_before = now + AFTER_TROUBLE
-            return
-        self._parts.pop()
         for number, times in found:
             if number in self._known or self._held(number):
                 continue

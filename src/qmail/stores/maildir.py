@@ -97,7 +97,7 @@ def _sync_files(descriptors: list[int]) -> set[int]:
         if len(descriptors) >= FEW and _syncfs and _rest.over(begin := time.monotonic()):
             # The first of them was open before any of them was written, and so hears of every error.
             _syncfs[0](descriptors[0])
-            _rest.took(begin, time.monotonic())
+            _rest.took(begin, time.monotonic(), len(descriptors))
         else:
             for descriptor in descriptors:
                 try:

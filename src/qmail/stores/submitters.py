@@ -36,12 +36,13 @@ TIMEOUT, BUSY = 52, 71  # qmail-queue's exit codes
 class Client:
     """One connection, and the message on it."""
 
-    __slots__ = ("descriptor", "intake", "pid", "talk", "uid")
+    __slots__ = ("descriptor", "intake", "muted", "pid", "talk", "uid")
 
     def __init__(self, peer: localsocket.Peer) -> None:
         self.descriptor, self.uid, self.pid = peer.descriptor, peer.uid, peer.pid
         self.talk = submit.Incoming()
         self.intake: Intake | None = None
+        self.muted = False  # it has more to say, and is to have its answer first
 
 
 class Submitters:
@@ -115,7 +116,10 @@ class Submitters:
     def read(self, client: Client, _events: int) -> None:
         """What one client has to say, one turn of it."""
         if client.talk.stage == Stage.COMMITTED:
-            return  # it waits for its answer
+            # The loop would tell us of it again and again.
+            self.loop.forget(client.descriptor)
+            client.muted = True
+            return
         try:
             data = os.read(client.descriptor, READ)
         except BlockingIOError:
@@ -214,8 +218,12 @@ class Submitters:
         """Send the one answer to a message; whoever does not read it is dropped."""
         if not _write(client.descriptor, answer) or self.stopping:
             self.hang_up(client)
-        elif client.talk.stage >= Stage.COMMITTED:
+            return
+        if client.talk.stage >= Stage.COMMITTED:
             client.talk.answered()
+        if client.muted:
+            client.muted = False
+            self.loop.watch(client.descriptor, partial(self.read, client))
 
     def say(self, text: bytes, error: OSError) -> None:
         """One line on descriptor 2, unless that would make us wait."""

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import os
 
-from qmail.host import clock, durable
+from qmail.host import clock, dirty, durable
 from qmail.rules.barriers import Rest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+MUCH = 128 << 20  # bytes in memory for disks: a syncfs might have to wait for all of that
+LOOKS = 0.25  # seconds between looks at that
+
 
 class Whole:
-    """The file system that `directories` are on, through a descriptor kept open since start.
-
-    A fresh descriptor would not hear of errors that were reported before it was opened.
-    """
+    """The file system that `directories` are on, through a descriptor kept open since start or one that is given."""
 
     def __init__(self, root: bytes, directories: Iterable[bytes]) -> None:
         self._syncfs = durable.whole()
         self._descriptor = -1
         self._rest = Rest()
+        self._looked, self._much = 0.0, False
         self.device = -1
         try:
             devices = {os.stat(root + b"/" + name).st_dev for name in directories}
@@ -36,18 +37,26 @@ class Whole:
 
     def ready(self) -> bool:
         """Is this a way to make files durable now?"""
-        return self._syncfs is not None and self._descriptor >= 0 and self._rest.over(clock.monotonic())
+        now = clock.monotonic()
+        if self._syncfs is None or self._descriptor < 0 or not self._rest.over(now):
+            return False
+        if now >= self._looked + LOOKS:
+            self._looked, self._much = now, dirty.size() > MUCH
+        return not self._much
 
-    def sync(self, through: int | None = None) -> None:
+    def sync(self, through: int | None = None, *, files: int = 1, size: int = 0) -> None:
         """Everything written and named so far is durable when this returns. Raises OSError.
 
-        `through`: a descriptor on it that was opened before any of that was written. Each descriptor hears of an
-        error once, so where more is being written than this sync is for, the one kept here would hear of an error
-        whose file is still to come, and of that one nothing later.
+        `files`, `size`: how many files it is for, and bytes that nobody has asked the disk for before. `through`: a
+        descriptor that was opened before anything was written that this is for. Each descriptor hears of an error once:
+        where more is being written than this sync is for, the one kept here might hear of an error in what is still
+        to come, and nothing later.
         """
         assert self._syncfs is not None
         begin = clock.monotonic()
         try:
             self._syncfs(self._descriptor if through is None else through)
-        finally:
-            self._rest.took(begin, clock.monotonic())
+        except OSError:
+            self._rest.failed(clock.monotonic())
+            raise
+        self._rest.took(begin, clock.monotonic(), files, size)

@@ -109,7 +109,7 @@ class Server:
         submitters = self.submitters
         sweep = clock.monotonic() + SWEEP
         while not self.stopping or (submitters.clients and clock.monotonic() < self.end):
-            self.loop.round(self.rest(), EVENTS)
+            self.loop.round(self.patience(), EVENTS)
             if submitters.turns or self.whole:
                 self.take()
             now = clock.monotonic()
@@ -120,7 +120,7 @@ class Server:
         submitters.hang_up_all()
         return self.again
 
-    def rest(self) -> float:
+    def patience(self) -> float:
         """For how long there is nothing to do, if nobody says anything."""
         if self.submitters.turns:
             return 0.0
@@ -160,6 +160,8 @@ class Server:
         begin = clock.monotonic()
         refusals = self.door.commit([arrival for _, arrival in ready])
         took = clock.monotonic() - begin
+        self.loop.round(0, EVENTS)  # before anybody is answered: who came meanwhile, these not among them
+        self.gathering.committed(len(ready), len(self.submitters.turns), took)
         for (client, _), refused in zip(ready, refusals, strict=True):
             self.submitters.tell(client, refused)
         accepted = [arrival for (_, arrival), refused in zip(ready, refusals, strict=True) if refused is None]
@@ -167,5 +169,3 @@ class Server:
             self.notes.send(accepted)
         for arrival in accepted:
             arrival.close()
-        self.loop.round(0, EVENTS)
-        self.gathering.committed(len(ready), len(self.submitters.turns), took)
