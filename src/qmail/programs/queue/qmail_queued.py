@@ -10,7 +10,8 @@ Usage: qmail-queued [-s]
 Behaviour:
 Listens at a socket for every local user; the kernel says who it is, and that is written into the
 message. Nobody is told that a message was accepted before it is durable; messages that become complete
-together share the waits for the disk. qmail-send is told of each. A user who is not qmail's own has a
+together share the waits for the disk, and where several came a moment ago the first one waits for the
+others, for 20 milliseconds at most. qmail-send is told of each. A user who is not qmail's own has a
 share of the connections, and all those users together a quarter. A message may take 24 hours to
 arrive; at most 64 KiB of one are held in memory. Started by root it becomes qmailq.
 Files: QMAIL_HOME/qq: socket, lock; queue/: pid, mess, intd, todo.
