@@ -227,22 +227,29 @@ def test_the_split_is_read_from_the_tree(tmp_path: Path) -> None:
     assert queues.split(os.fsencode(tmp_path)) == 5
 
 
-def test_a_sync_of_everything_goes_through_what_was_open_before_anything_of_the_batch_was_written(
-    door: Door, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An error is told once to each open file: what was opened later may not hear of it."""
-    through = []
-    monkeypatch.setattr(door._whole, "_syncfs", through.append)
-    whole = [arrived(door) for _ in range(4)]
-    first = whole[0].mess
-    assert door.commit([whole[2], whole[3], whole[0], whole[1]]) == [None] * 4
-    assert through == [first]
-    for arrival in whole:
-        arrival.close()
-
-
 def test_which_way_is_quicker_for_one_message_is_tried(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(door._whole, "_syncfs", calls.append)
     assert [accept(door) for _ in range(barriers.EVERY)] == [[None]] * barriers.EVERY
     assert len(calls) == 1
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_who_had_begun_when_a_sync_of_a_directory_failed_is_refused_too(
+    door: Door, home: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """A name that its message had there already may be lost, and the next sync would not say so."""
+    slow = arrived(door)
+
+    def fails(*_words: object) -> None:
+        raise OSError(errno.EIO, "x")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "sync_directory", fails)
+        patch.setattr(door._whole, "_syncfs", fails)
+        assert accept(door, count) == [53] * count
+    fresh = arrived(door)
+    refusals = door.commit([slow, fresh])
+    assert [refused and refused.code for refused in refusals] == [53, None]
+    fresh.close()
+    assert kinds(home) == ["intd", "mess", "todo"]

@@ -38,20 +38,16 @@ class Refused(Exception):
 
 
 class Arrival:
-    """One message on its way in. It ends with `Door.commit`, `drop` or `close`.
+    """One message on its way in, the later the higher its `turn`. It ends with `Door.commit`, `drop` or `close`."""
 
-    `mess` is the descriptor of its message, which was open before anything was written; `turn` grows from one to the
-    next.
-    """
-
-    __slots__ = ("_intd", "_old", "_paths", "device", "mess", "number", "size", "text", "turn", "waiting", "written")
+    __slots__ = ("_intd", "_mess", "_old", "_paths", "device", "number", "size", "text", "turn", "waiting", "written")
 
     def __init__(
         self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, intd: int, old: int, turn: int
     ) -> None:
         self.number, self.device, self.turn = number, device, turn
         self._paths = paths  # of mess, intd, todo
-        self.mess, self._intd = mess, intd
+        self._mess, self._intd = mess, intd
         self._old = old  # bytes of an earlier envelope that intd/N held: a spare file (`spares`)
         self.size = 0  # bytes of the message
         self.waiting = 0  # bytes of it that no one has asked the disk to keep yet
@@ -61,7 +57,7 @@ class Arrival:
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append to the message. Raises Refused; the message is to be dropped then."""
         try:
-            size = _write_all(self.mess, pieces)
+            size = _write_all(self._mess, pieces)
         except OSError as error:
             raise Refused(WRITE, error) from error
         self.size += size
@@ -70,7 +66,7 @@ class Arrival:
     def write_out(self) -> None:
         """Have what was written so far on the disk, so that the commit of a large message is short. Raises Refused."""
         try:
-            durable.sync_data(self.mess)
+            durable.sync_data(self._mess)
         except OSError as error:
             raise Refused(WRITE, error) from error
         self.waiting = 0
@@ -99,7 +95,7 @@ class Arrival:
 
     def sync(self) -> None:
         """The message's part of barrier A: its two files. Raises OSError."""
-        durable.sync(self.mess)
+        durable.sync(self._mess)
         durable.sync(self._intd)
 
     def link(self) -> None:
@@ -122,7 +118,7 @@ class Arrival:
 
     def close(self) -> None:
         """Let go of the files, and with them of the lock."""
-        fds.let_go(self.mess)
+        fds.let_go(self._mess)
         fds.let_go(self._intd)
 
 

@@ -32,6 +32,7 @@ class Door:
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
+        self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
         self.spares = Spares(queue.root)
 
@@ -120,6 +121,8 @@ class Door:
         refusals: list[Refused | None] = [None] * len(arrivals)
         for at, arrival in enumerate(arrivals):
             try:
+                if arrival.turn <= self._doubtful:
+                    raise Refused(WRITE)
                 arrival.trim()
             except Refused as refused:
                 refusals[at] = refused
@@ -144,10 +147,10 @@ class Door:
         begin = clock.monotonic()
         if whole:
             try:
-                # What the first of them had open hears of every error since, whichever message it is of.
-                size = sum([arrival.waiting for arrival in arrivals])
-                self._whole.sync(min(arrivals, key=_turn).mess, files=len(arrivals), size=size)
+                self._whole.sync(files=len(arrivals), size=sum([arrival.waiting for arrival in arrivals]))
             except OSError as error:
+                # It may have been in what was written of others, who would not hear of it again.
+                self._doubtful = self._names
                 refusals[:] = [Refused(WRITE, error)] * len(arrivals)
                 return
         else:
@@ -167,6 +170,8 @@ class Door:
             try:
                 durable.sync_directory(directory)
             except OSError as error:
+                # Another name in it may be lost as well, and nobody would be told of that again.
+                self._doubtful = self._names
                 directories[directory] = error
         for at, arrival in enumerate(arrivals):
             failure = directories[self.queue.directory(b"mess", arrival.number)]
@@ -187,10 +192,6 @@ class Door:
                 if refusals[at] is None:
                     refusals[at] = Refused(WRITE, error)
                     arrival.close()
-
-
-def _turn(arrival: Arrival) -> int:
-    return arrival.turn
 
 
 def _is_there(path: bytes) -> bool:

@@ -16,7 +16,10 @@ LOOKS = 0.25  # seconds between looks at that
 
 
 class Whole:
-    """The file system that `directories` are on, through a descriptor kept open since start or one that is given."""
+    """The file system that `directories` are on, through a descriptor kept open since start.
+
+    A fresh descriptor would not hear of errors that were reported before it was opened.
+    """
 
     def __init__(self, root: bytes, directories: Iterable[bytes]) -> None:
         self._syncfs = durable.whole()
@@ -44,18 +47,16 @@ class Whole:
             self._looked, self._much = now, dirty.size() > MUCH
         return not self._much
 
-    def sync(self, through: int | None = None, *, files: int = 1, size: int = 0) -> None:
+    def sync(self, *, files: int = 1, size: int = 0) -> None:
         """Everything written and named so far is durable when this returns. Raises OSError.
 
-        `files`, `size`: how many files it is for, and bytes that nobody has asked the disk for before. `through`: a
-        descriptor that was opened before anything was written that this is for. Each descriptor hears of an error once:
-        where more is being written than this sync is for, the one kept here might hear of an error in what is still
-        to come, and nothing later.
+        `files`, `size`: how many files it is for, and bytes that nobody has asked the disk for before. An error is told
+        once: it may have been in whatever was written since the last time, by whomever.
         """
         assert self._syncfs is not None
         begin = clock.monotonic()
         try:
-            self._syncfs(self._descriptor if through is None else through)
+            self._syncfs(self._descriptor)
         except OSError:
             self._rest.failed(clock.monotonic())
             raise
