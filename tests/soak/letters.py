@@ -194,7 +194,7 @@ def _account(letter: Letter, ended: Ended, kills: list[Kill], fates: Mapping[str
                 verdict.problems.append(f"{letter} was {kind} for {recipient}")
         if endings:
             verdict.counts["handed over" if endings[0][1] == SILENT else endings[0][1]] += 1
-        used: set[float] = set()
+        used: Counter[float] = Counter()
         for first, second in pairwise(endings):
             why = _reason(letter, first, second, kills, used)
             if why is None:
@@ -204,16 +204,20 @@ def _account(letter: Letter, ended: Ended, kills: list[Kill], fates: Mapping[str
 
 
 def _reason(
-    letter: Letter, first: tuple[float, str], second: tuple[float, str], kills: list[Kill], used: set[float]
+    letter: Letter, first: tuple[float, str], second: tuple[float, str], kills: list[Kill], used: Counter[float]
 ) -> str | None:
-    """Why something happened a second time. No kill is a reason twice."""
+    """Why something happened a second time. No kill is a reason twice for a message.
+
+    A forward, or a notice, is a message of its own: one kill may repeat what queues it, and it.
+    """
     if first[1] == SILENT:
         return "no answer"
     # A notice, or a forward, is queued before it is seen: what repeats it may have happened before that.
     by_queue = TOLD in (first[1], second[1]) or any(each.startswith("fwd@") for each in letter.recipients)
     since = letter.began if by_queue else first[0] - UNDER_WAY
     for kill in kills:
-        if since <= kill.when <= second[0] and kill.when not in used and kill.repeats(by_queue=by_queue):
-            used.add(kill.when)
+        again = used[kill.when] < (2 if by_queue else 1)
+        if since <= kill.when <= second[0] and again and kill.repeats(by_queue=by_queue):
+            used[kill.when] += 1
             return "a process was killed"
     return None

@@ -21,7 +21,14 @@ from soak.letters import (
     judge,
 )  # fmt: skip
 
-FATES = {"joe": {DELIVERED}, "ann": {DELIVERED}, "fails": {TOLD}, "far": {HANDED, SILENT, TOLD}, "closed": set()}
+FATES = {
+    "joe": {DELIVERED},
+    "ann": {DELIVERED},
+    "fwd@here": {DELIVERED},
+    "fails": {TOLD},
+    "far": {HANDED, SILENT, TOLD},
+    "closed": set(),
+}
 
 
 def book(*recipients: str, status: str = ACCEPTED) -> Book:
@@ -90,6 +97,15 @@ def test_only_the_end_of_a_process_that_knew_of_it_repeats_a_delivery_and_only_o
     seen.kills.append(kill)
     for number in range(copies):
         seen.ended("a1", "joe", DELIVERED, 1002.0 + 5 * number)
+    assert (judged(seen).problems == []) == fine
+
+
+@pytest.mark.parametrize(("copies", "fine"), [(3, True), (4, False)])
+def test_one_end_may_repeat_a_forward_and_what_it_is_a_forward_of(copies: int, fine: bool) -> None:
+    seen = book("fwd@here")
+    seen.kills.append(Kill("qmail-send", "SIGKILL", 1003.0))
+    for number in range(copies):
+        seen.ended("a1", "fwd@here", DELIVERED, 1002.0 + 5 * number)
     assert (judged(seen).problems == []) == fine
 
 
