@@ -14,9 +14,10 @@ from qmail.protocols import handover, localjobs, spawn, submit
 from qmail.protocols.submit import Stage
 from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import Dispatch
-from qmail.stores.deliverystate import DeliveryState, Recipients
+from qmail.stores.deliverystate import DeliveryState
 from qmail.stores.queue import Queue
 from qmail.stores.queuecheck import sensible
+from qmail.stores.recipientfile import Recipients
 
 GROUP = Group()
 PLACE = os.path.join(tempfile.gettempdir(), f"pyqmail-fuzz-{os.getpid()}")

@@ -20,7 +20,7 @@ from qmail.formats import (
     usersassign,
 )
 from qmail.formats import tcprules as rules
-from qmail.rules import logselect, qmtproutes, relayrecipients, smtproutes, sourceaddresses, userlimits
+from qmail.rules import hosttable, logselect, qmtproutes, relayrecipients, smtproutes, sourceaddresses, userlimits
 from qmail.rules.relay import Door
 from qmail.rules.routing import LOCAL, REMOTE, Routes, variable_sender
 
@@ -193,7 +193,7 @@ def name_rules(data: bytes) -> None:
 def smtp_routes(data: bytes) -> None:
     """Lines of smtproutes, and hosts to look up."""
     choices = Choices(data)
-    table = smtproutes.table(choices.texts(8))
+    table = hosttable.table(choices.texts(8))
     for host in (b"a", b"x.a", b"", choices.text(), choices.rest()):
         found = smtproutes.route(table, host)
         assert 0 <= found.port <= 999_999

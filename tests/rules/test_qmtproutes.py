@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmail.rules import smtproutes
+from qmail.rules import hosttable
 from qmail.rules.qmtproutes import route
 
-ROUTES = smtproutes.table(
+ROUTES = hosttable.table(
     [
         b"a.example:mx.a.example", b"B.example:[192.0.2.1]:6209", b".c.example:[IPv6:2001:db8::1]:2000 tls",
         b"d.example:host:2000", b"e.c.example:", b"f.example:host TLS",
@@ -38,5 +38,5 @@ def test_a_line_says_host_port_and_whether_there_is_tls(host: bytes, found: tupl
 
 @given(st.lists(st.binary(max_size=30), max_size=4), st.binary(max_size=20))
 def test_any_line_is_a_route_or_none(lines: list[bytes], host: bytes) -> None:
-    way = route(smtproutes.table(lines), host)
+    way = route(hosttable.table(lines), host)
     assert way is None or (way.qmtp and way.host is not None)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmail.rules.smtproutes import route, table
+from qmail.rules.hosttable import table
+from qmail.rules.smtproutes import route
 
 LINES = (b"a.example:one", b".example:two:26", b":three:27", b"b.example:", b".sub.example:[IPv6:::1]:28")
 

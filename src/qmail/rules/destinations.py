@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from heapq import heappop, heappush
 
-from qmail.rules import smtproutes
+from qmail.rules import hosttable, smtproutes
 from qmail.rules.destination import NO_LIMIT, Destination
 
 TYPE_CHECKING = False
@@ -98,7 +98,7 @@ class Destinations:
         return place
 
     def _limit(self, host: bytes) -> Limit:
-        return smtproutes.longest(self._limits, host) or NO_LIMIT
+        return hosttable.longest(self._limits, host) or NO_LIMIT
 
     def _forget(self) -> None:
         """Let go those that nothing is known of but that they were quiet lately, where there are many."""

@@ -10,7 +10,7 @@ Names fit as in control/smtproutes.
 
 from __future__ import annotations
 
-from qmail.rules import smtproutes
+from qmail.rules import hosttable, smtproutes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ QMTP, QMTPS = 209, 6209
 
 
 def route(routes: Mapping[bytes, bytes], host: bytes) -> Route | None:
-    """Where to send what is for `host` by QMTP; None: it goes by SMTP. `routes`: of smtproutes.table."""
-    found = smtproutes.longest(routes, host)
+    """Where to send what is for `host` by QMTP; None: it goes by SMTP. `routes`: of hosttable.table."""
+    found = hosttable.longest(routes, host)
     if not found or not found.strip():
         return None
     way = smtproutes.relay(found, QMTP)

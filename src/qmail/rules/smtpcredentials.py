@@ -7,7 +7,7 @@ The name must be the relay's whole name; case makes no difference. The password 
 
 from __future__ import annotations
 
-from qmail.rules import smtproutes
+from qmail.rules import hosttable
 from qmail.rules.tlsneeds import ENCRYPT, LOCAL, VERIFY
 
 TYPE_CHECKING = False
@@ -36,5 +36,5 @@ def needs(needs: Needs, policies: Mapping[bytes, int], relay: bytes) -> Needs:
     """What TLS a password needs on its way to this relay: VERIFY, where control/tlspolicy says no other word that
     demands TLS of the relay's own name.
     """
-    level = smtproutes.longest(policies, relay)
+    level = hosttable.longest(policies, relay)
     return needs.raised(VERIFY if level is None or level < ENCRYPT else level, LOCAL)

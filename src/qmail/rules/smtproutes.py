@@ -3,22 +3,20 @@
     host:relay              host:relay:port          .suffix:relay           :relay
     host:                   as if the line were not there: ask for its mail exchangers
 
-The longest name that fits wins, whatever the order of the lines; of two lines for one name the later one. U-labels and
-A-labels are the same. A relay is a host name or an address, [1.2.3.4] or [IPv6:...]; words after it are ignored.
+Which line counts is decided as in every table of hosts (rules.hosttable). A relay is a host name or an address,
+[1.2.3.4] or [IPv6:...]; words after it are ignored.
 """
 
 from __future__ import annotations
 
 from qmail.formats import domainname
+from qmail.rules import hosttable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from typing import TypeVar
+    from collections.abc import Mapping
 
     from qmail.rules.sourceaddresses import Sources
-
-    T = TypeVar("T")
 
 SMTP = 25
 
@@ -45,28 +43,10 @@ class Route:
         return self.key == other.key and ours == theirs and (self.qmtp, self.tls) == (other.qmtp, other.tls)
 
 
-def table(lines: Iterable[bytes]) -> dict[bytes, bytes]:
-    """Names, as they are compared, to relays, from the lines of the file; a line without a colon is none."""
-    split = (line.partition(b":") for line in lines)
-    return {domainname.compared(name): relay for name, colon, relay in split if colon}
-
-
 def route(routes: Mapping[bytes, bytes], host: bytes) -> Route:
     """Where to send what is for `host`."""
-    found = longest(routes, host)
+    found = hosttable.longest(routes, host)
     return relay(found) if found else Route(domainname.ascii(host) or host)
-
-
-def longest(values: Mapping[bytes, T], host: bytes) -> T | None:
-    """What stands beside the longest name that fits: `host`, its ends that begin with a dot, the empty name."""
-    if not values:
-        return None
-    name = domainname.compared(host)
-    at = 0
-    while (found := values.get(name[at:])) is None and at < len(name):
-        dot = name.find(b".", at + 1)
-        at = len(name) if dot < 0 else dot
-    return found
 
 
 def relay(text: bytes, usual: int = SMTP) -> Route:

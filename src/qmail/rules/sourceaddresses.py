@@ -11,7 +11,7 @@ the choice to the system, among those of their kind.
 from __future__ import annotations
 
 from qmail.formats import ip
-from qmail.rules import smtproutes
+from qmail.rules import hosttable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def table(outgoing: Iterable[bytes], lines: Iterable[bytes]) -> dict[bytes, Sour
     """Names in lower case to sources, from the lines of outgoingip and of sourceaddresses."""
     everywhere = _sources(b" ".join(outgoing))
     found = {b"": everywhere} if everywhere.addresses or everywhere.wrong else {}
-    return found | {name: _sources(text) for name, text in smtproutes.table(lines).items()}
+    return found | {name: _sources(text) for name, text in hosttable.table(lines).items()}
 
 
 def sources(named: Mapping[bytes, Sources], host: bytes) -> Sources | None:
     """Where mail for `host` goes out from; None: the system's choice."""
-    found = smtproutes.longest(named, host)
+    found = hosttable.longest(named, host)
     return found if found is not None and (found.addresses or found.wrong) else None
 
 

@@ -13,7 +13,7 @@ that these tell, also there, and where a line says `encrypt` or `verify`.
 
 from __future__ import annotations
 
-from qmail.rules import smtproutes
+from qmail.rules import hosttable
 from qmail.rules.tlsneeds import DANE, ENCRYPT, LOCAL, MAY, NONE, VERIFY, Needs
 
 TYPE_CHECKING = False
@@ -25,10 +25,10 @@ _WORDS = {b"none": NONE, b"may": MAY, b"encrypt": ENCRYPT, b"verify": VERIFY, b"
 
 def table(lines: Iterable[bytes]) -> dict[bytes, int]:
     """Names in lower case to levels. A word that is none of these counts as `verify`: a mistake must not weaken."""
-    return {name: _WORDS.get(word.strip().lower(), VERIFY) for name, word in smtproutes.table(lines).items()}
+    return {name: _WORDS.get(word.strip().lower(), VERIFY) for name, word in hosttable.table(lines).items()}
 
 
 def needs(policies: Mapping[bytes, int], host: bytes) -> Needs:
     """What mail to `host` needs by the lines of this file."""
-    found = smtproutes.longest(policies, host)
+    found = hosttable.longest(policies, host)
     return Needs(MAY) if found is None else Needs(found, LOCAL, settled=found <= MAY)

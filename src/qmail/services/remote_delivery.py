@@ -18,7 +18,7 @@ from qmail.host.clock import monotonic
 from qmail.host.loop import READ
 from qmail.programs.deliver import qmail_rspawn
 from qmail.protocols import handover
-from qmail.rules import smtproutes
+from qmail.rules import hosttable, smtproutes
 from qmail.services import remote_worker
 from qmail.services.at_need import doors
 from qmail.services.remote_pool import Place, Worker
@@ -215,7 +215,7 @@ class Workers:
         replaced = self._environ.get(b"QMAILREMOTE")
         self._ours = not replaced and is_own(self._home.program(b"qmail-remote"), b"qmail-remote")
         try:
-            routes = smtproutes.table(self._control.lines(b"smtproutes") or ())
+            routes = hosttable.table(self._control.lines(b"smtproutes") or ())
         except Temporary:
             routes = {}  # the worker says so
         if routes != self._routes or len(self._leads) > MOST_PLACES:

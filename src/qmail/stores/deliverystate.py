@@ -16,6 +16,7 @@ from qmail.formats import queuefile
 from qmail.formats.queuefile import SPLIT_KINDS, Corrupt
 from qmail.host import durable, fds
 from qmail.stores.incoming import numbers
+from qmail.stores.recipientfile import LONGEST, Recipients
 from qmail.stores.whole import Whole
 
 TYPE_CHECKING = False
@@ -31,7 +32,6 @@ BATCH_FOR_WHOLE = 3  # messages, or directories, from which on one syncfs is che
 MARKS = 64  # marked files whose marks may wait for the disk
 _CHUNK = 65536
 _SHORT = 1024
-_LONGEST = 1 << 20  # bytes of one record
 _MOST_ASKED = 4 << 20  # bytes of info/N: mailparameters.LARGEST, and what stands before each record
 
 
@@ -120,7 +120,7 @@ class DeliveryState:
         try:
             text = os.pread(descriptor, _SHORT, position)
             if b"\0" not in text:
-                text = os.pread(descriptor, _LONGEST, position)
+                text = os.pread(descriptor, LONGEST, position)
         finally:
             os.close(descriptor)
         record, end, _ = text.partition(b"\0")
@@ -279,40 +279,3 @@ class DeliveryState:
         except OSError as error:
             name = self.name(KINDS[channel], number)
             raise Trouble(b"unable to utime " + name + b"; message will be retried too soon") from error
-
-
-class Recipients:
-    """A reader of local/N or remote/N, in pieces: files of any length take little memory."""
-
-    def __init__(self, path: bytes) -> None:
-        self._descriptor = fds.open_to_read(path)
-        self._records: list[bytes] = []  # reversed
-        self._rest = b""
-        self._position = 0
-        self.torn = False  # the last record has no end, or there is none at all
-
-    def next(self) -> tuple[int, bytes] | None:
-        """(position, recipient) of the next one to be done, None at the end. Raises OSError, and Corrupt."""
-        while True:
-            while self._records:
-                record = self._records.pop()
-                position = self._position
-                self._position += len(record) + 1
-                kind = record[:1]
-                if kind == b"T":
-                    return position, record[1:]
-                if kind != b"D":
-                    raise Corrupt("unknown record type")
-            chunk = os.read(self._descriptor, _CHUNK)
-            if not chunk:
-                self.torn = bool(self._rest) or not self._position
-                return None
-            self._records = (self._rest + chunk).split(b"\0")
-            self._rest = self._records.pop()
-            if len(self._rest) > _LONGEST:
-                raise Corrupt("a record without an end")
-            self._records.reverse()
-
-    def close(self) -> None:
-        """No more is read."""
-        os.close(self._descriptor)

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from qmail.formats.mailparameters import Parameters
-    from qmail.stores.deliverystate import DeliveryState, Recipients
+    from qmail.stores.deliverystate import DeliveryState
+    from qmail.stores.recipientfile import Recipients
 
     class Passes(Protocol):
         """All passes."""

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from qmail.rules.destinations import Destinations
     from qmail.rules.freshmessage import Fresh, Places
-    from qmail.stores.deliverystate import DeliveryState, Recipients
+    from qmail.stores.deliverystate import DeliveryState
+    from qmail.stores.recipientfile import Recipients
 
 
 _MOST_SEEN = 64  # files looked into, or recipients seen, before others get a turn

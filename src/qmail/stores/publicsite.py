@@ -6,7 +6,7 @@ from functools import partial
 
 from qmail.formats.verdict import Permanent
 from qmail.host import interfaces
-from qmail.rules import mailrecords, smtproutes
+from qmail.rules import hosttable, mailrecords
 from qmail.rules.recordverdict import UNSURE
 from qmail.stores import certificates, checkup, openports, policyfetch, recordcheck
 from qmail.stores.control import Control
@@ -32,7 +32,7 @@ def site(home: Home, found: Found, addresses: Sequence[bytes] = ()) -> Site:
         raise Permanent(b"control/me is missing or empty: run config-fast with the name of this host")
     own = addresses or sorted(filter(mailrecords.is_public, interfaces.addresses()), key=lambda each: (len(each), each))
     keys = certificates.keys(Control(home.path), me)
-    smarthost = smtproutes.table(found.lines(b"smtproutes")).get(b"", b"")
+    smarthost = hosttable.table(found.lines(b"smtproutes")).get(b"", b"")
     return mailrecords.Site(me, own[:LONGEST], keys, openports.public(found), smarthost)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from qmail.formats.verdict import Ending
-from qmail.rules import qmtproutes, smtpcredentials, smtproutes, sourceaddresses, tlspolicy
+from qmail.rules import hosttable, qmtproutes, smtpcredentials, smtproutes, sourceaddresses, tlspolicy
 from qmail.stores.control import Control
 
 TYPE_CHECKING = False
@@ -50,8 +50,8 @@ class Settings:
             self.timeout = min(control.number(b"timeoutremote", 1200), LONGEST_TIMEOUT)
             self.timeout_connect = min(control.number(b"timeoutconnect", 60), LONGEST_TIMEOUT)
             hello = control.line_or_me(b"helohost")
-            self.routes = smtproutes.table(control.lines(b"smtproutes") or ())
-            self.qmtp_routes = smtproutes.table(control.lines(b"qmtproutes") or ())
+            self.routes = hosttable.table(control.lines(b"smtproutes") or ())
+            self.qmtp_routes = hosttable.table(control.lines(b"qmtproutes") or ())
             self.sources = sourceaddresses.table(
                 control.lines(b"outgoingip") or (), control.lines(b"sourceaddresses") or ()
             )

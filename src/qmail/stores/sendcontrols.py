@@ -6,7 +6,7 @@ HUP reads locals, virtualdomains, destinations and smtproutes anew.
 from __future__ import annotations
 
 from qmail.formats.verdict import Temporary
-from qmail.rules import destination, smtproutes
+from qmail.rules import destination, hosttable
 from qmail.rules.routing import Routes
 from qmail.stores import bouncers
 from qmail.stores.control import Control
@@ -68,6 +68,6 @@ class SendControls:
     def _relays(self) -> dict[bytes, bytes]:
         """smtproutes is qmail-remote's, which alone must be able to read it; here it tells what is one destination."""
         try:
-            return smtproutes.table(self._control.lines(b"smtproutes") or [])
+            return hosttable.table(self._control.lines(b"smtproutes") or [])
         except Temporary:
             return {}
