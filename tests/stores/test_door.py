@@ -227,6 +227,20 @@ def test_the_split_is_read_from_the_tree(tmp_path: Path) -> None:
     assert queues.split(os.fsencode(tmp_path)) == 5
 
 
+def test_while_much_waits_for_the_disks_files_are_synced_one_by_one(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    monkeypatch.setattr(door._whole, "_syncfs", calls.append)
+    monkeypatch.setattr(wholes, "LOOKS", 0.0)
+    monkeypatch.setattr(wholes.dirty, "size", lambda: wholes.MUCH + 1)
+    assert accept(door, 3) == [None] * 3
+    assert calls == []
+    monkeypatch.setattr(wholes.dirty, "size", lambda: wholes.MUCH)
+    assert accept(door, 3) == [None] * 3
+    assert len(calls) == 1
+
+
 def test_which_way_is_quicker_for_one_message_is_tried(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     monkeypatch.setattr(door._whole, "_syncfs", calls.append)

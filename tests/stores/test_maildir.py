@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from qmail.host import durable
+from qmail.rules.barriers import Rest
 from qmail.stores import maildir
 from qmail.stores.message import Message
 
@@ -64,6 +65,7 @@ def test_three_and_more_may_share_the_sync_of_their_files_too(
 ) -> None:
     seen = calls(monkeypatch)
     whole: list[int] = []
+    monkeypatch.setattr(maildir, "_rest", Rest())
     monkeypatch.setattr(maildir, "_syncfs", [whole.append])
     letters = [(b"", message(tmp_path, b"x")) for _ in range(5)]
     assert maildir.deliver(place, letters[:2]) == [None] * 2
@@ -91,9 +93,12 @@ def test_a_failing_syncfs_fails_all(tmp_path: Path, place: bytes, monkeypatch: p
     def fail(_descriptor: int) -> None:
         raise OSError(28, "no space left on device")
 
+    monkeypatch.setattr(maildir, "_rest", Rest())
     monkeypatch.setattr(maildir, "_syncfs", [fail])
     answers = maildir.deliver(place, [(b"", message(tmp_path, b"x")) for _ in range(3)])
     assert all(answers) and texts(place) == texts(place, "tmp") == []
+    # For a while each file is asked for its own errors.
+    assert maildir.deliver(place, [(b"", message(tmp_path, b"x")) for _ in range(3)]) == [None] * 3
 
 
 def test_one_message_that_cannot_be_read_does_not_fail_the_others(tmp_path: Path, place: bytes) -> None:

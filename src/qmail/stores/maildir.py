@@ -105,6 +105,7 @@ def _sync_files(descriptors: list[int]) -> set[int]:
                 except OSError:
                     failed.add(descriptor)
     except OSError:
+        _rest.failed(time.monotonic())
         failed.update(descriptors)
     for descriptor in descriptors:
         try:
