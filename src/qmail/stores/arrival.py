@@ -1,9 +1,9 @@
 """A message arriving in the queue: from nothing to todo/N, durable, or back to nothing.
 
 Order (nothing of it is optional): the message gets its number N from the inode of its file, which is
-made in pid/; intd/N is made, or a spare file becomes it, and the file linked to mess/N; then both are written;
-barrier A makes them and the name in mess/ durable; then intd/N is linked into todo/; barrier B makes that name
-durable. Only then may anybody be told that the message was accepted. A batch shares both barriers.
+made in pid/; intd/N is made for its envelope, or a spare file taken, and the file linked to mess/N; then both are
+written; barrier A makes them and the name in mess/ durable; then the envelope is linked into todo/; barrier B makes
+that name durable. Only then may anybody be told that the message was accepted. A batch shares both barriers.
 
 While a message arrives its file is locked, so that nobody takes it for a leftover.
 """
@@ -19,6 +19,8 @@ from qmail.host import durable, fds
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from qmail.stores.spares import Envelope
 
 # qmail-queue's exit codes for what may go wrong here (qmail-queue(8)).
 ACCEPTED, WRITE, HOME, QUEUE, PID, MESS, INTD, TODO = 0, 53, 61, 62, 63, 64, 65, 66
@@ -40,15 +42,14 @@ class Refused(Exception):
 class Arrival:
     """One message on its way in, the later the higher its `turn`. It ends with `Door.commit`, `drop` or `close`."""
 
-    __slots__ = ("_intd", "_mess", "_old", "_paths", "device", "number", "size", "text", "turn", "waiting", "written")
+    __slots__ = ("_mess", "_paths", "device", "file", "number", "size", "text", "turn", "waiting", "written")
 
     def __init__(
-        self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, intd: int, old: int, turn: int
+        self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, file: Envelope, turn: int
     ) -> None:
         self.number, self.device, self.turn = number, device, turn
         self._paths = paths  # of mess, intd, todo
-        self._mess, self._intd = mess, intd
-        self._old = old  # bytes of an earlier envelope that intd/N held: a spare file (`spares`)
+        self._mess, self.file = mess, file
         self.size = 0  # bytes of the message
         self.waiting = 0  # bytes of it that no one has asked the disk to keep yet
         self.written = 0  # bytes of the envelope
@@ -75,7 +76,7 @@ class Arrival:
         """Append records of todo/N to the envelope. Raises Refused; the message is to be dropped then."""
         self.text = b"" if self.written else text
         try:
-            self.written += _write_all(self._intd, (text,))
+            self.written += _write_all(self.file.descriptor, (text,))
         except OSError as error:
             raise Refused(WRITE, error) from error
 
@@ -87,39 +88,48 @@ class Arrival:
 
     def trim(self) -> None:
         """The envelope is whole: nothing of an earlier one may stand behind it. Raises Refused."""
-        if self.written < self._old:
+        if self.written < self.file.old:
             try:
-                durable.cut(self._intd, self.written)
+                durable.cut(self.file.descriptor, self.written)
             except OSError as error:
                 raise Refused(WRITE, error) from error
 
     def sync(self) -> None:
         """The message's part of barrier A: its two files. Raises OSError."""
         durable.sync(self._mess)
-        durable.sync(self._intd)
+        durable.sync(self.file.descriptor)
 
     def link(self) -> None:
         """Into todo/. Raises Refused."""
         try:
-            durable.link(self._paths[1], self._paths[2])
+            durable.link(self.file.path, self._paths[2])
         except OSError as error:
             raise Refused(TODO, error) from error
 
     def note(self) -> Note:
         """What qmail-send is told, once todo/N is there."""
-        status = os.fstat(self._intd)
+        status = os.fstat(self.file.descriptor)
         return Note(self.number, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns, self.size, self.text)
 
     def drop(self) -> None:
         """Remove everything that was made. What cannot be removed is left to qmail-clean."""
-        mess, intd, _todo = self._paths
-        take_back([mess, intd])
+        take_back([self._paths[0], self.file.path])
+        self.close()
+
+    def leave(self) -> None:
+        """Let go of a message that is not whole, and is to be looked at: mess/N and intd/N."""
+        if self.file.spare:
+            try:
+                durable.rename(self.file.path, self._paths[1])
+            except OSError:
+                take_back([self.file.path])
         self.close()
 
     def close(self) -> None:
-        """Let go of the files, and with them of the lock."""
+        """Let go of the files, and with them of the lock. An envelope that is lent stays with whoever lent it."""
         fds.let_go(self._mess)
-        fds.let_go(self._intd)
+        if not self.file.lent:
+            self.file.close()
 
 
 def take_back(names: list[bytes]) -> None:

@@ -1,6 +1,6 @@
 """What leaves the queue: orders to qmail-clean, in the one order that no crash can turn into somebody else's mail.
 
-`todo/N` or `done/N` first, for a batch; then todo/ is made durable; then whoever waits for it is told, and for
+`todo/N` first, for a batch; then todo/ is made durable; then whoever waits for it is told, and for
 messages that are done `foop/N`, which removes mess/N. Only then may the number be given to a new message.
 What qmail-clean cannot remove is tried again.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Act = Callable[[int], None]
 
 MOST = 128  # orders on their way at one time: the smallest pipe holds them, so that writing them never waits
-_GONE, _UNKNOWN = b"+x"
+_GONE = b"+"[0]
 
 
 class Lost(Exception):
@@ -46,7 +46,7 @@ class Clearing:
         self._when = Schedule()
 
     def ask(self, kind: bytes, number: int, act: Act) -> None:
-        """Have todo/N removed, with intd/N (`kind` todo) or without it (done), or the rest of a message (foop)."""
+        """Have todo/N and intd/N removed (`kind` todo), or the rest of a message (foop)."""
         self._new.append((kind, number, act))
 
     @property
@@ -98,9 +98,7 @@ class Clearing:
         done = []
         for answer in text:
             kind, number, act = order = self._asked.popleft()
-            if answer == _UNKNOWN and kind == b"done":
-                self._new.append((b"todo", number, act))  # somebody else's qmail-clean
-            elif answer != _GONE:
+            if answer != _GONE:
                 self._failed(order, now)
             elif kind == b"foop":
                 done.append((number, act))

@@ -101,7 +101,7 @@ def logins(home: Home, *, asks: bool = False) -> Domain:
 
 def cleaning(home: Home) -> Domain:
     """qmail-clean: two pipes and the queue."""
-    return Domain(reads=_library(), changes=_parts(home, b"pid", b"mess", b"intd", b"todo", b"spare"))
+    return Domain(reads=_library(), changes=_parts(home, b"pid", b"mess", b"intd", b"todo"))
 
 
 def sending(home: Home) -> Domain:

@@ -11,7 +11,7 @@ from qmail.host import clock, durable, fds
 from qmail.rules.barriers import Trials
 from qmail.stores import queue as queues
 from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, Refused, take_back
-from qmail.stores.spares import Spares
+from qmail.stores.spares import Envelope, Spares
 from qmail.stores.whole import Whole
 
 TYPE_CHECKING = False
@@ -29,12 +29,13 @@ class Door:
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
+        self._intd = queue.root + b"/intd"
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
         self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
-        self.spares = Spares(queue.root)
+        self.spares = Spares(queue)
 
     def begin(self) -> Arrival:
         """A new message with a number of its own, in mess/ and locked. Raises Refused."""
@@ -63,15 +64,15 @@ class Door:
             # A name of an earlier message with this number may still be there, or come back after a crash.
             if not _is_there(todo):
                 code = INTD
-                envelope, old = self._envelope(intd)
-                opened.append(envelope)
-                made.append(intd)
+                envelope = self._envelope(status.st_ino, intd)
+                opened.append(envelope.descriptor)
+                made.append(envelope.path)
                 code = MESS
                 durable.link(name, mess)
                 made.append(mess)
                 code = PID
                 durable.remove(name)
-                return Arrival(status.st_ino, status.st_dev, paths, descriptor, envelope, old, self._names)
+                return Arrival(status.st_ino, status.st_dev, paths, descriptor, envelope, self._names)
         except FileExistsError:
             pass  # an earlier intd/N or mess/N
         except OSError as error:
@@ -83,23 +84,14 @@ class Door:
         taken += opened
         return None
 
-    def _envelope(self, intd: bytes) -> tuple[int, int]:
-        """A file under the name `intd`, and how many bytes of an earlier envelope are in it. Raises OSError."""
-        spare = self.spares.take()
-        if spare is None:
-            return durable.create(intd), 0
-        path, descriptor, old = spare
-        try:
-            if _is_there(intd):
-                raise FileExistsError
-            durable.rename(path, intd)
-        except FileExistsError:
-            os.close(descriptor)
-            raise
-        except OSError:
-            os.close(descriptor)
-            return durable.create(intd), 0
-        return descriptor, old
+    def _envelope(self, number: int, intd: bytes) -> Envelope:
+        """A spare file, or one under the name `intd`, which must not be taken. Raises OSError."""
+        if _is_there(intd):
+            raise FileExistsError
+        # Where no intd/N could be made nothing is accepted, whether one is needed or not.
+        if os.access(self._intd, os.W_OK | os.X_OK) and (spare := self.spares.take(number)) is not None:
+            return spare
+        return Envelope(intd)
 
     def _file(self) -> tuple[bytes, int]:
         while True:
@@ -139,6 +131,9 @@ class Door:
                 arrival.drop()
         if linked:
             self._barrier_b(arrivals, refusals)
+        for at, arrival in enumerate(arrivals):
+            if arrival.file.spare and refusals[at] is None:
+                self.spares.lend(arrival.number, arrival.file)
         return refusals
 
     def _barrier_a(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:

@@ -103,4 +103,4 @@ class Intake:
         """It was refused with `code`: let go of what was made."""
         if self.arrival is not None:
             # qmail-queue leaves what came with a bad envelope, so that it can be looked at; qmail-clean takes it.
-            self.arrival.close() if code in LEFT else self.arrival.drop()
+            self.arrival.leave() if code in LEFT else self.arrival.drop()

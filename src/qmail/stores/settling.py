@@ -157,7 +157,7 @@ class Settling:
 
     def _clear(self, fresh: Fresh) -> None:
         self._say(logline.end(fresh.number))
-        self._clearing.ask(b"done", fresh.number, self._clear_message)
+        self._clearing.ask(b"todo", fresh.number, self._clear_message)
 
     def _clear_message(self, number: int) -> None:
         # Whatever is called todo/N from now on is a new message: mess/N may be gone long before we hear of it.

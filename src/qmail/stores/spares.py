@@ -1,108 +1,127 @@
-"""Spare envelopes: files that have left intd/, kept for messages to come, since making and deleting files costs most.
+"""Envelopes, and those of them that are used again: making and deleting files costs most of all.
 
-They stand in queue/spare/, which both sides make, and qmail-queued empties at its start: where it cannot be,
-nothing is kept. qmail-clean puts them there once their messages are gone for good, qmail-queued takes them out
-again; both are qmailq, and nobody else can enter.
+A spare one has a name of its own in queue/spare/, and todo/N is a second one, for as long as message N is there. When
+mess/N is gone, todo/N went before it, durably, and the file is the next message's. qmail-queued makes them, keeps them
+open, and empties spare/ at its start: where it cannot be, nothing is kept.
 
 Only envelopes: a message's file was open in the processes of its recipients, and whoever kept it open could read
-what is written into it later. An envelope was open in qmail-send alone. A file that any other name leads to is
-no spare, whatever a crash has left here: a live envelope has its name in todo/.
+what is written into it later. An envelope was open in qmail-send alone. A file that a second name leads to is
+nobody's to use again, whoever has made that name.
 """
 
 from __future__ import annotations
 
 import os
-import stat
 
-from qmail.host import durable
+from qmail.host import clock, durable, fds
 
-MOST = 256  # files
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from qmail.stores.queue import Queue
+
+MOST = 256  # files, each of them open
+SHARE = 8  # of so many descriptors one is for them
 LARGEST = 4096  # bytes of one
+LOOKS = 3  # at messages that may be gone, for one that comes
+PATIENCE = 10.0  # seconds for a first attempt: a message that stays longer has files of other kinds
 
 
-def _directory(root: bytes) -> bytes:
-    # Where they are, in the queue below `root`.
-    path = root + b"/spare"
-    try:
-        os.mkdir(path, 0o700)
-    except OSError:
-        pass  # there, or there cannot be one
-    return path
+class Envelope:
+    """A file for the envelope of one message: open for writing, with `old` bytes of an earlier one in it."""
 
+    __slots__ = ("descriptor", "lent", "old", "path", "spare")
 
-class Shelf:
-    """qmail-clean's side."""
+    def __init__(self, path: bytes, *, spare: bool = False) -> None:
+        self.path, self.spare = path, spare
+        self.descriptor, self.old = durable.create(path), 0
+        self.lent = 0.0  # when its message was accepted
 
-    def __init__(self, root: bytes) -> None:
-        self._directory = _directory(root)
-        self._names = 0
-        self._held = 0  # at most: qmail-queued does not say what it takes
-        self._start = b"%b/%d." % (self._directory, os.getpid())
-
-    def keep(self, path: bytes) -> None:
-        """The file under `path` becomes a spare one, or goes. Raises OSError."""
-        if self._held >= MOST:
-            self._held = self._count()
-        if self._held < MOST:
-            self._names += 1
-            self._held += 1
-            try:
-                # A name of its own: a file that is just being taken must not change under its name.
-                durable.rename(path, b"%b%d" % (self._start, self._names))
-                return
-            except OSError:
-                pass  # no such file, or nowhere to keep it
-        durable.remove(path)
-
-    def _count(self) -> int:
-        try:
-            return len(os.listdir(self._directory))
-        except OSError:
-            return 0
+    def close(self) -> None:
+        """Let go of it."""
+        fds.let_go(self.descriptor)
 
 
 class Spares:
-    """qmail-queued's side."""
+    """The files in spare/ of a queue, and the messages whose envelopes they are."""
 
-    def __init__(self, root: bytes) -> None:
-        self._directory = _directory(root)
-        self._names: list[bytes] = []
-        self._read = 0  # when the directory had changed that was read last
-        self.clear()
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._directory = queue.root + b"/spare"
+        self._names = 0
+        self._free: list[Envelope] = []
+        self._lent: dict[int, Envelope] = {}  # by their messages' numbers
+        self._wanted = 0  # those there were too few of
+        self.most = min(MOST, fds.most() // SHARE)
+        self._clear()
 
-    def clear(self) -> None:
+    def _clear(self) -> None:
         """Remove all: after a crash nobody knows what names lead here."""
-        self._names = []
+        try:
+            os.mkdir(self._directory, 0o700)
+        except OSError:
+            pass  # there, or there cannot be one
         try:
             for name in os.listdir(self._directory):
                 durable.remove(self._directory + b"/" + name)
         except OSError:
             pass
 
-    def take(self) -> tuple[bytes, int, int] | None:
-        """The path of a spare file, its descriptor for writing, and how many bytes of old are in it; or None."""
-        while self._names or self._look():
-            path = self._directory + b"/" + self._names.pop()
-            try:
-                descriptor = durable.open_update(path)
-            except OSError:
-                continue
-            status = os.fstat(descriptor)
-            if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_size <= LARGEST:
-                return path, descriptor, status.st_size
-            os.close(descriptor)
-            try:
-                durable.remove(path)
-            except OSError:
-                pass
+    def take(self, number: int) -> Envelope | None:
+        """One for the new message `number`, or None."""
+        # Of an earlier message with this number nothing is left, or the number could not have been given again.
+        found = self._lent.pop(number, None)
+        if found is not None and self._is_ours(found):
+            return found
+        if self._free:
+            return self._free.pop()
+        for _look in range(min(LOOKS, len(self._lent))):
+            if (found := self._look()) is not None:
+                return found
+        self._wanted += 1
         return None
 
-    def _look(self) -> bool:
+    def _look(self) -> Envelope | None:
+        """That of the message that has not been looked at for longest, where the message is gone."""
+        number = next(iter(self._lent))
+        found = self._lent.pop(number)
+        if os.path.lexists(self._queue.file(b"mess", number)):
+            if clock.monotonic() < found.lent + PATIENCE or os.fstat(found.descriptor).st_nlink > 1:
+                self._lent[number] = found
+            else:
+                self.give_up(found)
+            return None
+        return found if self._is_ours(found) else None
+
+    def _is_ours(self, found: Envelope) -> bool:
+        """May it be used? It is given up otherwise."""
+        status = os.fstat(found.descriptor)
+        found.old = status.st_size
+        if status.st_nlink == 1 and found.old <= LARGEST:
+            os.lseek(found.descriptor, 0, os.SEEK_SET)
+            return True
+        self.give_up(found)
+        return False
+
+    def lend(self, number: int, envelope: Envelope) -> None:
+        """It is that of message `number`, which was accepted."""
+        envelope.lent = clock.monotonic()
+        self._lent[number] = envelope
+
+    def give_up(self, envelope: Envelope) -> None:
+        """It is not to be used again."""
         try:
-            changed = os.stat(self._directory).st_mtime_ns
-            if changed != self._read:
-                self._names = os.listdir(self._directory)[:MOST]
-                self._read = changed
+            durable.remove(envelope.path)
         except OSError:
-            return False
-        return bool(self._names)
+            pass  # a start removes it
+        envelope.close()
+
+    def stock(self) -> None:
+        """Make as many as there were too few of lately."""
+        room = self.most - len(self._free) - len(self._lent)
+        wanted, self._wanted = min(self._wanted, room), 0
+        for _file in range(wanted):
+            self._names += 1
+            try:
+                self._free.append(Envelope(b"%b/%d" % (self._directory, self._names), spare=True))
+            except OSError:
+                return  # the next message does without

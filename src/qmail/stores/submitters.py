@@ -28,7 +28,7 @@ HELD = 32768  # bytes of a message in memory, from which on it goes to its file;
 AT_ONCE = 128  # connections taken in a row
 SPARE = 32  # descriptors kept for ourselves
 MOST = 4096  # clients, however many descriptors there are: each may hold 64 KiB of our memory
-EACH = 3  # descriptors of one client: its socket, mess/N, intd/N
+EACH = 3  # descriptors of one client: its socket, the message, the envelope
 
 TIMEOUT, BUSY = 52, 71  # qmail-queue's exit codes
 
@@ -50,7 +50,7 @@ class Submitters:
 
     def __init__(self, loop: Loop, path: bytes, desk: Desk, door: Door) -> None:
         self.loop, self.desk, self.door = loop, desk, door
-        self.shares = Shares(min((fds.most() - SPARE) // EACH, MOST), desk.busy | {os.geteuid(), 0})
+        self.shares = Shares(min((fds.most() - SPARE - door.spares.most) // EACH, MOST), desk.busy | {os.geteuid(), 0})
         self.turns: Turns[Client] = Turns()
         self.clients: dict[int, Client] = {}
         self.listener = localsocket.Listener(path, 0o666)

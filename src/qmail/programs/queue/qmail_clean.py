@@ -7,8 +7,7 @@ Usage: qmail-clean
 
 qmail-start runs it. Orders come on descriptor 0, each ended by a NUL:
 
-    todo/N    remove intd/N and todo/N: message N is preprocessed
-    done/N    remove todo/N: message N is done with, and foop/N will follow
+    todo/N    remove intd/N and todo/N: message N is preprocessed, or done with
     foop/N    remove intd/N and mess/N: message N is to be no more
 
 Behaviour:
@@ -18,14 +17,13 @@ Each order gets one byte on descriptor 1:
     !  a file could not be removed, ask again later
     x  no such order
 
-Orders that arrive together are answered together. After done/N, the file intd/N is
-kept in spare/ for another message, up to 256 of them. From time to time qmail-clean
+Orders that arrive together are answered together. From time to time qmail-clean
 removes what writers that died left in pid/ and intd/: files not written to for
 36 hours, of no message in todo/, that nobody holds the lock of. It ends when
 the orders end, and at once when qmail-send is gone: what that has ordered and
 was not done yet is for the next one to order.
 
-Files: QMAIL_HOME/queue: pid, intd, todo, mess, spare.
+Files: QMAIL_HOME/queue: pid, intd, todo, mess.
 Runs as: qmailq.
 Exit codes: 0 the orders ended; 111 the queue cannot be entered, or nobody reads
     the answers.
@@ -41,16 +39,14 @@ from qmail.stores import confinement
 from qmail.stores import home as homes
 from qmail.stores import queue as queues
 from qmail.stores.queue import Queue
-from qmail.stores.spares import Shelf
 
 LONGEST_ORDER = 100  # bytes, with its NUL
 READ = 65536  # bytes of orders at once
 ORDERS_BETWEEN_WALKS = 1000
 SECONDS_BETWEEN_WALKS = 3600.0
-MOST_DONE = 65536  # messages between done/N and foop/N that are remembered
 
 DONE, FAILED, UNKNOWN = b"+", b"!", b"x"
-REMOVED = {b"todo/": (b"intd", b"todo"), b"done/": (b"todo",), b"foop/": (b"intd", b"mess")}  # in this order
+REMOVED = {b"todo/": (b"intd", b"todo"), b"foop/": (b"intd", b"mess")}  # in this order
 
 
 def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
@@ -60,7 +56,6 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
         raise Temporary(b"unable to enter " + home.queue)
     queue = Queue(home.queue)
     sandbox.enter(confinement.cleaning(home))
-    cleaner = Cleaner(queue)
     sender = os.getppid()
     rest = b""
     due, walked = 0, 0.0
@@ -80,43 +75,25 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
             for order in orders:
                 if os.getppid() != sender:
                     return 0  # by now another one may have given the number to a new message
-                answers += cleaner.obey(order)
+                answers += obey(queue, order)
             while answers:
                 answers = answers[os.write(1, answers) :]
         except OSError:
             return TEMPORARY
 
 
-class Cleaner:
-    """Who does the orders."""
-
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
-        self._shelf = Shelf(queue.root)
-        self._done: set[int] = set()  # whose todo/N is gone, durably before foop/N is ordered
-
-    def obey(self, order: bytes) -> bytes:
-        """Do one order, and return the answer to it."""
-        kinds, digits = REMOVED.get(order[:5]), order[5:]
-        if kinds is None or not digits.isdigit() or len(order) >= LONGEST_ORDER:
-            return UNKNOWN
-        number = int(digits)
-        try:
-            for kind in kinds:
-                self._remove(kind, number)
-        except OSError:
-            return FAILED
-        if kinds == REMOVED[b"done/"] and len(self._done) < MOST_DONE:
-            self._done.add(number)
-        return DONE
-
-    def _remove(self, kind: bytes, number: int) -> None:
-        path = self._queue.file(kind, number)
-        if kind == b"intd" and number in self._done:
-            self._done.discard(number)
-            self._shelf.keep(path)
-        else:
-            durable.remove(path)
+def obey(queue: Queue, order: bytes) -> bytes:
+    """Do one order, and return the answer to it."""
+    kinds, digits = REMOVED.get(order[:5]), order[5:]
+    if kinds is None or not digits.isdigit() or len(order) >= LONGEST_ORDER:
+        return UNKNOWN
+    number = int(digits)
+    try:
+        for kind in kinds:
+            durable.remove(queue.file(kind, number))
+    except OSError:
+        return FAILED
+    return DONE
 
 
 def remove_leftovers(queue: Queue, now: float) -> None:

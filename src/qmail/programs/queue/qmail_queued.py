@@ -170,3 +170,4 @@ class Server:
             self.notes.send(accepted)
         for arrival in accepted:
             arrival.close()
+        self.door.spares.stock()
