@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from qmail.stores.queue import Queue
 
 BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs; of fewer that is to be tried
+AHEAD = 32  # messages, at most, that are made before they come
+SOON = 0.1  # seconds within which they must
 _INODES = 10  # taken numbers to step over
 
 
@@ -33,12 +35,64 @@ class Door:
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
+        self._ahead: list[Arrival] = []
+        self._missing, self._until = 0, 0.0  # how many more are to be made ahead; how long they are kept
         self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
         self.spares = Spares(queue)
+        self.held = AHEAD + self.spares.most  # descriptors of nobody's messages, at most
 
     def begin(self) -> Arrival:
         """A new message with a number of its own, in mess/ and locked. Raises Refused."""
+        while self._ahead:
+            arrival = self._ahead.pop()
+            if arrival.turn > self._doubtful:
+                return arrival
+            self._undo(arrival)
+        self._missing -= 1
+        return self._make()
+
+    # ---- of those who come together most come again: what they need is made while they speak
+
+    def expect(self, count: int, now: float) -> None:
+        """So many came together: as many may come soon. Who is alone has nothing made for him."""
+        self._missing = min(count, AHEAD) - len(self._ahead) if count > 1 else 0
+        self._until = now + SOON
+
+    @property
+    def is_short(self) -> bool:
+        """Is there something to be made ahead?"""
+        return self._missing > 0
+
+    def make_ahead(self) -> None:
+        """Make one message before it comes."""
+        self._missing -= 1
+        try:
+            self._ahead.append(self._make())
+        except Refused:
+            self._missing = 0  # who comes is told of it
+
+    def patience(self, now: float) -> float | None:
+        """How long those are kept still that were made ahead; None: there are none."""
+        return max(self._until - now, 0.0) if self._ahead else None
+
+    def tidy(self, now: float) -> None:
+        """Those who were expected did not come, or not all of them."""
+        if now >= self._until:
+            self._missing = 0
+            while self._ahead:
+                self._undo(self._ahead.pop())
+
+    def _undo(self, arrival: Arrival) -> None:
+        if arrival.file.spare:
+            arrival.take_back()
+            self.spares.give_back(arrival.file)
+        else:
+            arrival.drop()
+
+    # ---- one message
+
+    def _make(self) -> Arrival:
         taken: list[int] = []
         try:
             for _attempt in range(_INODES):
@@ -103,6 +157,8 @@ class Door:
                 continue  # of an earlier process with our number and second
             except OSError as error:
                 raise Refused(_where(self.queue.root), error) from error
+
+    # ---- a batch
 
     def commit(self, arrivals: Sequence[Arrival]) -> list[Refused | None]:
         """Make whole messages durable and give them to qmail-send's side. For each, in order: None, or why not.

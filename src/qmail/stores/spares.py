@@ -107,6 +107,10 @@ class Spares:
         envelope.lent = clock.monotonic()
         self._lent[number] = envelope
 
+    def give_back(self, envelope: Envelope) -> None:
+        """Nothing was written to it."""
+        self._free.append(envelope)
+
     def give_up(self, envelope: Envelope) -> None:
         """It is not to be used again."""
         try:

@@ -50,7 +50,7 @@ class Submitters:
 
     def __init__(self, loop: Loop, path: bytes, desk: Desk, door: Door) -> None:
         self.loop, self.desk, self.door = loop, desk, door
-        self.shares = Shares(min((fds.most() - SPARE - door.spares.most) // EACH, MOST), desk.busy | {os.geteuid(), 0})
+        self.shares = Shares(min((fds.most() - SPARE - door.held) // EACH, MOST), desk.busy | {os.geteuid(), 0})
         self.turns: Turns[Client] = Turns()
         self.clients: dict[int, Client] = {}
         self.listener = localsocket.Listener(path, 0o666)

@@ -23,6 +23,7 @@ Exit codes: 0 after TERM; 100 usage; 111 another one is running, or it cannot st
 
 from __future__ import annotations
 
+import math
 import os
 
 from qmail.formats.verdict import Temporary, Usage
@@ -113,20 +114,28 @@ class Server:
             self.loop.round(self.patience(), EVENTS)
             if submitters.turns or self.whole:
                 self.take()
+            if self.door.is_short and not submitters.turns:
+                self.door.make_ahead()
             now = clock.monotonic()
             submitters.go_on(now)
+            self.door.tidy(now)
             if now >= sweep:
                 sweep = now + SWEEP
                 self.sweep(now)
         submitters.hang_up_all()
+        self.door.tidy(math.inf)
         return self.again
 
     def patience(self) -> float:
         """For how long there is nothing to do, if nobody says anything."""
-        if self.submitters.turns:
+        if self.submitters.turns or self.door.is_short:
             return 0.0
+        now = clock.monotonic()
         if self.whole:
-            return self.gathering.wait(len(self.whole), clock.monotonic())
+            return self.gathering.wait(len(self.whole), now)
+        kept = self.door.patience(now)
+        if kept is not None:
+            return kept
         return 1.0 if self.stopping or self.submitters.paused else SWEEP
 
     def take(self) -> None:
@@ -171,3 +180,4 @@ class Server:
         for arrival in accepted:
             arrival.close()
         self.door.spares.stock()
+        self.door.expect(len(ready), clock.monotonic())
