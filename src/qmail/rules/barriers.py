@@ -12,7 +12,7 @@ RATIO = 20  # after a slow syncfs there is none for so many times as long
 LEAST_REST, LONGEST_REST = 1.0, 300.0
 AFTER_ERROR = 10.0
 
-WORTH = 0.001  # a commit that took less is not worth waiting for others
+WORTH = 0.0003  # a commit that took less is not worth waiting for others
 LONGEST_WAIT = 0.02
 
 EVERY = 16  # batches between two trials of the other way

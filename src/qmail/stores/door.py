@@ -36,7 +36,7 @@ class Door:
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
         self._ahead: list[Arrival] = []
-        self._missing, self._until = 0, 0.0  # how many more are to be made ahead; how long they are kept
+        self._until = 0.0  # for how long they are kept
         self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
         self.spares = Spares(queue)
@@ -49,39 +49,27 @@ class Door:
             if arrival.turn > self._doubtful:
                 return arrival
             self._undo(arrival)
-        self._missing -= 1
         return self._make()
 
-    # ---- of those who come together most come again: what they need is made while they speak
+    # ---- those who came together will come again: the files of their next messages are made while they speak
 
-    def expect(self, count: int, now: float) -> None:
-        """So many came together: as many may come soon. Who is alone has nothing made for him."""
-        self._missing = min(count, AHEAD) - len(self._ahead) if count > 1 else 0
+    def make_ahead(self, count: int, now: float) -> None:
+        """Make so many messages before they come, or none for one who is alone."""
         self._until = now + SOON
-
-    @property
-    def is_short(self) -> bool:
-        """Is there something to be made ahead?"""
-        return self._missing > 0
-
-    def make_ahead(self) -> None:
-        """Make one message before it comes."""
-        self._missing -= 1
         try:
-            self._ahead.append(self._make())
+            while len(self._ahead) < min(count, AHEAD) and count > 1:
+                self._ahead.append(self._make())
         except Refused:
-            self._missing = 0  # who comes is told of it
+            pass  # who comes is told of it
 
     def patience(self, now: float) -> float | None:
         """How long those are kept still that were made ahead; None: there are none."""
         return max(self._until - now, 0.0) if self._ahead else None
 
     def tidy(self, now: float) -> None:
-        """Those who were expected did not come, or not all of them."""
-        if now >= self._until:
-            self._missing = 0
-            while self._ahead:
-                self._undo(self._ahead.pop())
+        """Remove what was made ahead, where nobody has come for it."""
+        while self._ahead and now >= self._until:
+            self._undo(self._ahead.pop())
 
     def _undo(self, arrival: Arrival) -> None:
         if arrival.file.spare:

@@ -114,8 +114,6 @@ class Server:
             self.loop.round(self.patience(), EVENTS)
             if submitters.turns or self.whole:
                 self.take()
-            if self.door.is_short and not submitters.turns:
-                self.door.make_ahead()
             now = clock.monotonic()
             submitters.go_on(now)
             self.door.tidy(now)
@@ -128,7 +126,7 @@ class Server:
 
     def patience(self) -> float:
         """For how long there is nothing to do, if nobody says anything."""
-        if self.submitters.turns or self.door.is_short:
+        if self.submitters.turns:
             return 0.0
         now = clock.monotonic()
         if self.whole:
@@ -180,4 +178,4 @@ class Server:
         for arrival in accepted:
             arrival.close()
         self.door.spares.stock()
-        self.door.expect(len(ready), clock.monotonic())
+        self.door.make_ahead(len(ready), clock.monotonic())
