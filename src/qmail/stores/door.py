@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs; of fewer that is to be tried
 AHEAD = 32  # messages, at most, that are made before they come
-SOON = 0.1  # seconds within which they must
+SOON = 0.05  # seconds within which they must, and within which one more came before
 _INODES = 10  # taken numbers to step over
 
 
@@ -51,13 +51,14 @@ class Door:
             self._undo(arrival)
         return self._make()
 
-    # ---- those who came together will come again: the files of their next messages are made while they speak
+    # ---- who has come will come again: the files of the next messages are made while their clients speak
 
     def make_ahead(self, count: int, now: float) -> None:
-        """Make so many messages before they come, or none for one who is alone."""
+        """So many were accepted: make as many before they come, but not for a single one after a while."""
+        most = 0 if count == 1 and now >= self._until else min(count, AHEAD)
         self._until = now + SOON
         try:
-            while len(self._ahead) < min(count, AHEAD) and count > 1:
+            while len(self._ahead) < most:
                 self._ahead.append(self._make())
         except Refused:
             pass  # who comes is told of it
