@@ -36,9 +36,9 @@ class Dispatch:
         self._free = [list(range(limit - 1, -1, -1)) for limit in self.limits]
         self._running: list[dict[int, tuple[int, Job, int, bytes, Destination | None]]] = [{}, {}]
 
-    def room(self, channel: int) -> bool:
-        """May one more delivery start?"""
-        return bool(self._free[channel])
+    def room(self, channel: int) -> int:
+        """How many more deliveries may start."""
+        return len(self._free[channel])
 
     def running(self, channel: int) -> int:
         """How many deliveries run."""

@@ -9,7 +9,8 @@ recipients get files of their own. It is incomplete
     about 1 second after its first delivery started, if it is not complete by then;
     about 1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
 
-On a channel that moves, a message keeps its turn and its place in todo/; at a destination that it must wait for
+Few local deliveries wait 10 ms for more where others have started a moment ago: those that start together share the
+waits for the disk. On a channel that moves, a message keeps its turn and its place in todo/; at a destination that it must wait for
 (`rules.destinations`), as long as that moves, and for 5 seconds.
 """
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from qmail.rules.freshmessage import Fresh
 
 MOST_RECIPIENTS = 16
+GATHER, ENOUGH = 0.01, 8  # seconds that local deliveries wait for so many
 PATIENCE = 1.0  # seconds
 LONGEST_WAIT = 5.0  # seconds at a destination
 AGAIN = 0.25  # seconds until a message that may still be in time is looked at again
@@ -87,6 +89,11 @@ class FirstAttempts:
             if not limits[channel]:
                 return True
         return False
+
+    def gathers(self, room: int, now: float) -> float:
+        """How long local deliveries wait for more still, where `room` of them may start; 0: they do not."""
+        few = self._moved[LOCAL] < now and len(self._waiting[LOCAL]) < min(room, ENOUGH)
+        return max(self._moved[LOCAL] + GATHER - now, 0.0) if few else 0.0
 
     def next(self, channel: int, now: float) -> tuple[Fresh, int, bytes] | None:
         """The next delivery to start: message, key, recipient."""

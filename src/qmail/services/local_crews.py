@@ -1,6 +1,6 @@
 """The workers of qmail-lspawn: who they are, what they have to do, what they say.
 
-A worker serves one user, for some seconds after its last job, and some hundred jobs. An idle worker gets
+A worker serves one user, for some seconds after its last job, and up to a thousand jobs. An idle worker gets
 what waits for its user, in one packet; where none is idle another is made, unless one is at work on files
 alone and will soon be free. Nothing a worker says is believed but reports on the jobs it was given:
 anything else ends it, and its jobs are deferred.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from qmail.services.local_programs import Programs
 
 MOST_WORKERS = 200
-MOST_JOBS = 300  # of one worker
+MOST_JOBS = 1000  # of one worker
 IDLE = 8.0  # seconds a worker waits for more
 GRACE = 0.01  # seconds a job waits for a worker that is at work on files
 PATIENCE = 1.0  # seconds a job waits where there can be no more workers; then a program makes it

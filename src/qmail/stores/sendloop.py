@@ -9,7 +9,7 @@ from qmail.rules.destinations import Destinations
 from qmail.rules.dispatch import MOST, Dispatch
 from qmail.rules.firstattempt import FirstAttempts
 from qmail.rules.retry import AFTER_TROUBLE
-from qmail.rules.routing import CHANNELS, REMOTE
+from qmail.rules.routing import CHANNELS, LOCAL, REMOTE
 from qmail.stores import clearing, trigger
 from qmail.stores.bouncing import Bouncing
 from qmail.stores.channels import Channels
@@ -228,12 +228,20 @@ class Sender:
             return waited
         found: Found | None
         if turn:
-            found = self._first.next(channel, self._now) or self._passes.next(channel, self._wall)
+            found = self._fresh(channel) or self._passes.next(channel, self._wall)
         else:
-            found = self._passes.next(channel, self._wall) or self._first.next(channel, self._now)
+            found = self._passes.next(channel, self._wall) or self._fresh(channel)
         if found is None and channel == REMOTE:
             found = self._destinations.next() or self._destinations.next_beyond()
         return found
+
+    def _fresh(self, channel: int) -> Found | None:
+        if channel == LOCAL and self._gathers():
+            return None
+        return self._first.next(channel, self._now)
+
+    def _gathers(self) -> float:
+        return self._first.gathers(self._dispatch.room(LOCAL), self._now)
 
     def _timeout(self) -> float:
         if self._settling.pending() or (not self._dispatch.exiting and self._may_start()):
@@ -245,6 +253,8 @@ class Sender:
         nows.append(self._gathered or None)
         if not self._dispatch.exiting:
             nows += [self._first.next_deadline(), self._mail.next_time()]
+            if gathers := self._gathers():
+                nows.append(self._now + gathers)
             if self._dispatch.room(REMOTE):
                 nows.append(self._destinations.next_time())
             walls.append(self._passes.earlier.next_time())
@@ -254,14 +264,12 @@ class Sender:
         return min(max(min(waits, default=LONGEST_WAIT), 0.0), LONGEST_WAIT)
 
     def _may_start(self) -> bool:
-        room = self._dispatch.room
-        return (
+        room, first = self._dispatch.room, self._first
+        fresh = (first.pending(LOCAL) and not self._gathers(), first.pending(REMOTE))
+        return bool(
             self._mail.pending()
             or (room(REMOTE) and self._destinations.pending())
-            or any(
-                room(channel) and (self._first.pending(channel) or self._passes.pending(channel))
-                for channel in CHANNELS
-            )
+            or any(room(channel) and (fresh[channel] or self._passes.pending(channel)) for channel in CHANNELS)
         )
 
     # ---- the end
