@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 
 from crash.disk import Tree
-from crash.happenings import Event, Wrote
+from crash.happenings import Event, Moved, Wrote
 from crash.system_driver import POSTMASTER
 from qmail.formats import queuefile
 
@@ -39,13 +39,16 @@ class Mail:
 
     def __init__(self, events: Iterable[Event]) -> None:
         contents: dict[int, bytes] = {}
+        whole: list[bytes] = []
         for event in events:
+            if isinstance(event, Moved):
+                whole.append(contents.pop(event.file, b""))  # a spare envelope begins anew
             if isinstance(event, Wrote) and event.offset is None:
                 contents[event.file] = contents.get(event.file, b"") + event.data
         self.mess: dict[Name, bytes] = {}
         self.todo: dict[Name, bytes] = {}
         self.by_qp: dict[int, Name] = {}
-        for text in contents.values():
+        for text in (*whole, *contents.values()):
             mark = MARK.search(text)
             if mark and (qp := QP.match(text)):
                 name = kind(text), int(mark[1])

@@ -136,9 +136,8 @@ class Purposes:
             case Synced(_, path, by, data):
                 kind = _kind(disk, path)
                 if by == b"qmail-queued":
-                    return (
-                        f"accept: {'part of a large message' if data else 'envelope' if kind == 'intd' else 'message'}"
-                    )
+                    envelope = kind in ("intd", "spare")
+                    return f"accept: {'part of a large message' if data else 'envelope' if envelope else 'message'}"
                 if kind:
                     return "marks" if data else f"{_stage(disk, path)}: {kind}"
                 cut = any(isinstance(one, Size) and one.inode == disk.inode(path) for one in disk.pending)

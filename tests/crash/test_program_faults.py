@@ -78,7 +78,7 @@ class Place:
         self.sink.taken.clear()
         queue = files(self.host.home)
         for name in queue:
-            (self.host.home / "queue" / name).unlink()
+            (self.host.home / "queue" / name).unlink(missing_ok=True)
         for number in [name.removeprefix("todo/") for name in queue if name.startswith("todo/")]:
             mess = queue[f"mess/{int(number) % 23}/{number}"]
             if mess.endswith(LAST):

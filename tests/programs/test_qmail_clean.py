@@ -77,7 +77,6 @@ ALL = ("intd/46", "mess/0/46", "mess/1/47", "todo/46")
     ("orders", "answers", "left"),
     [
         (b"todo/46\0", b"+", {"mess/0/46", "mess/1/47"}),
-        (b"done/46\0", b"+", {"intd/46", "mess/0/46", "mess/1/47"}),
         (b"foop/46\0", b"+", {"todo/46", "mess/1/47"}),
         (b"todo/46\0foop/46\0foop/46\0foop/47\0", b"++++", set()),
         (b"todo/48\0", b"+", set(ALL)),
@@ -87,30 +86,13 @@ ALL = ("intd/46", "mess/0/46", "mess/1/47", "todo/46")
         (b"foop/46", b"", set(ALL)),
         (b"", b"", set(ALL)),
     ],
-    ids=["todo", "done", "foop", "pipelined", "gone", "unknown", "too-long", "long", "unfinished", "none"],
+    ids=["todo", "foop", "pipelined", "gone", "unknown", "too-long", "long", "unfinished", "none"],
 )
 def test_orders_are_obeyed_and_answered_in_order(home: Path, orders: bytes, answers: bytes, left: set[str]) -> None:
     for name in ALL:
         put(home, name)
     assert clean(home, orders) == answers
     assert set(files(home)) == left
-
-
-def test_the_envelope_of_a_message_that_is_done_is_kept_for_another_one(home: Path) -> None:
-    for name in ALL:
-        put(home, name)
-    inode = (home / "queue/intd/46").stat().st_ino
-    assert clean(home, b"done/46\0foop/46\0foop/47\0") == b"+++"
-    assert files(home) == {}
-    assert [path.stat().st_ino for path in (home / "queue/spare").iterdir()] == [inode]
-
-
-def test_no_more_than_256_files_are_kept(home: Path) -> None:
-    for number in range(300):
-        put(home, f"intd/{number}")
-    assert clean(home, b"".join(b"done/%d\0foop/%d\0" % (number, number) for number in range(300))) == b"++" * 300
-    assert len(list((home / "queue/spare").iterdir())) == 256
-    assert files(home) == {}
 
 
 def test_what_cannot_be_removed_is_told(home: Path) -> None:

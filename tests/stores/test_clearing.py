@@ -72,15 +72,6 @@ def test_a_batch_is_synced_once_before_anybody_is_told(talk: Talk) -> None:
     assert not talk.clearing.busy
 
 
-def test_a_foreign_qmail_clean_is_asked_in_its_own_words(talk: Talk) -> None:
-    talk.ask(b"done", 1, 2)
-    assert talk.taken() == [b"done/1", b"done/2"]
-    talk.answer(b"x+")
-    assert talk.taken() == [b"todo/1"]
-    talk.answer(b"+")
-    assert (talk.said, talk.done) == ([], [2, 1])
-
-
 def test_messages_are_removed_without_a_sync(talk: Talk) -> None:
     talk.ask(b"foop", 1, 2)
     assert talk.taken() == [b"foop/1", b"foop/2"]

@@ -102,7 +102,7 @@ def test_who_completes_while_many_wait_for_their_files_goes_once(bench: Bench) -
     assert {order: count for order, count in bench.asked.items() if count > 1} == {}
     assert sorted(bench.asked) == sorted(
         [b"todo/%d" % each.number for each in fresh[:A_BATCH]]
-        + [order % number for number in gone for order in (b"done/%d", b"foop/%d")]
+        + [order % number for number in gone for order in (b"todo/%d", b"foop/%d")]
     )
     assert bench.said.count(b"end msg %d\n" % gone[0]) == 1
 
@@ -120,7 +120,7 @@ def test_who_completes_after_it_was_refused_its_files_goes_once(bench: Bench) ->
     bench.now += AFTER_TROUBLE
     bench.settling.round(bench.now)
     bench.rounds()
-    assert dict(bench.asked) == {b"done/1": 1, b"foop/1": 1}
+    assert dict(bench.asked) == {b"todo/1": 1, b"foop/1": 1}
 
 
 def door(home: Path) -> socket.socket:
@@ -154,7 +154,7 @@ def test_who_completes_in_the_round_in_which_his_success_was_told_goes_once(home
             while bench.bouncing.busy:
                 bench.loop.round(30)
     bench.rounds()
-    assert dict(bench.asked) == {b"done/1": 1, b"foop/1": 1}
+    assert dict(bench.asked) == {b"todo/1": 1, b"foop/1": 1}
     assert bench.said.count(b"end msg 1\n") == 1
 
 

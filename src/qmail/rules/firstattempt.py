@@ -10,8 +10,8 @@ recipients get files of their own. It is incomplete
     about 1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
 
 Few local deliveries wait 10 ms for more where others have started a moment ago: those that start together share the
-waits for the disk. On a channel that moves, a message keeps its turn and its place in todo/; at a destination that it must wait for
-(`rules.destinations`), as long as that moves, and for 5 seconds.
+waits for the disk. On a channel that moves, a message keeps its turn and its place in todo/; at a destination that it
+must wait for (`rules.destinations`), as long as that moves, and for 5 seconds.
 """
 
 from __future__ import annotations

@@ -116,11 +116,6 @@ class Arrival:
         take_back([self._paths[0], self.file.path])
         self.close()
 
-    def take_back(self) -> None:
-        """Nothing came of it: remove its file, and let go of that. Its envelope is used for another one."""
-        take_back([self._paths[0]])
-        fds.let_go(self._mess)
-
     def leave(self) -> None:
         """Let go of a message that is not whole, and is to be looked at: mess/N and intd/N."""
         if self.file.spare:

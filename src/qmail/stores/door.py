@@ -5,6 +5,7 @@ See `arrival` for the order in which a message comes in.
 
 from __future__ import annotations
 
+import math
 import os
 
 from qmail.host import clock, durable, fds
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from qmail.stores.queue import Queue
 
 BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs; of fewer that is to be tried
-AHEAD = 32  # messages, at most, that are made before they come
+AHEAD = 32  # files, at most, that are made for messages to come
 SOON = 0.05  # seconds within which they must, and within which one more came before
 _INODES = 10  # taken numbers to step over
 
@@ -35,57 +36,24 @@ class Door:
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
-        self._ahead: list[Arrival] = []
+        self._ahead: list[tuple[bytes, int]] = []  # files for messages to come: names and descriptors
         self._until = 0.0  # for how long they are kept
+        self._turns = 0  # messages that have begun
         self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
         self.spares = Spares(queue)
         self.held = AHEAD + self.spares.most  # descriptors of nobody's messages, at most
 
-    def begin(self) -> Arrival:
-        """A new message with a number of its own, in mess/ and locked. Raises Refused."""
-        while self._ahead:
-            arrival = self._ahead.pop()
-            if arrival.turn > self._doubtful:
-                return arrival
-            self._undo(arrival)
-        return self._make()
+    def begin(self, *, alone: bool) -> Arrival:
+        """A new message with a number of its own, in mess/ and locked. Raises Refused.
 
-    # ---- who has come will come again: the files of the next messages are made while their clients speak
-
-    def make_ahead(self, count: int, now: float) -> None:
-        """So many were accepted: make as many before they come, but not for a single one after a while."""
-        most = 0 if count == 1 and now >= self._until else min(count, AHEAD)
-        self._until = now + SOON
-        try:
-            while len(self._ahead) < most:
-                self._ahead.append(self._make())
-        except Refused:
-            pass  # who comes is told of it
-
-    def patience(self, now: float) -> float | None:
-        """How long those are kept still that were made ahead; None: there are none."""
-        return max(self._until - now, 0.0) if self._ahead else None
-
-    def tidy(self, now: float) -> None:
-        """Remove what was made ahead, where nobody has come for it."""
-        while self._ahead and now >= self._until:
-            self._undo(self._ahead.pop())
-
-    def _undo(self, arrival: Arrival) -> None:
-        if arrival.file.spare:
-            arrival.take_back()
-            self.spares.give_back(arrival.file)
-        else:
-            arrival.drop()
-
-    # ---- one message
-
-    def _make(self) -> Arrival:
+        `alone`: of a program that brings no other one; it gets no files but those that qmail-queue makes.
+        """
+        self._turns += 1
         taken: list[int] = []
         try:
             for _attempt in range(_INODES):
-                arrival = self._attempt(taken)
+                arrival = self._attempt(taken, alone)
                 if arrival is not None:
                     return arrival
             raise Refused(INTD)
@@ -94,20 +62,19 @@ class Door:
             for descriptor in taken:
                 fds.let_go(descriptor)
 
-    def _attempt(self, taken: list[int]) -> Arrival | None:
+    def _attempt(self, taken: list[int], alone: bool) -> Arrival | None:
         """A new message, or None where its number is taken; what keeps the number from coming again is in `taken`."""
-        name, descriptor = self._file()
+        name, descriptor, status = self._file()
         made, opened = [name], [descriptor]
         code = PID
         try:
-            status = os.fstat(descriptor)
             paths = self.queue.arriving(status.st_ino)
             mess, intd, todo = paths
             queues.lock(descriptor)
             # A name of an earlier message with this number may still be there, or come back after a crash.
             if not _is_there(todo):
                 code = INTD
-                envelope = self._envelope(status.st_ino, intd)
+                envelope = self._envelope(status.st_ino, intd, alone)
                 opened.append(envelope.descriptor)
                 made.append(envelope.path)
                 code = MESS
@@ -115,7 +82,7 @@ class Door:
                 made.append(mess)
                 code = PID
                 durable.remove(name)
-                return Arrival(status.st_ino, status.st_dev, paths, descriptor, envelope, self._names)
+                return Arrival(status.st_ino, status.st_dev, paths, descriptor, envelope, self._turns)
         except FileExistsError:
             pass  # an earlier intd/N or mess/N
         except OSError as error:
@@ -127,16 +94,35 @@ class Door:
         taken += opened
         return None
 
-    def _envelope(self, number: int, intd: bytes) -> Envelope:
+    def _envelope(self, number: int, intd: bytes, alone: bool) -> Envelope:
         """A spare file, or one under the name `intd`, which must not be taken. Raises OSError."""
         if _is_there(intd):
             raise FileExistsError
         # Where no intd/N could be made nothing is accepted, whether one is needed or not.
-        if os.access(self._intd, os.W_OK | os.X_OK) and (spare := self.spares.take(number)) is not None:
-            return spare
-        return Envelope(intd)
+        usable = not alone and os.access(self._intd, os.W_OK | os.X_OK)
+        spare = self.spares.take(number) if usable else None
+        return Envelope(intd) if spare is None else spare
 
-    def _file(self) -> tuple[bytes, int]:
+    def _file(self) -> tuple[bytes, int, os.stat_result]:
+        """A file in pid/, its descriptor, and what it is. Raises Refused."""
+        while self._ahead:
+            name, descriptor = self._ahead.pop()
+            try:
+                status = os.fstat(descriptor)
+                if status.st_nlink:
+                    return name, descriptor, status
+            except OSError:
+                take_back([name])
+            fds.let_go(descriptor)  # somebody has emptied the queue
+        name, descriptor = self._create()
+        try:
+            return name, descriptor, os.fstat(descriptor)
+        except OSError as error:
+            take_back([name])
+            fds.let_go(descriptor)
+            raise Refused(PID, error) from error
+
+    def _create(self) -> tuple[bytes, int]:
         while True:
             self._names += 1
             name = b"%b/pid/%b%d" % (self.queue.root, self._start, self._names)
@@ -146,6 +132,29 @@ class Door:
                 continue  # of an earlier process with our number and second
             except OSError as error:
                 raise Refused(_where(self.queue.root), error) from error
+
+    # ---- who has come will come again: the files of the next messages are made while their clients speak
+
+    def make_ahead(self, count: int, now: float) -> None:
+        """So many came: make as many files before the next ones come, but not for a single one after a while."""
+        most = 0 if count == 1 and now >= self._until else min(count, AHEAD)
+        self._until = now + SOON
+        try:
+            while len(self._ahead) < most:
+                self._ahead.append(self._create())
+        except Refused:
+            pass  # who comes is told of it
+
+    def patience(self, now: float) -> float | None:
+        """How long those are kept still that were made ahead; None: there are none."""
+        return max(self._until - now, 0.0) if self._ahead else None
+
+    def tidy(self, now: float) -> None:
+        """Remove what was made ahead, where nobody has come for it."""
+        while self._ahead and now >= self._until:
+            name, descriptor = self._ahead.pop()
+            take_back([name])
+            fds.let_go(descriptor)
 
     # ---- a batch
 
@@ -190,7 +199,7 @@ class Door:
                 self._whole.sync(files=len(arrivals), size=sum([arrival.waiting for arrival in arrivals]))
             except OSError as error:
                 # It may have been in what was written of others, who would not hear of it again.
-                self._doubtful = self._names
+                self._doubt()
                 refusals[:] = [Refused(WRITE, error)] * len(arrivals)
                 return
         else:
@@ -211,12 +220,16 @@ class Door:
                 durable.sync_directory(directory)
             except OSError as error:
                 # Another name in it may be lost as well, and nobody would be told of that again.
-                self._doubtful = self._names
+                self._doubt()
                 directories[directory] = error
         for at, arrival in enumerate(arrivals):
             failure = directories[self.queue.directory(b"mess", arrival.number)]
             if failure is not None and refusals[at] is None:
                 refusals[at] = Refused(WRITE, failure)
+
+    def _doubt(self) -> None:
+        self._doubtful = self._turns
+        self.tidy(math.inf)
 
     def _fits(self, arrivals: Sequence[Arrival]) -> bool:
         """May these be made durable by one syncfs now?"""

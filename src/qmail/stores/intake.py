@@ -41,16 +41,16 @@ class Desk:
             self._second, self._date = second, received.date(second)
         by = self._by.get(uid) or b"by uid %d" % uid
         line = b"Received: (qmail %d invoked %b); %b\n" % (qp, by, self._date)
-        return Intake(line, uid, qp, clock.monotonic() + LONGEST)
+        return Intake(line, uid, qp, clock.monotonic() + LONGEST, alone=pid is not None)
 
 
 class Intake:
     """A message that user `uid` sends; `qp` is the number that the log will know it by."""
 
-    __slots__ = ("_besides", "_check", "_head", "_line", "_uid", "arrival", "due", "qp")
+    __slots__ = ("_alone", "_besides", "_check", "_head", "_line", "_uid", "arrival", "due", "qp")
 
-    def __init__(self, line: bytes, uid: int, qp: int, due: float) -> None:
-        self._line = line  # goes in front of the message
+    def __init__(self, line: bytes, uid: int, qp: int, due: float, *, alone: bool) -> None:
+        self._line, self._alone = line, alone  # the line goes in front of the message
         self._uid = uid
         self._head = b"u%d\0p%d\0" % (uid, qp)
         self._check = envelope.Check()
@@ -67,7 +67,7 @@ class Intake:
         """Write more of the message, and after all of it of the envelope. Raises Refused."""
         arrival = self.arrival
         if arrival is None:
-            arrival = self.arrival = door.begin()
+            arrival = self.arrival = door.begin(alone=self._alone)
             message.insert(0, self._line)
         if message:
             arrival.write(message)

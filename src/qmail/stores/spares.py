@@ -72,8 +72,10 @@ class Spares:
         found = self._lent.pop(number, None)
         if found is not None and self._is_ours(found):
             return found
-        if self._free:
-            return self._free.pop()
+        while self._free:
+            found = self._free.pop()
+            if self._is_ours(found):
+                return found
         for _look in range(min(LOOKS, len(self._lent))):
             if (found := self._look()) is not None:
                 return found
@@ -94,9 +96,12 @@ class Spares:
 
     def _is_ours(self, found: Envelope) -> bool:
         """May it be used? It is given up otherwise."""
-        status = os.fstat(found.descriptor)
-        found.old = status.st_size
-        if status.st_nlink == 1 and found.old <= LARGEST:
+        try:
+            status = os.lstat(found.path)
+        except OSError:
+            status = None  # somebody has emptied the queue
+        if status is not None and status.st_nlink == 1 and status.st_size <= LARGEST:
+            found.old, found.lent = status.st_size, 0.0
             os.lseek(found.descriptor, 0, os.SEEK_SET)
             return True
         self.give_up(found)
@@ -106,10 +111,6 @@ class Spares:
         """It is that of message `number`, which was accepted."""
         envelope.lent = clock.monotonic()
         self._lent[number] = envelope
-
-    def give_back(self, envelope: Envelope) -> None:
-        """Nothing was written to it."""
-        self._free.append(envelope)
 
     def give_up(self, envelope: Envelope) -> None:
         """It is not to be used again."""

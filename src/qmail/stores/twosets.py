@@ -213,7 +213,7 @@ def _unmake(home: bytes, record: Record) -> None:
     library.uninstall(home)
     for name in reversed(record.made):
         path = home + b"/" + name
-        if name in (b"qq", b"qs", b"qr", b"qp", b"ql", b"qt", b"qc", b"sts", b"tlsrpt"):
+        if name in (b"qq", b"qs", b"qr", b"qp", b"ql", b"qt", b"qc", b"sts", b"tlsrpt", b"queue/spare"):
             shutil.rmtree(path, ignore_errors=True)
         elif os.path.isdir(path) and not os.listdir(path):
             os.rmdir(path)
