@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import wait_until
 from sending import Sending
 
 Make = Callable[..., Sending]
@@ -64,7 +65,7 @@ def test_a_destination_that_stalls_takes_five_and_the_mail_of_others_goes(make: 
     assert most_at_once(system, since) <= 15
     assert system.stop() == 0
     assert sorted(system.orders("rspawn")) == sorted(dead + good)
-    assert system.files() == []
+    wait_until(lambda: system.files() == [])
 
 
 def test_each_success_allows_one_more_and_a_deferral_halves(make: Make) -> None:
@@ -115,7 +116,7 @@ def test_what_is_beyond_its_messages_per_minute_gets_files_and_waits(make: Make)
     system.signal(signal.SIGHUP)
     system.wait("^end msg", 4)
     assert system.stop() == 0
-    assert system.files() == []
+    wait_until(lambda: system.files() == [])
 
 
 def test_it_does_not_start_with_destinations_that_cannot_be_read(home: Path) -> None:

@@ -349,8 +349,10 @@ def test_a_log_that_nobody_reads_holds_nothing_up(home: Path) -> None:
     environment = {"QMAIL_HOME": str(home), "PATH": f"{BIN}:/usr/bin:/bin"}
     process = subprocess.Popen([str(BIN / "qmail-queued")], env=environment, stderr=writer)
     wait_until(lambda: (home / "qq/socket").exists())
-    (home / "queue/pid").rename(home / "queue/away")
     talk = Talk(home)
+    talk.say(message(b"x\n"))
+    assert talk.answer()[0] == b"0", "it runs"
+    (home / "queue/pid").rename(home / "queue/away")
     for _number in range(2000):
         talk.say(message(b"x\n"))
         assert talk.answer()[0] == b"63"

@@ -213,3 +213,26 @@ def test_every_recipient_is_accounted_for_whatever_happens(data: st.DataObject) 
         placed = one in first.complete or one in first.incomplete or one.number in waiting | busy
         untouched = not any(outcomes.get((one.number, key)) for key in range(len(one.recipients)))
         assert placed or (stopped and untouched), "no message is forgotten"
+
+
+def test_few_local_deliveries_wait_for_more_where_others_have_just_started() -> None:
+    first = attempts()
+    fresh(first, A)
+    assert not first.gathers(10, 100.0), "who is alone does not wait"
+    start(first, LOCAL, 100.0)
+    fresh(first, A, number=2, now=100.0)
+    assert not first.gathers(9, 100.0), "those of one round start together"
+    assert first.gathers(9, 100.001) == pytest.approx(0.009)
+    assert not first.gathers(9, 100.01), "not for longer"
+    assert not first.gathers(1, 100.001), "nor where no more could start"
+    for number in range(3, 10):
+        fresh(first, A, number=number, now=100.001)
+    assert not first.gathers(20, 100.001), "nor where there are enough"
+
+
+def test_remote_deliveries_wait_for_nobody() -> None:
+    first = attempts()
+    fresh(first, B)
+    start(first, REMOTE, 100.0)
+    fresh(first, B, number=2, now=100.001)
+    assert not first.gathers(10, 100.001)

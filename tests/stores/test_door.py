@@ -267,3 +267,71 @@ def test_who_had_begun_when_a_sync_of_a_directory_failed_is_refused_too(
     assert [refused and refused.code for refused in refusals] == [53, None]
     fresh.close()
     assert kinds(home) == ["intd", "mess", "todo"]
+
+
+def ahead(home: Path) -> int:
+    """How many files are made for messages to come."""
+    return kinds(home).count("pid")
+
+
+def test_for_as_many_as_came_together_files_are_made_before_they_come_again(door: Door, home: Path) -> None:
+    accept(door, 3)
+    door.make_ahead(3, 100.0)
+    assert ahead(home) == 3
+    assert door.patience(100.0) == pytest.approx(doors.SOON)
+    made = {path.stat().st_ino for path in (home / "queue/pid").iterdir()}
+    assert accept(door, 4) == [None] * 4
+    assert ahead(home) == 0
+    assert len(made & {int(name.rpartition("/")[2]) for name in files(home) if name.startswith("todo/")}) == 3
+    assert door.patience(100.0) is None
+
+
+def test_what_nobody_comes_for_goes(door: Door, home: Path) -> None:
+    door.make_ahead(1000, 100.0)
+    assert ahead(home) == doors.AHEAD
+    door.tidy(100.0 + doors.SOON / 2)
+    assert ahead(home) == doors.AHEAD
+    open_files = len(os.listdir("/proc/self/fd"))
+    door.tidy(100.0 + doors.SOON)
+    assert ahead(home) == 0
+    assert len(os.listdir("/proc/self/fd")) == open_files - doors.AHEAD
+
+
+def test_who_is_alone_has_a_file_made_only_after_some_in_a_row(door: Door, home: Path) -> None:
+    now = 100.0
+    for _ in range(20):
+        door.make_ahead(1, now)
+        now += doors.SOON
+    assert ahead(home) == 0
+    for number in range(doors.ROW):
+        assert ahead(home) == 0, number
+        now += doors.SOON / 2
+        door.make_ahead(1, now)
+    assert ahead(home) == 1
+
+
+def test_files_that_somebody_removed_are_not_used(door: Door, home: Path) -> None:
+    door.make_ahead(3, 100.0)
+    for path in (home / "queue/pid").iterdir():
+        path.unlink()
+    assert accept(door, 2) == [None, None]
+    assert kinds(home) == ["intd"] * 2 + ["mess"] * 2 + ["todo"] * 2
+
+
+def test_where_none_can_be_made_nothing_happens(door: Door, home: Path) -> None:
+    (home / "queue/pid").rename(home / "queue/away")
+    door.make_ahead(3, 100.0)
+    assert door.patience(100.0) is None
+    assert accept(door) == [63]
+
+
+def test_a_failed_sync_takes_them_along(door: Door, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_whole: object, **_about: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    door.make_ahead(3, 100.0)
+    monkeypatch.setattr(wholes.Whole, "sync", fails)
+    assert accept(door, 3) == [53, 53, 53]
+    monkeypatch.undo()
+    assert kinds(home) == []
+    assert accept(door, 3) == [None, None, None]

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs; of fewer that is to be tried
 AHEAD = 32  # files, at most, that are made for messages to come
-SOON = 0.05  # seconds within which they must, and within which one more came before
+SOON = 0.05  # seconds within which these must
+ROW = 5  # batches, each so soon after the one before, from which on even a single message is expected
 _INODES = 10  # taken numbers to step over
 
 
@@ -37,7 +38,7 @@ class Door:
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
         self._ahead: list[tuple[bytes, int]] = []  # files for messages to come: names and descriptors
-        self._until = 0.0  # for how long they are kept
+        self._until, self._row = 0.0, 0  # for how long they are kept; batches that followed soon upon each other
         self._turns = 0  # messages that have begun
         self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
@@ -136,9 +137,13 @@ class Door:
     # ---- who has come will come again: the files of the next messages are made while their clients speak
 
     def make_ahead(self, count: int, now: float) -> None:
-        """So many came: make as many files before the next ones come, but not for a single one after a while."""
-        most = 0 if count == 1 and now >= self._until else min(count, AHEAD)
+        """So many came from those who bring many: make as many files before the next ones come.
+
+        For a single message only after some others in a row.
+        """
+        self._row = self._row + 1 if now < self._until else 1
         self._until = now + SOON
+        most = min(count, AHEAD) if count > 1 or self._row >= ROW else 0
         try:
             while len(self._ahead) < most:
                 self._ahead.append(self._create())

@@ -178,4 +178,5 @@ class Server:
         for arrival in accepted:
             arrival.close()
         self.door.spares.stock()
-        self.door.make_ahead(len(ready), clock.monotonic())
+        if many := sum([not client.talk.program for client, _ in ready]):
+            self.door.make_ahead(many, clock.monotonic())
