@@ -77,7 +77,7 @@ def committed(door: Door, whole: list[Arrival]) -> list[int | None]:
     refusals: list[Refused | None] = door.commit(whole)
     for arrival, refused in zip(whole, refusals, strict=True):
         if refused is None:
-            arrival.close()
+            door.release([arrival])
     return [refused and refused.code for refused in refusals]
 
 

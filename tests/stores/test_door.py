@@ -53,7 +53,7 @@ def accept(door: Door, count: int = 1) -> list[int | None]:
     for arrival, refused in zip(whole, refusals, strict=True):
         codes.append(refused.code if refused else None)
         if refused is None:
-            arrival.close()
+            door.release([arrival])
     return codes
 
 
@@ -79,7 +79,7 @@ def test_the_note_tells_what_the_file_is(door: Door, home: Path) -> None:
     )  # fmt: skip
     assert note.todo == b"u0\0p1\0Fa\0Tb\0"
     assert note.mess_size == len(b"Received: x\ntext\n")
-    arrival.close()
+    door.release([arrival])
 
 
 @pytest.mark.parametrize("kind", [b"todo", b"intd", b"mess"])
@@ -112,7 +112,7 @@ def test_a_message_is_locked_while_it_arrives(door: Door, home: Path) -> None:
     mess = door.queue.file(b"mess", arrival.number)
     assert queues.being_written(mess)
     assert door.commit([arrival]) == [None]
-    arrival.close()
+    door.release([arrival])
     assert not queues.being_written(mess)
     assert not queues.being_written(mess + b"0")
 
@@ -265,7 +265,7 @@ def test_who_had_begun_when_a_sync_of_a_directory_failed_is_refused_too(
     fresh = arrived(door)
     refusals = door.commit([slow, fresh])
     assert [refused and refused.code for refused in refusals] == [53, None]
-    fresh.close()
+    door.release([fresh])
     assert kinds(home) == ["intd", "mess", "todo"]
 
 

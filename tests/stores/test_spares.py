@@ -36,7 +36,7 @@ def bring(door: Door, envelope: bytes = TEXT, *, alone: bool = False) -> int:
     arrival.write([b"Received: x\n"])
     arrival.envelope(envelope)
     assert door.commit([arrival]) == [None]
-    arrival.close()
+    door.release([arrival])
     return arrival.number
 
 
@@ -186,3 +186,85 @@ def test_without_a_place_for_them_everything_works(root: Path) -> None:
     for _ in range(3):
         gone(root, bring(door))
         door.spares.stock()
+
+
+def test_who_begins_before_a_message_was_told_of_does_not_get_its_envelope(root: Path, door: Door) -> None:
+    """qmail-send may have found it in todo/, and be done with it, while its batch was being answered."""
+    first = door.begin(alone=False)
+    first.write([b"x\n"])
+    first.envelope(TEXT)
+    assert door.commit([first]) == [None]
+    gone(root, first.number)
+    second = door.begin(alone=False)
+    door.release([first])
+    second.write([b"y\n"])
+    second.envelope(b"u0\0p1\0Fa\0Tsecond\0")
+    assert door.commit([second]) == [None]
+    door.release([second])
+    assert (root / f"todo/{second.number}").read_bytes() == b"u0\0p1\0Fa\0Tsecond\0"
+
+
+def test_a_message_nobody_can_look_for_is_not_gone(root: Path, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = spare(root)
+    first = bring(door)
+    gone(root, first, message=False)
+    real = os.lstat
+
+    def fails(path: bytes) -> os.stat_result:
+        if path.endswith(b"/%d" % first) and b"/mess/" in path:
+            raise OSError(5, "no")
+        return real(path)
+
+    monkeypatch.setattr(os, "lstat", fails)
+    second = bring(door)
+    assert not (root / f"todo/{second}").samefile(file)
+    assert file.exists()
+
+
+def test_on_another_disk_than_todo_there_are_none(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = durable.link
+
+    def elsewhere(source: bytes, target: bytes) -> None:
+        if b"/spare/" in source:
+            raise OSError(18, "Invalid cross-device link")
+        real(source, target)
+
+    monkeypatch.setattr(durable, "link", elsewhere)
+    door = Door(Queue(os.fsencode(root)))
+    for _ in range(4):
+        gone(root, bring(door))
+        door.spares.stock()
+    assert list((root / "spare").iterdir()) == []
+
+
+def test_those_in_use_are_counted_too(root: Path, door: Door) -> None:
+    door.spares.most = 3
+    slow = []
+    for _ in range(10):
+        slow.append(door.begin(alone=False))
+        door.spares.stock()
+    assert door.spares.count == len(list((root / "spare").iterdir())) == 3
+    for arrival in slow:
+        arrival.drop()
+    assert door.spares.count == len(list((root / "spare").iterdir())) == 0
+
+
+def test_after_a_failed_sync_others_are_made(root: Path, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone(root, bring(door))
+    file = spare(root)
+    assert door.begin(alone=False).file.path == os.fsencode(file)
+    for _ in range(2):
+        door.begin(alone=False).drop()
+    door.spares.stock()
+    assert len(list((root / "spare").iterdir())) == 3
+    door.spares.clear_out()
+    assert list((root / "spare").iterdir()) == [file]
+
+
+def test_of_an_earlier_envelope_nothing_is_left_with_a_bad_one(root: Path, door: Door) -> None:
+    gone(root, bring(door, b"u0\0p1\0Fsecret\0Tsecret\0"))
+    arrival = door.begin(alone=False)
+    assert arrival.file.old
+    arrival.envelope(b"Fa\0")
+    arrival.leave()
+    assert (root / f"intd/{arrival.number}").read_bytes() == b"Fa\0"

@@ -92,7 +92,7 @@ class FirstAttempts:
 
     def gathers(self, room: int, now: float) -> float:
         """How long local deliveries wait for more still, where `room` of them may start; 0: they do not."""
-        few = self._moved[LOCAL] < now and len(self._waiting[LOCAL]) < min(room, ENOUGH)
+        few = 0 < len(self._waiting[LOCAL]) < min(room, ENOUGH) and self._moved[LOCAL] < now
         return max(self._moved[LOCAL] + GATHER - now, 0.0) if few else 0.0
 
     def next(self, channel: int, now: float) -> tuple[Fresh, int, bytes] | None:

@@ -40,7 +40,10 @@ class Refused(Exception):
 
 
 class Arrival:
-    """One message on its way in, the later the higher its `turn`. It ends with `Door.commit`, `drop` or `close`."""
+    """One message on its way in, the later the higher its `turn`.
+
+    It ends with `drop` or `leave`, or with `Door.commit` and, where that has accepted it, `Door.release`.
+    """
 
     __slots__ = ("_mess", "_paths", "device", "file", "number", "size", "text", "turn", "waiting", "written")
 
@@ -114,22 +117,29 @@ class Arrival:
     def drop(self) -> None:
         """Remove everything that was made. What cannot be removed is left to qmail-clean."""
         take_back([self._paths[0], self.file.path])
-        self.close()
+        self._close()
 
     def leave(self) -> None:
         """Let go of a message that is not whole, and is to be looked at: mess/N and intd/N."""
-        if self.file.spare:
+        if self.file.shelf is not None:
             try:
+                self.trim()
                 durable.rename(self.file.path, self._paths[1])
-            except OSError:
+            except (Refused, OSError):
                 take_back([self.file.path])
-        self.close()
+        self._close()
 
-    def close(self) -> None:
-        """Let go of the files, and with them of the lock. An envelope that is lent stays with whoever lent it."""
+    def end(self) -> None:
+        """Let go of a message that is in todo/, and with its file of the lock."""
         fds.let_go(self._mess)
-        if not self.file.lent:
+        if self.file.shelf is not None:
+            self.file.shelf.lend(self.number, self.file)
+        else:
             self.file.close()
+
+    def _close(self) -> None:
+        fds.let_go(self._mess)
+        self.file.close()
 
 
 def take_back(names: list[bytes]) -> None:

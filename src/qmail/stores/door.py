@@ -25,6 +25,7 @@ BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their f
 AHEAD = 32  # files, at most, that are made for messages to come
 SOON = 0.05  # seconds within which these must
 ROW = 5  # batches, each so soon after the one before, from which on even a single message is expected
+_SHARE = 32  # of so many descriptors one is for these
 _INODES = 10  # taken numbers to step over
 
 
@@ -43,12 +44,13 @@ class Door:
         self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
         self.spares = Spares(queue)
-        self.held = AHEAD + self.spares.most  # descriptors of nobody's messages, at most
+        self._most_ahead = min(AHEAD, fds.most() // _SHARE)
+        self.held = self._most_ahead + self.spares.most  # descriptors of nobody's messages, at most
 
     def begin(self, *, alone: bool) -> Arrival:
         """A new message with a number of its own, in mess/ and locked. Raises Refused.
 
-        `alone`: of a program that brings no other one; it gets no files but those that qmail-queue makes.
+        `alone`: of a program that brings no other one; its files are made for it, as qmail-queue makes them.
         """
         self._turns += 1
         taken: list[int] = []
@@ -65,9 +67,9 @@ class Door:
 
     def _attempt(self, taken: list[int], alone: bool) -> Arrival | None:
         """A new message, or None where its number is taken; what keeps the number from coming again is in `taken`."""
-        name, descriptor, status = self._file()
-        made, opened = [name], [descriptor]
-        code = PID
+        name, descriptor, status = self._file(alone)
+        made, code = [name], PID
+        envelope: Envelope | None = None
         try:
             paths = self.queue.arriving(status.st_ino)
             mess, intd, todo = paths
@@ -76,7 +78,6 @@ class Door:
             if not _is_there(todo):
                 code = INTD
                 envelope = self._envelope(status.st_ino, intd, alone)
-                opened.append(envelope.descriptor)
                 made.append(envelope.path)
                 code = MESS
                 durable.link(name, mess)
@@ -87,12 +88,11 @@ class Door:
         except FileExistsError:
             pass  # an earlier intd/N or mess/N
         except OSError as error:
-            take_back(made)
-            for one in opened:
-                fds.let_go(one)
+            _undo(made, envelope)
+            fds.let_go(descriptor)
             raise Refused(code, error) from error
-        take_back(made)
-        taken += opened
+        _undo(made, envelope)
+        taken.append(descriptor)
         return None
 
     def _envelope(self, number: int, intd: bytes, alone: bool) -> Envelope:
@@ -104,9 +104,9 @@ class Door:
         spare = self.spares.take(number) if usable else None
         return Envelope(intd) if spare is None else spare
 
-    def _file(self) -> tuple[bytes, int, os.stat_result]:
+    def _file(self, alone: bool) -> tuple[bytes, int, os.stat_result]:
         """A file in pid/, its descriptor, and what it is. Raises Refused."""
-        while self._ahead:
+        while self._ahead and not alone:
             name, descriptor = self._ahead.pop()
             try:
                 status = os.fstat(descriptor)
@@ -143,7 +143,7 @@ class Door:
         """
         self._row = self._row + 1 if now < self._until else 1
         self._until = now + SOON
-        most = min(count, AHEAD) if count > 1 or self._row >= ROW else 0
+        most = min(count, self._most_ahead) if count > 1 or self._row >= ROW else 0
         try:
             while len(self._ahead) < most:
                 self._ahead.append(self._create())
@@ -166,8 +166,8 @@ class Door:
     def commit(self, arrivals: Sequence[Arrival]) -> list[Refused | None]:
         """Make whole messages durable and give them to qmail-send's side. For each, in order: None, or why not.
 
-        None means accepted. The files are still open, for `note`, and to be closed; those of refused
-        ones are gone.
+        None means accepted. The files are still open, for `note`, until `release`; those of refused ones
+        are gone.
         """
         refusals: list[Refused | None] = [None] * len(arrivals)
         for at, arrival in enumerate(arrivals):
@@ -190,10 +190,12 @@ class Door:
                 arrival.drop()
         if linked:
             self._barrier_b(arrivals, refusals)
-        for at, arrival in enumerate(arrivals):
-            if arrival.file.spare and refusals[at] is None:
-                self.spares.lend(arrival.number, arrival.file)
         return refusals
+
+    def release(self, arrivals: Sequence[Arrival]) -> None:
+        """These were accepted, and qmail-send was told of them."""
+        for arrival in arrivals:
+            arrival.end()
 
     def _barrier_a(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
         trials = self._trials.get(len(arrivals))
@@ -235,6 +237,7 @@ class Door:
     def _doubt(self) -> None:
         self._doubtful = self._turns
         self.tidy(math.inf)
+        self.spares.clear_out()
 
     def _fits(self, arrivals: Sequence[Arrival]) -> bool:
         """May these be made durable by one syncfs now?"""
@@ -249,7 +252,13 @@ class Door:
             for at, arrival in enumerate(arrivals):
                 if refusals[at] is None:
                     refusals[at] = Refused(WRITE, error)
-                    arrival.close()
+                    arrival.end()
+
+
+def _undo(made: list[bytes], envelope: Envelope | None) -> None:
+    take_back(made)
+    if envelope is not None:
+        envelope.close()
 
 
 def _is_there(path: bytes) -> bool:

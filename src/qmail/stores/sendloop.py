@@ -226,21 +226,19 @@ class Sender:
         turn = self._turns[channel] = (self._turns[channel] + 1) % 4
         if turn % 2 and channel == REMOTE and (waited := self._destinations.next()) is not None:
             return waited
+        if channel == LOCAL and self._gathers():
+            return None
         found: Found | None
         if turn:
-            found = self._fresh(channel) or self._passes.next(channel, self._wall)
+            found = self._first.next(channel, self._now) or self._passes.next(channel, self._wall)
         else:
-            found = self._passes.next(channel, self._wall) or self._fresh(channel)
+            found = self._passes.next(channel, self._wall) or self._first.next(channel, self._now)
         if found is None and channel == REMOTE:
             found = self._destinations.next() or self._destinations.next_beyond()
         return found
 
-    def _fresh(self, channel: int) -> Found | None:
-        if channel == LOCAL and self._gathers():
-            return None
-        return self._first.next(channel, self._now)
-
     def _gathers(self) -> float:
+        # How long local deliveries wait for more of them still.
         return self._first.gathers(self._dispatch.room(LOCAL), self._now)
 
     def _timeout(self) -> float:
@@ -253,24 +251,28 @@ class Sender:
         nows.append(self._gathered or None)
         if not self._dispatch.exiting:
             nows += [self._first.next_deadline(), self._mail.next_time()]
-            if gathers := self._gathers():
-                nows.append(self._now + gathers)
+            nows.append(self._now + gathers if (gathers := self._gathers()) else None)
             if self._dispatch.room(REMOTE):
                 nows.append(self._destinations.next_time())
             walls.append(self._passes.earlier.next_time())
-            walls += [self._passes.due[channel].first() for channel in CHANNELS if self._dispatch.room(channel)]
+            walls += [self._passes.due[channel].first() for channel in self._open()]
         waits: list[float] = [when - self._wall for when in walls if when is not None]
         waits += [when - self._now for when in nows if when is not None]
         return min(max(min(waits, default=LONGEST_WAIT), 0.0), LONGEST_WAIT)
 
     def _may_start(self) -> bool:
-        room, first = self._dispatch.room, self._first
-        fresh = (first.pending(LOCAL) and not self._gathers(), first.pending(REMOTE))
         return bool(
             self._mail.pending()
-            or (room(REMOTE) and self._destinations.pending())
-            or any(room(channel) and (fresh[channel] or self._passes.pending(channel)) for channel in CHANNELS)
+            or (self._dispatch.room(REMOTE) and self._destinations.pending())
+            or any(self._first.pending(channel) or self._passes.pending(channel) for channel in self._open())
         )
+
+    def _open(self) -> list[int]:
+        """The channels on which deliveries may start now."""
+        return [
+            channel for channel in CHANNELS
+            if self._dispatch.room(channel) and not (channel == LOCAL and self._gathers())
+        ]  # fmt: skip
 
     # ---- the end
 

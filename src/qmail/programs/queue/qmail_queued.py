@@ -14,7 +14,7 @@ together share the waits for the disk, and where several came a moment ago the f
 others, for 20 milliseconds at most. qmail-send is told of each. A user who is not qmail's own has a
 share of the connections, and all those users together a quarter. A message may take 24 hours to
 arrive; at most 64 KiB of one are held in memory. Started by root it becomes qmailq.
-Files: QMAIL_HOME/qq: socket, lock; queue/: pid, mess, intd, todo.
+Files: QMAIL_HOME/qq: socket, lock; queue/: pid, mess, intd, todo, spare.
 Signals: TERM: it ends what is under way within 10 seconds, and exits. HUP: then it starts itself anew.
 Runs as: qmailq.
 Faces: every local user.
@@ -170,13 +170,13 @@ class Server:
         took = clock.monotonic() - begin
         self.loop.round(0, EVENTS)  # before anybody is answered: who came meanwhile, these not among them
         self.gathering.committed(len(ready), len(self.submitters.turns), took)
+        many = sum([not client.talk.program for client, _ in ready])
         for (client, _), refused in zip(ready, refusals, strict=True):
             self.submitters.tell(client, refused)
         accepted = [arrival for (_, arrival), refused in zip(ready, refusals, strict=True) if refused is None]
         if accepted:
             self.notes.send(accepted)
-        for arrival in accepted:
-            arrival.close()
+        self.door.release(accepted)
         self.door.spares.stock()
-        if many := sum([not client.talk.program for client, _ in ready]):
+        if many:
             self.door.make_ahead(many, clock.monotonic())
