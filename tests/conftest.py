@@ -6,6 +6,7 @@ machine without the qmail users becomes nobody: `sh setup/users.sh` makes the us
 
 from __future__ import annotations
 
+import gc
 import os
 import pwd
 import subprocess
@@ -144,6 +145,12 @@ def _is_accepting(home: Path) -> bool:
 
     with socket.socket(socket.AF_UNIX) as probe:
         return (home / "qq/lock").exists() and probe.connect_ex(str(home / "qq/socket")) == 0
+
+
+def open_files() -> int:
+    """How many descriptors this process has, those aside that earlier tests have forgotten."""
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))
 
 
 def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:

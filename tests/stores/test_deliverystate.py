@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import open_files
 from qmail.host import durable
 from qmail.stores import deliverystate
 from qmail.stores.deliverystate import DeliveryState, Prepared, Trouble
@@ -94,7 +95,7 @@ def test_whatever_fails_while_preparing_is_told_and_the_next_attempt_is_whole(
 ) -> None:
     faults = Faults(monkeypatch, code)
     batch = [message(NUMBER + at) for at in range(count)]
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_files()
     while True:
         faults.nth += 1
         faults.calls, faults.failed = 0, ""
@@ -111,7 +112,7 @@ def test_whatever_fails_while_preparing_is_told_and_the_next_attempt_is_whole(
         assert len(written) == 4 * count
         assert {name: text for name, text in written.items() if name.endswith(str(NUMBER))} == WRITTEN
     assert faults.nth > 12
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_files() == descriptors
 
 
 def test_marks_are_made_in_place_and_reach_the_disk_together(state: DeliveryState, queue: Queue) -> None:
@@ -129,12 +130,12 @@ def test_marks_are_made_in_place_and_reach_the_disk_together(state: DeliveryStat
 def test_no_more_than_64_marked_files_wait_for_the_disk(state: DeliveryState, queue: Queue) -> None:
     numbers = range(NUMBER, NUMBER + 70)
     state.prepare([message(number) for number in numbers])
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_files()
     for number in numbers:
         state.mark(0, number, 0)
-        assert len(os.listdir("/proc/self/fd")) <= descriptors + deliverystate.MARKS
+        assert open_files() <= descriptors + deliverystate.MARKS
     state.sync_marks()
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_files() == descriptors
 
 
 def test_a_mark_that_cannot_be_made_says_what_will_happen(state: DeliveryState) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import open_files
 from qmail.formats import queuefile
 from qmail.host import durable
 from qmail.rules import barriers
@@ -99,12 +100,12 @@ def test_a_number_whose_name_is_taken_is_stepped_over(door: Door, home: Path, ki
 
 def test_after_ten_taken_numbers_it_gives_up(door: Door, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doors, "_is_there", lambda path: True)
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     with pytest.raises(Refused) as refused:
         door.begin(alone=False)
     assert refused.value.code == 65
     assert files(home) == {}
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert open_files() == before
 
 
 def test_a_message_is_locked_while_it_arrives(door: Door, home: Path) -> None:
@@ -152,7 +153,7 @@ def test_whatever_call_fails_the_message_is_whole_or_gone(
     home: Path, monkeypatch: pytest.MonkeyPatch, count: int, code: int
 ) -> None:
     queue = Queue(os.fsencode(home / "queue"))
-    descriptors = len(os.listdir("/proc/self/fd"))
+    descriptors = open_files()
     for nth in range(1, 100):
         door = Door(queue)
         os.close(door._whole._descriptor)
@@ -175,7 +176,7 @@ def test_whatever_call_fails_the_message_is_whole_or_gone(
             (home / "queue" / name).unlink()
     assert nth > 10, "every call was visited"
     assert not faults.name
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert open_files() == descriptors
 
 
 def test_a_batch_whose_file_system_cannot_be_synced_is_refused_whole(
@@ -291,10 +292,10 @@ def test_what_nobody_comes_for_goes(door: Door, home: Path) -> None:
     assert ahead(home) == doors.AHEAD
     door.tidy(100.0 + doors.SOON / 2)
     assert ahead(home) == doors.AHEAD
-    open_files = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     door.tidy(100.0 + doors.SOON)
     assert ahead(home) == 0
-    assert len(os.listdir("/proc/self/fd")) == open_files - doors.AHEAD
+    assert open_files() == before - doors.AHEAD
 
 
 def test_who_is_alone_has_a_file_made_only_after_some_in_a_row(door: Door, home: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import open_files
 from qmail.host import durable
 from qmail.stores import spares
 from qmail.stores.door import Door
@@ -138,12 +139,12 @@ def test_a_number_with_an_old_envelope_is_not_taken(root: Path, door: Door) -> N
 
 
 def test_a_message_that_is_refused_takes_its_spare_file_along(root: Path, door: Door) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = open_files()
     arrival = door.begin(alone=False)
     arrival.envelope(TEXT)
     arrival.drop()
     assert list((root / "spare").iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before - 1
+    assert open_files() == before - 1
 
 
 def test_a_bad_envelope_is_left_where_qmail_queue_leaves_it(root: Path, door: Door) -> None:
