@@ -93,6 +93,20 @@ def test_a_note_saves_reading_and_a_second_one_is_ignored(system: System) -> Non
     assert system.todo.reads == 0
 
 
+def test_who_comes_while_much_is_in_todo_does_not_wait_for_it_though_a_look_came_first(system: System) -> None:
+    for number in range(1, 301):
+        system.todo.put(number, b"joe@here")
+    note = system.todo.put(301, b"ann@here")
+    system.mail.work(1000)  # a hundred of them are read, and the others known
+    assert 301 not in system.first.held
+    system.mail.note(note, 1000)
+    assert 301 in system.first.held
+    while system.deliver(LOCAL) or system.mail.pending():
+        system.mail.work(1000)
+    assert sorted(system.delivered) == list(range(1, 302))
+    assert system.said.count(b"new msg 301\n") == 1
+
+
 def test_a_note_that_the_file_does_not_bear_out_makes_it_look(system: System) -> None:
     system.mail.work(1000)
     note = system.todo.put(7, b"joe@here")

@@ -56,9 +56,9 @@ class FreshMail:
         self.look_soon()
 
     def note(self, note: Note, now: float) -> None:
-        """qmail-queued tells of a message."""
+        """qmail-queued tells of a message. It does not wait for what was in todo/ before, though a look has seen it."""
         number = note.number
-        if number in self._first.held or number in self._known:
+        if number in self._first.held:
             return
         if not self._incoming.confirms(note):
             self.look_soon()

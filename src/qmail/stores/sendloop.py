@@ -63,6 +63,8 @@ class Sender:
         self._loop, self._log, self._say, self._controls = Loop(), log, say, controls
         self._outlets = Outlets(self._loop)
         self._queue, self._caught = queue, caught
+        # Before all that takes its time: what is accepted meanwhile is to be known as fresh.
+        self._notes = self._note_box(home)
         self._state = DeliveryState(queue)
         self._incoming = Incoming(queue)
         self._destinations = Destinations(min(limits[REMOTE], MOST))
@@ -90,21 +92,23 @@ class Sender:
         self._gathered = 0.0  # when what has gathered goes out; 0: nothing has
         self._turns = [0, 0]
         self._cleaner_alive = True
-        self._notes: NoteBox | None = None
         self._settling.beware(fresh)
         self._listen(home)
 
     def _shown(self, recipient: bytes) -> bytes:
         return self._controls.routes.shown(recipient)
 
+    def _note_box(self, home: Home) -> NoteBox | None:
+        uid, _ = home.account(b"qmailq")
+        try:
+            return NoteBox(home.file(b"qs/notes"), uid, self._loop)
+        except OSError:
+            self._say(logline.warning(b"unable to listen for notes"))
+            return None
+
     def _listen(self, home: Home) -> None:
         self._loop.watch(self._clearing.answers, self._answers)
         self._loop.watch(self._caught, self._signals)
-        uid, _ = home.account(b"qmailq")
-        try:
-            self._notes = NoteBox(home.file(b"qs/notes"), uid, self._loop)
-        except OSError:
-            self._say(logline.warning(b"unable to listen for notes"))
         pulled = trigger.listen(home.queue)
         if pulled is None:
             self._say(logline.alert(b"lock/trigger is no fifo"))
