@@ -1,4 +1,4 @@
-"""Exclusive locks on files (flock(2)), the kind that qmail's programs keep others out with."""
+"""Exclusive locks on files (flock(2)), the kind that qmail's programs keep others out with; and who has a file open."""
 
 from __future__ import annotations
 
@@ -48,5 +48,18 @@ def exclusive(descriptor: int, seconds: int) -> bool:
         with signals.Deadline(seconds):
             fcntl.flock(descriptor, fcntl.LOCK_EX)
     except TimeoutError:
+        return False
+    return True
+
+
+def opened_by_nobody_else(descriptor: int) -> bool:
+    """Is this, one of a file of our own, the only open description of it? False where the system cannot tell.
+
+    A lease (fcntl(2), F_SETLEASE) is given for writing only then; who opens the file later is not noticed.
+    """
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
         return False
     return True

@@ -1,7 +1,7 @@
 """A message arriving in the queue: from nothing to todo/N, durable, or back to nothing.
 
-Order (nothing of it is optional): the message gets its number N from the inode of its file, which is
-made in pid/; intd/N is made for its envelope, or a spare file taken, and the file linked to mess/N; then both are
+Order (nothing of it is optional): the message gets its number N from the inode of its file. That is made in pid/,
+and intd/N for its envelope, or both are those of a spare (`spares`). The file is linked to mess/N; then both are
 written; barrier A makes them and the name in mess/ durable; then the envelope is linked into todo/; barrier B makes
 that name durable. Only then may anybody be told that the message was accepted. A batch shares both barriers.
 
@@ -20,7 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from qmail.stores.spares import Envelope
+    from qmail.stores.spares import Spare
 
 # qmail-queue's exit codes for what may go wrong here (qmail-queue(8)).
 ACCEPTED, WRITE, HOME, QUEUE, PID, MESS, INTD, TODO = 0, 53, 61, 62, 63, 64, 65, 66
@@ -39,20 +39,68 @@ class Refused(Exception):
         self.error = error
 
 
+class File:
+    """One that a message comes into: open for writing, with `old` bytes of an earlier one in it."""
+
+    __slots__ = ("descriptor", "device", "inode", "old", "path")
+
+    def __init__(self, path: bytes, mode: int = 0o644) -> None:
+        """Make it. Raises OSError, FileExistsError where the name is taken."""
+        self.path, self.old = path, 0
+        self.descriptor = durable.create(path, mode)
+        try:
+            status = os.fstat(self.descriptor)
+        except OSError:
+            self.remove()
+            raise
+        self.inode, self.device = status.st_ino, status.st_dev
+
+    def names(self) -> int:
+        """How many it has; 0 where `path` is none of them. Raises OSError where that cannot be told."""
+        try:
+            status = os.lstat(self.path)
+        except FileNotFoundError:
+            return 0
+        self.old = status.st_size
+        return status.st_nlink if status.st_ino == self.inode else 0
+
+    def begin_again(self) -> None:
+        """What is written next comes in place of what is there. Raises OSError."""
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+
+    def cut(self, size: int) -> None:
+        """So many bytes were written: nothing old may stand behind them. Raises Refused."""
+        if size < self.old:
+            try:
+                durable.cut(self.descriptor, size)
+            except OSError as error:
+                raise Refused(WRITE, error) from error
+
+    def remove(self) -> None:
+        """Take its name away, where that can be, and let go of it."""
+        take_back([self.path])
+        self.close()
+
+    def close(self) -> None:
+        """Let go of it."""
+        fds.let_go(self.descriptor)
+
+
 class Arrival:
-    """One message on its way in, the later the higher its `turn`.
+    """One message on its way in, the later the higher its `turn`. Its envelope is the `records` of todo/N.
 
     It ends with `drop` or `leave`, or with `Door.commit` and, where that has accepted it, `Door.release`.
     """
 
-    __slots__ = ("_mess", "_paths", "device", "file", "number", "size", "text", "turn", "waiting", "written")
+    __slots__ = ("_paths", "_spare", "message", "number", "records", "size", "text", "turn", "waiting", "written")
 
     def __init__(
-        self, number: int, device: int, paths: tuple[bytes, bytes, bytes], mess: int, file: Envelope, turn: int
+        self, paths: tuple[bytes, bytes, bytes], message: File, records: File, turn: int, spare: Spare | None = None
     ) -> None:
-        self.number, self.device, self.turn = number, device, turn
+        self.number, self.turn = message.inode, turn
         self._paths = paths  # of mess, intd, todo
-        self._mess, self.file = mess, file
+        self.message, self.records = message, records
+        self._spare = spare  # whose files they are
         self.size = 0  # bytes of the message
         self.waiting = 0  # bytes of it that no one has asked the disk to keep yet
         self.written = 0  # bytes of the envelope
@@ -61,7 +109,7 @@ class Arrival:
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append to the message. Raises Refused; the message is to be dropped then."""
         try:
-            size = _write_all(self._mess, pieces)
+            size = _write_all(self.message.descriptor, pieces)
         except OSError as error:
             raise Refused(WRITE, error) from error
         self.size += size
@@ -70,7 +118,7 @@ class Arrival:
     def write_out(self) -> None:
         """Have what was written so far on the disk, so that the commit of a large message is short. Raises Refused."""
         try:
-            durable.sync_data(self._mess)
+            durable.sync_data(self.message.descriptor)
         except OSError as error:
             raise Refused(WRITE, error) from error
         self.waiting = 0
@@ -79,7 +127,7 @@ class Arrival:
         """Append records of todo/N to the envelope. Raises Refused; the message is to be dropped then."""
         self.text = b"" if self.written else text
         try:
-            self.written += _write_all(self.file.descriptor, (text,))
+            self.written += _write_all(self.records.descriptor, (text,))
         except OSError as error:
             raise Refused(WRITE, error) from error
 
@@ -90,56 +138,58 @@ class Arrival:
         self.text = before and before + text
 
     def trim(self) -> None:
-        """The envelope is whole: nothing of an earlier one may stand behind it. Raises Refused."""
-        if self.written < self.file.old:
-            try:
-                durable.cut(self.file.descriptor, self.written)
-            except OSError as error:
-                raise Refused(WRITE, error) from error
+        """It is whole: nothing of an earlier one may stand behind it. Raises Refused."""
+        self.message.cut(self.size)
+        self.records.cut(self.written)
 
     def sync(self) -> None:
         """The message's part of barrier A: its two files. Raises OSError."""
-        durable.sync(self._mess)
-        durable.sync(self.file.descriptor)
+        durable.sync(self.message.descriptor)
+        durable.sync(self.records.descriptor)
 
     def link(self) -> None:
         """Into todo/. Raises Refused."""
         try:
-            durable.link(self.file.path, self._paths[2])
+            durable.link(self.records.path, self._paths[2])
         except OSError as error:
             raise Refused(TODO, error) from error
 
     def note(self) -> Note:
         """What qmail-send is told, once todo/N is there."""
-        status = os.fstat(self.file.descriptor)
+        status = os.fstat(self.records.descriptor)
         return Note(self.number, status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns, self.size, self.text)
 
     def drop(self) -> None:
         """Remove everything that was made. What cannot be removed is left to qmail-clean."""
-        take_back([self._paths[0], self.file.path])
-        self._close()
+        if self._spare is not None:
+            take_back([self._paths[0]])
+            self._spare.give_up()
+        else:
+            take_back([self._paths[0], self.records.path])
+            self._close()
 
     def leave(self) -> None:
         """Let go of a message that is not whole, and is to be looked at: mess/N and intd/N."""
-        if self.file.shelf is not None:
+        if self._spare is not None:
             try:
                 self.trim()
-                durable.rename(self.file.path, self._paths[1])
+                durable.link(self.records.path, self._paths[1])
             except (Refused, OSError):
-                take_back([self.file.path])
-        self._close()
+                pass  # it will be missed by nobody
+            self._spare.give_up()
+        else:
+            self._close()
 
     def end(self) -> None:
-        """Let go of a message that is in todo/, and with its file of the lock."""
-        fds.let_go(self._mess)
-        if self.file.shelf is not None:
-            self.file.shelf.lend(self.number, self.file)
+        """Let go of a message that is in todo/, and of its lock."""
+        if self._spare is not None:
+            self._spare.lend(max(self.size, self.written))
         else:
-            self.file.close()
+            self._close()
 
     def _close(self) -> None:
-        fds.let_go(self._mess)
-        self.file.close()
+        self.message.close()
+        self.records.close()
 
 
 def take_back(names: list[bytes]) -> None:

@@ -5,14 +5,13 @@ See `arrival` for the order in which a message comes in.
 
 from __future__ import annotations
 
-import math
 import os
 
-from qmail.host import clock, durable, fds
+from qmail.host import clock, durable
 from qmail.rules.barriers import Trials
 from qmail.stores import queue as queues
-from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, Refused, take_back
-from qmail.stores.spares import Envelope, Spares
+from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, File, Refused, take_back
+from qmail.stores.spares import Spares
 from qmail.stores.whole import Whole
 
 TYPE_CHECKING = False
@@ -20,12 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qmail.stores.queue import Queue
+    from qmail.stores.spares import Spare
 
 BATCH_FOR_WHOLE = 3  # messages from which on one syncfs is cheaper than their fsyncs; of fewer that is to be tried
-AHEAD = 32  # files, at most, that are made for messages to come
-SOON = 0.05  # seconds within which these must
-ROW = 5  # batches, each so soon after the one before, from which on even a single message is expected
-_SHARE = 32  # of so many descriptors one is for these
 _INODES = 10  # taken numbers to step over
 
 
@@ -34,18 +30,15 @@ class Door:
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self._intd = queue.root + b"/intd"
+        self._made_in = (queue.root + b"/pid", queue.root + b"/intd")
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
-        self._ahead: list[tuple[bytes, int]] = []  # files for messages to come: names and descriptors
-        self._until, self._row = 0.0, 0  # for how long they are kept; batches that followed soon upon each other
         self._turns = 0  # messages that have begun
         self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
         self.spares = Spares(queue)
-        self._most_ahead = min(AHEAD, fds.most() // _SHARE)
-        self.held = self._most_ahead + self.spares.most  # descriptors of nobody's messages, at most
+        self.held = 2 * self.spares.most  # descriptors of nobody's messages, at most
 
     def begin(self, *, alone: bool) -> Arrival:
         """A new message with a number of its own, in mess/ and locked. Raises Refused.
@@ -53,113 +46,77 @@ class Door:
         `alone`: of a program that brings no other one; its files are made for it, as qmail-queue makes them.
         """
         self._turns += 1
-        taken: list[int] = []
+        while not alone and (spare := self.spares.take()) is not None:
+            arrival = self._in_spare(spare)
+            if arrival is not None:
+                return arrival
+        taken: list[File] = []
         try:
             for _attempt in range(_INODES):
-                arrival = self._attempt(taken, alone)
+                arrival = self._in_new_files(taken)
                 if arrival is not None:
                     return arrival
             raise Refused(INTD)
         finally:
             # Only now: a number that is given back could be given to us again.
-            for descriptor in taken:
-                fds.let_go(descriptor)
+            for file in taken:
+                file.close()
 
-    def _attempt(self, taken: list[int], alone: bool) -> Arrival | None:
-        """A new message, or None where its number is taken; what keeps the number from coming again is in `taken`."""
-        name, descriptor, status = self._file(alone)
-        made, code = [name], PID
-        envelope: Envelope | None = None
+    def _in_spare(self, spare: Spare) -> Arrival | None:
+        """A new message; None where that cannot be, and making files for it will tell why."""
+        paths = self.queue.arriving(spare.message.inode)
+        mess, intd, todo = paths
         try:
-            paths = self.queue.arriving(status.st_ino)
+            queues.lock(spare.message.descriptor)
+            # Where qmail-queue could not make its files, nothing is accepted, though they are not needed.
+            usable = all(os.access(directory, os.W_OK | os.X_OK) for directory in self._made_in)
+            if usable and not _is_there(todo) and not _is_there(intd):
+                durable.link(spare.message.path, mess)
+                return Arrival(paths, spare.message, spare.envelope, self._turns, spare)
+        except OSError:
+            pass
+        spare.give_up()
+        return None
+
+    def _in_new_files(self, taken: list[File]) -> Arrival | None:
+        """A new message, or None where its number is taken; what keeps the number from coming again is in `taken`."""
+        message = self._create()
+        made, code = [message.path], PID
+        records: File | None = None
+        try:
+            paths = self.queue.arriving(message.inode)
             mess, intd, todo = paths
-            queues.lock(descriptor)
+            queues.lock(message.descriptor)
             # A name of an earlier message with this number may still be there, or come back after a crash.
             if not _is_there(todo):
                 code = INTD
-                envelope = self._envelope(status.st_ino, intd, alone)
-                made.append(envelope.path)
+                records = File(intd)
+                made.append(intd)
                 code = MESS
-                durable.link(name, mess)
+                durable.link(message.path, mess)
                 made.append(mess)
                 code = PID
-                durable.remove(name)
-                return Arrival(status.st_ino, status.st_dev, paths, descriptor, envelope, self._turns)
+                durable.remove(message.path)
+                return Arrival(paths, message, records, self._turns)
         except FileExistsError:
             pass  # an earlier intd/N or mess/N
         except OSError as error:
-            _undo(made, envelope)
-            fds.let_go(descriptor)
+            _undo(made, records)
+            message.close()
             raise Refused(code, error) from error
-        _undo(made, envelope)
-        taken.append(descriptor)
+        _undo(made, records)
+        taken.append(message)
         return None
 
-    def _envelope(self, number: int, intd: bytes, alone: bool) -> Envelope:
-        """A spare file, or one under the name `intd`, which must not be taken. Raises OSError."""
-        if _is_there(intd):
-            raise FileExistsError
-        # Where no intd/N could be made nothing is accepted, whether one is needed or not.
-        usable = not alone and os.access(self._intd, os.W_OK | os.X_OK)
-        spare = self.spares.take(number) if usable else None
-        return Envelope(intd) if spare is None else spare
-
-    def _file(self, alone: bool) -> tuple[bytes, int, os.stat_result]:
-        """A file in pid/, its descriptor, and what it is. Raises Refused."""
-        while self._ahead and not alone:
-            name, descriptor = self._ahead.pop()
-            try:
-                status = os.fstat(descriptor)
-                if status.st_nlink:
-                    return name, descriptor, status
-            except OSError:
-                take_back([name])
-            fds.let_go(descriptor)  # somebody has emptied the queue
-        name, descriptor = self._create()
-        try:
-            return name, descriptor, os.fstat(descriptor)
-        except OSError as error:
-            take_back([name])
-            fds.let_go(descriptor)
-            raise Refused(PID, error) from error
-
-    def _create(self) -> tuple[bytes, int]:
+    def _create(self) -> File:
         while True:
             self._names += 1
-            name = b"%b/pid/%b%d" % (self.queue.root, self._start, self._names)
             try:
-                return name, durable.create(name)
+                return File(b"%b/pid/%b%d" % (self.queue.root, self._start, self._names))
             except FileExistsError:
                 continue  # of an earlier process with our number and second
             except OSError as error:
                 raise Refused(_where(self.queue.root), error) from error
-
-    # ---- who has come will come again: the files of the next messages are made while their clients speak
-
-    def make_ahead(self, count: int, now: float) -> None:
-        """So many came from those who bring many: make as many files before the next ones come.
-
-        For a single message only after some others in a row.
-        """
-        self._row = self._row + 1 if now < self._until else 1
-        self._until = now + SOON
-        most = min(count, self._most_ahead) if count > 1 or self._row >= ROW else 0
-        try:
-            while len(self._ahead) < most:
-                self._ahead.append(self._create())
-        except Refused:
-            pass  # who comes is told of it
-
-    def patience(self, now: float) -> float | None:
-        """How long those are kept still that were made ahead; None: there are none."""
-        return max(self._until - now, 0.0) if self._ahead else None
-
-    def tidy(self, now: float) -> None:
-        """Remove what was made ahead, where nobody has come for it."""
-        while self._ahead and now >= self._until:
-            name, descriptor = self._ahead.pop()
-            take_back([name])
-            fds.let_go(descriptor)
 
     # ---- a batch
 
@@ -236,13 +193,12 @@ class Door:
 
     def _doubt(self) -> None:
         self._doubtful = self._turns
-        self.tidy(math.inf)
         self.spares.clear_out()
 
     def _fits(self, arrivals: Sequence[Arrival]) -> bool:
         """May these be made durable by one syncfs now?"""
         device = self._whole.device
-        return self._whole.ready() and all(arrival.device == device for arrival in arrivals)
+        return self._whole.ready() and all(arrival.message.device == device for arrival in arrivals)
 
     def _barrier_b(self, arrivals: Sequence[Arrival], refusals: list[Refused | None]) -> None:
         try:
@@ -255,10 +211,10 @@ class Door:
                     arrival.end()
 
 
-def _undo(made: list[bytes], envelope: Envelope | None) -> None:
+def _undo(made: list[bytes], records: File | None) -> None:
     take_back(made)
-    if envelope is not None:
-        envelope.close()
+    if records is not None:
+        records.close()
 
 
 def _is_there(path: bytes) -> bool:

@@ -10,11 +10,13 @@ import os
 import stat
 
 from qmail.formats.verdict import Temporary
+from qmail.host import fds
 from qmail.host.reasons import reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from io import FileIO
 
 CHUNK = 65536
 NO_REWIND = b"Unable to rewind message. (#4.3.0)"
@@ -23,11 +25,12 @@ NO_REWIND = b"Unable to rewind message. (#4.3.0)"
 class Message:
     """The message open at `descriptor`; `size` in bytes where it is known to be a regular file of that size."""
 
-    __slots__ = ("_head", "descriptor", "size")
+    __slots__ = ("_copy", "_head", "descriptor", "size")
 
     def __init__(self, descriptor: int, size: int | None = None) -> None:
         self.descriptor, self.size = descriptor, size
         self._head: bytes | None = None
+        self._copy: FileIO | None = None
 
     def pieces(self) -> Iterator[bytes]:
         """The message from its start, in pieces of at most 64 KiB; the first is read only once. Raises Temporary."""
@@ -46,12 +49,16 @@ class Message:
             at += len(piece)
             yield piece
 
-    def rewind(self) -> None:
-        """Set the shared offset to the start, for a program that reads the descriptor. Raises Temporary."""
+    def for_program(self) -> int:
+        """A descriptor for somebody's program, which may keep it, with its offset at the start. Raises Temporary."""
+        if self._copy is None:
+            self._copy = copied(self.descriptor)
+        descriptor = self.descriptor if self._copy is None else self._copy.fileno()
         try:
-            os.lseek(self.descriptor, 0, os.SEEK_SET)
+            os.lseek(descriptor, 0, os.SEEK_SET)
         except OSError:
             raise Temporary(NO_REWIND, plain=True) from None
+        return descriptor
 
     def _read(self, at: int) -> bytes:
         try:
@@ -74,3 +81,19 @@ class Message:
             return b" " + os.readlink(b"/proc/self/fd/%d" % self.descriptor)
         except OSError:
             return b""
+
+
+def copied(descriptor: int) -> FileIO | None:
+    """A copy without a name, where the message's file will serve others later. Raises Temporary.
+
+    That is a file of the queue with a second name (queue-files(5)); None: it is not.
+    """
+    try:
+        if os.fstat(descriptor).st_nlink < 2:
+            return None
+        copy = open(os.memfd_create("message"), "r+b", buffering=0)
+        for piece in Message(descriptor).pieces():
+            fds.write_all(copy.fileno(), piece)
+    except OSError as error:
+        raise Temporary(b"Unable to copy message: " + reason(error) + b". (#4.3.0)", plain=True) from error
+    return copy

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 # What is made later is looked at earlier: mail that comes in meanwhile is whole whenever it is seen.
 KINDS = (b"todo", b"info", b"local", b"remote", b"bounce", b"intd", b"mess")
-MODES = {kind: (b"qmailq", 0o644) if kind in (b"todo", b"intd", b"mess") else (b"qmails", 0o600) for kind in KINDS}
+MODES = {kind: (b"qmailq", 0o644) if kind in (b"todo", b"intd") else (b"qmails", 0o600) for kind in KINDS}
+MODES[b"mess"] = b"qmailq", 0o640
 LARGEST = 128 * 1024 * 1024  # bytes of a file of records
 
 

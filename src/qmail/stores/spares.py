@@ -1,65 +1,97 @@
-"""Envelopes, and those of them that are used again: making and deleting files costs most of all.
+"""Files that serve one message after another: making and deleting files costs most of all.
 
-A spare one has a name of its own in queue/spare/, and todo/N is a second one, for as long as message N is there. When
-mess/N is gone, todo/N went before it, durably, and the file is the next message's. qmail-queued makes them, keeps them
-open, and empties spare/ at its start: where it cannot be, or todo/ is on another disk, nothing is kept.
+A spare is two files, each with a lasting name in queue/spare/. While it serves a message, mess/N is a second name
+of the one, N being its inode, and todo/N of the other. When both are gone again, todo/N went before mess/N, durably,
+and the next message may have it. qmail-queued makes them, keeps them open, and empties spare/ at its start: where it
+cannot be, where the queue's directories are on different disks, or the system cannot tell who has a file open (no
+leases, fcntl(2)), nothing is kept.
 
-Only envelopes: a message's file was open in the processes of its recipients, and whoever kept it open could read
-what is written into it later. An envelope was open in qmail-send alone. A file that a second name leads to is
-nobody's to use again, whoever has made that name.
+The recipients' processes had the message's file open: it is used again only when nobody has. A file that another name
+leads to is nobody's to use again, whoever has made that name; nor is one of a large message.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 
-from qmail.host import clock, durable, fds
+from qmail.host import clock, durable, fds, locks
+from qmail.stores import queue as queues
+from qmail.stores.arrival import File
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from qmail.stores.queue import Queue
 
-MOST = 256  # files, each of them open
-SHARE = 8  # of so many descriptors one is for them
-LARGEST = 4096  # bytes of one
+MOST = 256  # spares, each of them two open files
+SHARE = 16  # of so many descriptors one is for a spare
+LARGEST = 65536  # bytes of a message, and of an envelope
 LOOKS = 3  # at messages that may be gone, for one that comes
-PATIENCE = 10.0  # seconds for a first attempt: a message that stays longer has files of other kinds
+PATIENCE = 2.0  # seconds for a first attempt: a message that stays longer has files of other kinds
+IDLE = 60.0  # seconds that a spare is kept for messages that do not come
 
 
-class Envelope:
-    """A file for the envelope of one message: open for writing, with `old` bytes of an earlier one in it."""
+class Spare:
+    """The files of one message after another; `number` is that of each of them."""
 
-    __slots__ = ("descriptor", "inode", "lent", "old", "path", "shelf")
+    __slots__ = ("_shelf", "envelope", "lent", "message")
 
-    def __init__(self, path: bytes, shelf: Spares | None = None) -> None:
-        self.path, self.shelf = path, shelf  # the latter: whose spare it is
-        self.descriptor, self.old = durable.create(path), 0
-        self.inode, self.lent = 0, 0.0  # of a spare one: what it is; when its message was accepted
+    def __init__(self, shelf: Spares, path: bytes) -> None:
+        """Make them. Raises OSError, and nothing is left."""
+        self._shelf = shelf
+        # Not for everybody: who has had it open cannot open it once more by its name in /proc.
+        self.message = File(path + b".mess", 0o640)
+        try:
+            self.envelope = File(path + b".todo")
+        except OSError:
+            self.message.remove()
+            raise
+        self.lent = clock.monotonic()  # when its message was accepted, or it was made
+        shelf.count += 1
 
-    def close(self) -> None:
-        """Let go of it."""
-        fds.let_go(self.descriptor)
-        if self.shelf is not None:
-            self.shelf.count -= 1
+    def is_free(self) -> bool:
+        """Is it nobody's but ours? Raises OSError where that cannot be told."""
+        alone = self.message.names() == self.envelope.names() == 1
+        return alone and locks.opened_by_nobody_else(self.message.descriptor)
+
+    def is_lost(self, now: float) -> bool:
+        """Is there nothing to wait for: its message has come to stay, or its files have gone? Raises OSError."""
+        names = self.envelope.names()
+        return not self.message.names() or not names or (names == 1 and now >= self.lent + PATIENCE)
+
+    def begin_again(self) -> None:
+        """What comes is for its next message. Raises OSError."""
+        self.message.begin_again()
+        self.envelope.begin_again()
+
+    def lend(self, largest: int) -> None:
+        """The message that came in has it, no file of which has more than `largest` bytes, until that is gone."""
+        try:
+            queues.unlock(self.message.descriptor)
+        except OSError:
+            largest = LARGEST + 1  # closed it is unlocked
+        if largest > LARGEST:
+            self.give_up()
+        else:
+            self.lent = clock.monotonic()
+            self._shelf.lent.append(self)
 
     def give_up(self) -> None:
-        """It is not to be used again."""
-        try:
-            durable.remove(self.path)
-        except OSError:
-            pass  # a start removes it
-        self.close()
+        """It is not to be used again; a message that has it keeps its own names for it."""
+        self.message.remove()
+        self.envelope.remove()
+        self._shelf.count -= 1
 
 
 class Spares:
-    """The files in spare/ of a queue, and the messages whose envelopes they are. `count`: how many there are."""
+    """The spares of a queue. `count`: how many there are."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._directory = queue.root + b"/spare"
         self._names = 0
-        self._free: list[Envelope] = []
-        self._lent: dict[int, Envelope] = {}  # by their messages' numbers
+        self._free: list[Spare] = []  # those that serve none
+        self.lent: deque[Spare] = deque()  # those that do, or did when they were looked at
         self._wanted = 0  # those there were too few of
         self.count = 0
         self._clear()
@@ -82,95 +114,69 @@ class Spares:
                 pass  # nobody takes it: only what is made from now on is used
 
     def _fits(self) -> bool:
-        """Can a file have names here and where messages come in?"""
-        here, there = self._directory + b"/try", self._queue.root + b"/intd/spare.try"
+        """Can a file have names here and where messages come in, and is it told who has it open?"""
+        here = self._directory + b"/try"
         try:
-            durable.remove(there)
-            os.close(durable.create(here))
+            descriptor = durable.create(here)
             try:
-                durable.link(here, there)
-                return durable.remove(there)
+                there = [self._queue.root + b"/intd/spare.try", self._queue.directory(b"mess", 0) + b"/spare.try"]
+                for name in there:
+                    durable.remove(name)
+                    durable.link(here, name)
+                    durable.remove(name)
+                return locks.opened_by_nobody_else(descriptor)
             finally:
+                fds.let_go(descriptor)
                 durable.remove(here)
         except OSError:
             return False
 
-    def take(self, number: int) -> Envelope | None:
-        """One for the new message `number`, or None. Raises OSError."""
-        # Of an earlier message with this number nothing is left, or the number could not have been given again.
-        found = self._lent.pop(number, None)
-        if found is not None and self._is_ours(found):
-            return found
+    def take(self) -> Spare | None:
+        """One that is free, or None."""
         while self._free:
             found = self._free.pop()
             if self._is_ours(found):
                 return found
-        for _look in range(min(LOOKS, len(self._lent))):
-            if (found := self._look()) is not None:
+        for _look in range(min(LOOKS, len(self.lent))):
+            found = self.lent.popleft()
+            if self._is_ours(found):
                 return found
         self._wanted += 1
         return None
 
-    def _look(self) -> Envelope | None:
-        """That of the message that has not been looked at for longest, where the message is gone."""
-        number = next(iter(self._lent))
-        found = self._lent.pop(number)
+    def _is_ours(self, found: Spare) -> bool:
+        """May it be used now? It is looked at again otherwise, or given up."""
         try:
-            os.lstat(self._queue.file(b"mess", number))
-        except FileNotFoundError:
-            return found if self._is_ours(found) else None
-        except OSError:
-            pass  # nobody knows
-        if clock.monotonic() < found.lent + PATIENCE or self._is_in_todo(found):
-            self._lent[number] = found
-        else:
-            found.give_up()
-        return None
-
-    def _is_in_todo(self, found: Envelope) -> bool:
-        try:
-            return os.fstat(found.descriptor).st_nlink > 1
-        except OSError:
-            return True  # it may be
-
-    def _is_ours(self, found: Envelope) -> bool:
-        """May it be used? It is given up otherwise."""
-        try:
-            status = os.lstat(found.path)
-            if status.st_ino == found.inode and status.st_nlink == 1 and status.st_size <= LARGEST:
-                found.old = os.lseek(found.descriptor, 0, os.SEEK_SET) or status.st_size
+            if found.is_free():
+                found.begin_again()
                 return True
+            lost = found.is_lost(clock.monotonic())
         except OSError:
-            pass  # somebody has emptied the queue
-        found.give_up()
+            lost = False  # nobody knows
+        if lost:
+            found.give_up()
+        else:
+            self.lent.append(found)
         return False
-
-    def lend(self, number: int, envelope: Envelope) -> None:
-        """It is that of message `number`, whose name in todo/ has been made."""
-        envelope.lent = clock.monotonic()
-        self._lent[number] = envelope
 
     def stock(self) -> None:
         """Make as many as there were too few of lately."""
         wanted, self._wanted = min(self._wanted, self.most - self.count), 0
-        for _file in range(wanted):
+        for _spare in range(wanted):
             self._names += 1
             try:
-                made = Envelope(b"%b/%d" % (self._directory, self._names), self)
+                self._free.append(Spare(self, b"%b/%d" % (self._directory, self._names)))
             except OSError:
                 return  # the next message does without
-            self.count += 1
-            self._free.append(made)
-            made.inode = _inode(made.descriptor)
+
+    def tidy(self, now: float) -> None:
+        """Let go of those that have not been used for long."""
+        for spares in (self._free, self.lent):
+            for spare in [spare for spare in spares if now >= spare.lent + IDLE]:
+                spares.remove(spare)
+                spare.give_up()
 
     def clear_out(self) -> None:
         """What was made may be lost, and nobody is told of it: make others."""
         while self._free:
             self._free.pop().give_up()
-
-
-def _inode(descriptor: int) -> int:
-    try:
-        return os.fstat(descriptor).st_ino
-    except OSError:
-        return 0  # that is none, and it is not used

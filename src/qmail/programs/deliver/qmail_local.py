@@ -199,10 +199,10 @@ class Delivery:
             self.environ[b"DEFAULT"] = self.answer.default
 
     def _run(self, command: bytes) -> int:
-        self.message.rewind()
+        message = self.message.for_program()
         shell = [b"/bin/sh", b"-c", command]
         try:
-            pid = execute.spawn(shell, self.environ, {0: self.message.descriptor}, unable=111)
+            pid = execute.spawn(shell, self.environ, {0: message}, unable=111)
         except OSError as error:
             raise Temporary(b"Unable to fork: " + reason(error) + b". (#4.3.0)", plain=True) from error
         status = os.waitpid(pid, 0)[1]

@@ -23,7 +23,6 @@ Exit codes: 0 after TERM; 100 usage; 111 another one is running, or it cannot st
 
 from __future__ import annotations
 
-import math
 import os
 
 from qmail.formats.verdict import Temporary, Usage
@@ -116,12 +115,10 @@ class Server:
                 self.take()
             now = clock.monotonic()
             submitters.go_on(now)
-            self.door.tidy(now)
             if now >= sweep:
                 sweep = now + SWEEP
                 self.sweep(now)
         submitters.hang_up_all()
-        self.door.tidy(math.inf)
         return self.again
 
     def patience(self) -> float:
@@ -131,9 +128,6 @@ class Server:
         now = clock.monotonic()
         if self.whole:
             return self.gathering.wait(len(self.whole), now)
-        kept = self.door.patience(now)
-        if kept is not None:
-            return kept
         return 1.0 if self.stopping or self.submitters.paused else SWEEP
 
     def take(self) -> None:
@@ -159,6 +153,7 @@ class Server:
     def sweep(self, now: float) -> None:
         """Refuse the messages that take too long. Start anew where our socket is not what clients find."""
         self.submitters.refuse_overdue(now)
+        self.door.spares.tidy(now)
         if not self.stopping and not self.submitters.found:
             self.stop(again=True)
 
@@ -170,7 +165,6 @@ class Server:
         took = clock.monotonic() - begin
         self.loop.round(0, EVENTS)  # before anybody is answered: who came meanwhile, these not among them
         self.gathering.committed(len(ready), len(self.submitters.turns), took)
-        many = sum([not client.talk.program for client, _ in ready])
         for (client, _), refused in zip(ready, refusals, strict=True):
             self.submitters.tell(client, refused)
         accepted = [arrival for (_, arrival), refused in zip(ready, refusals, strict=True) if refused is None]
@@ -178,5 +172,3 @@ class Server:
             self.notes.send(accepted)
         self.door.release(accepted)
         self.door.spares.stock()
-        if many:
-            self.door.make_ahead(many, clock.monotonic())
