@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import subprocess
-import time
 from pathlib import Path
 
 from conftest import BIN
@@ -80,11 +79,3 @@ def files(home: Path) -> dict[str, bytes]:
 def kinds(home: Path) -> list[str]:
     """The first part of each of these paths."""
     return [name.split("/")[0] for name in files(home)]
-
-
-def settle(home: Path) -> None:
-    """Wait a moment for the files that were made for messages to come: they go when none comes."""
-    for _ in range(20):
-        if "pid" not in kinds(home):
-            return
-        time.sleep(0.01)

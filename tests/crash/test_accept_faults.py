@@ -22,7 +22,7 @@ from conftest import BIN, start_queued, wait_until
 from crash import recording
 from crash.exploring import SEED
 from crash.injecting import ALL, NIGHTLY, Visit, failing, injected, visits, watched
-from submitting import Talk, files, kinds, message, settle
+from submitting import Talk, files, kinds, message
 
 pytestmark = [pytest.mark.prove, pytest.mark.timeout(600)]
 
@@ -125,7 +125,6 @@ class Place:
             assert code in ACCEPTABLE, f"{call} {nth}: {code!r}"
             assert error not in ("ENOSPC", "EDQUOT") or code in (b"0", b"53"), f"{call} {nth}: {code!r}"
             assert error != "SHORT" or code == b"0", f"{call} {nth}: {code!r}"
-        settle(self.home)
         left = [kind for kind in kinds(self.home) if kind not in ("todo", "mess", "intd")]
         assert not left or call == "unlink", f"{call} {nth}: {left}"
         wipe(self.home)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from conftest import BIN, TOP, needs_root, wait_until
+from qmail.protocols import spawn
 from sender import Sender
 
 ROOT = os.geteuid() == 0
@@ -435,6 +436,46 @@ def test_when_the_orders_end_what_runs_is_still_reported(home: Path, users: User
     sender.process.stdin.close()
     assert sender.reports(1) == {0: b"Kdone\ndid 0+0+1\n"}
     assert sender.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("program", [("qmail-lspawn", "./Mailbox"), ("qmail-rspawn",)])
+def test_what_was_not_begun_when_qmail_send_died_is_left_to_the_next_one(home: Path, program: tuple[str, ...]) -> None:
+    """That may have finished the message by now, and its number be another message's."""
+    reader, writer = os.pipe2(0)
+    read_report, report = os.pipe2(0)
+    words, environment = [f"{home}/bin/{program[0]}", *program[1:]], {"QMAIL_HOME": str(home)}
+    sender = f"import subprocess; subprocess.Popen({words}, stdin={reader}, stdout={report}); input()"
+    qmail_send = subprocess.Popen(
+        [sys.executable, "-c", sender], stdin=subprocess.PIPE, env=environment, pass_fds=(reader, report)
+    )
+    os.close(reader)
+    os.close(report)
+    with open(writer, "wb", buffering=0) as orders, open(read_report, "rb", buffering=0) as reports:
+        assert reports.read(1)  # how many it takes
+        qmail_send.communicate(b"\n", 20)
+        (home / "queue/mess/1/1").write_bytes(b"Subject: of somebody else\n\n")
+        orders.write(spawn.order(spawn.Order(0, b"1/1", b"s@a", b"joe@h"), wide=False))
+        assert reports.read(100) == b"\0Zqmail-send is gone. (#4.3.0)\n\0"
+
+
+@needs_root
+@pytest.mark.parametrize("line", ["|cat /dev/stdin > seen", "|cat > seen", "|cat > /dev/null\n|cat /dev/stdin > seen"])
+def test_a_program_gets_a_copy_of_a_file_that_serves_others_later(
+    home: Path, users: Users, started: list[Sender], line: str
+) -> None:
+    """It may read its copy again by name, and keep it; of the file itself it may do neither (queue-files(5))."""
+    place = users.add("joe", 4242)
+    sender = spawner(started, home)
+    name = os.fsdecode(sender.message(1, b"Subject: t\n\nhello\n" * 9000))
+    file = home / "queue/mess" / name
+    file.chmod(0o640)
+    (home / "queue/mess/spare").hardlink_to(file)
+    users.says(place, line + "\n|ls -iL /dev/stdin > inode; ls -l /proc/$$/fd /proc/$PPID/fd > opened 2> /dev/null; true\n")
+    sender.order((0, name.encode(), b"s@a", b"joe@h"))
+    assert sender.reports(1)[0].startswith(b"Kdid 0+0+")
+    assert (place / "seen").read_bytes() == b"Subject: t\n\nhello\n" * 9000
+    assert int((place / "inode").read_text().split()[0]) != file.stat().st_ino
+    assert str(file) not in (place / "opened").read_text()
 
 
 def test_no_process_outlives_its_spawner(home: Path, users: Users, started: list[Sender]) -> None:

@@ -1,15 +1,20 @@
-"""Spare envelopes: which files are used again, when, and which never."""
+"""Spares: which files are used again, when, and which never."""
 
 from __future__ import annotations
 
+import contextlib
+import mmap
 import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from conftest import open_files
-from qmail.host import durable
+from qmail.host import clock, durable, locks
 from qmail.stores import spares
+from qmail.stores.arrival import Refused
 from qmail.stores.door import Door
 from qmail.stores.queue import Queue
 
@@ -23,22 +28,26 @@ def root(home: Path) -> Path:
 
 @pytest.fixture
 def door(root: Path) -> Door:
-    """One that has a spare file: its first message had none, and another one was made for the next."""
+    """One that has a spare: its first message had none, and one was made for the next."""
     door = Door(Queue(os.fsencode(root)))
     gone(root, bring(door))
     door.spares.stock()
-    assert len(list((root / "spare").iterdir())) == 1
+    assert len(list((root / "spare").iterdir())) == 2
     return door
 
 
-def bring(door: Door, envelope: bytes = TEXT, *, alone: bool = False) -> int:
+def bring(door: Door, envelope: bytes = TEXT, text: bytes = b"x\n", *, alone: bool = False) -> int:
     """A message comes in; returns its number."""
     arrival = door.begin(alone=alone)
-    arrival.write([b"Received: x\n"])
+    arrival.write([b"Received: x\n", text])
     arrival.envelope(envelope)
     assert door.commit([arrival]) == [None]
     door.release([arrival])
     return arrival.number
+
+
+def mess(root: Path, number: int) -> Path:
+    return root / f"mess/{number % 23}/{number}"
 
 
 def gone(root: Path, number: int, *, message: bool = True) -> None:
@@ -49,69 +58,149 @@ def gone(root: Path, number: int, *, message: bool = True) -> None:
         (root / f"mess/{number % 23}/{number}").unlink()
 
 
-def spare(root: Path) -> Path:
-    (path,) = (root / "spare").iterdir()
-    return path
+def spare(root: Path) -> tuple[Path, Path]:
+    """Its files: for the message, and for the envelope."""
+    message, envelope = sorted((root / "spare").iterdir())
+    return message, envelope
+
+
+def serves(root: Path, files: tuple[Path, Path], number: int) -> bool:
+    """Are these the files of this message?"""
+    found = [mess(root, number).samefile(files[0]), (root / f"todo/{number}").samefile(files[1])]
+    assert found[0] == found[1]
+    return found[0]
 
 
 @pytest.mark.parametrize("old", [TEXT[:8] + b"\0", TEXT, TEXT + b"Tmore\0" * 100])
-def test_a_spare_file_becomes_an_envelope_and_nothing_of_the_old_one_stays(root: Path, door: Door, old: bytes) -> None:
-    file = spare(root)
-    first = bring(door, old)
-    assert (root / f"todo/{first}").samefile(file)
+@pytest.mark.parametrize("text", [b"", b"y\n", b"y\n" * 5000])
+def test_a_spare_serves_the_next_message_and_nothing_of_the_old_one_stays(
+    root: Path, door: Door, old: bytes, text: bytes
+) -> None:
+    files = spare(root)
+    first = bring(door, old, text)
+    assert serves(root, files, first)
     assert not (root / f"intd/{first}").exists()
+    assert mess(root, first).read_bytes() == b"Received: x\n" + text
     gone(root, first)
     second = bring(door)
-    assert (root / f"todo/{second}").samefile(file)
+    assert serves(root, files, second)
+    assert second == first == mess(root, second).stat().st_ino
     assert (root / f"todo/{second}").read_bytes() == TEXT
+    assert mess(root, second).read_bytes() == b"Received: x\nx\n"
 
 
-def test_an_envelope_is_nobody_elses_before_its_message_is_gone(root: Path, door: Door) -> None:
-    file = spare(root)
-    first = bring(door, b"u0\0p1\0Fa\0Tfirst\0")
+def test_nobody_else_may_open_the_file_of_a_message(root: Path, door: Door) -> None:
+    """Not by its name in /proc either, which a program has that was given the file."""
+    number = bring(door)
+    status = mess(root, number).stat()
+    assert (status.st_mode & 0o7777, status.st_gid) == (0o640, (root / "mess").stat().st_gid)
+    assert mess(root, bring(door, alone=True)).stat().st_mode & 0o7777 == 0o644
+
+
+@pytest.mark.parametrize("how", ["open", "in another process", "on its way", "mapped"])
+def test_a_file_that_somebody_has_open_is_not_written_to(root: Path, door: Door, how: str) -> None:
+    files = spare(root)
+    first = bring(door, text=b"secret\n")
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(mess(root, first).open("rb"))
+        if how == "in another process":
+            sleeper = stack.enter_context(subprocess.Popen(["sleep", "60"], stdin=file))
+            stack.callback(sleeper.kill)
+        elif how == "on its way":
+            ours, theirs = socket.socketpair()
+            stack.callback(ours.close)
+            stack.callback(theirs.close)
+            socket.send_fds(ours, [b"x"], [file.fileno()])
+        elif how == "mapped":
+            stack.enter_context(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+        if how != "open":
+            file.close()
+        gone(root, first)
+        for _ in range(5):
+            second = bring(door)
+            assert second != first
+            gone(root, second)
+        assert files[0].read_bytes().endswith(b"secret\n")
+    assert any(serves(root, files, bring(door)) for _ in range(3)), "nobody has it open any more"
+
+
+def test_a_spare_is_nobody_elses_before_its_message_is_gone(root: Path, door: Door) -> None:
+    files = spare(root)
+    envelope = b"u0\0p1\0Fa\0Tfirst\0"
+    first = bring(door, envelope, b"first\n")
     for _ in range(20):
         other = bring(door)
-        assert not (root / f"todo/{other}").samefile(file)
+        assert not serves(root, files, other)
         gone(root, other)
-    assert (root / f"todo/{first}").read_bytes() == b"u0\0p1\0Fa\0Tfirst\0"
+    assert (root / f"todo/{first}").read_bytes() == envelope
     # Its removal from todo/ may still come back: qmail-send has the message removed only when it cannot.
     gone(root, first, message=False)
     for _ in range(20):
         other = bring(door)
-        assert not (root / f"todo/{other}").samefile(file)
+        assert not serves(root, files, other)
         gone(root, other)
-    (root / f"mess/{first % 23}/{first}").unlink()
-    assert any((root / f"todo/{bring(door)}").samefile(file) for _ in range(3))
+    assert mess(root, first).read_bytes() == b"Received: x\nfirst\n"
+    mess(root, first).unlink()
+    assert any(serves(root, files, bring(door)) for _ in range(3))
 
 
 def test_that_of_a_message_that_stays_is_given_up_once_it_has_files_of_its_own(
     root: Path, door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(spares, "PATIENCE", 0.0)
-    file = spare(root)
+    files = spare(root)
     first = bring(door)
     gone(root, bring(door))
-    assert file.exists(), "it is in todo/ still"
+    assert all(file.exists() for file in files), "it is in todo/ still"
     gone(root, first, message=False)
     gone(root, bring(door))
-    assert not file.exists()
+    assert not any(file.exists() for file in files)
+    assert mess(root, first).read_bytes() == b"Received: x\nx\n"
 
 
-@pytest.mark.parametrize("what", ["linked", "large", "removed"])
-def test_a_file_that_may_be_somebodys_is_not_used_again(root: Path, door: Door, what: str) -> None:
-    file = spare(root)
-    text = TEXT + (b"T" + b"x" * 4000 + b"\0") * 2 if what == "large" else TEXT
-    first = bring(door, text)
+def test_what_nobody_needs_for_long_goes(root: Path, door: Door) -> None:
+    free = spare(root)
+    before = open_files()
+    now = clock.monotonic()
+    door.spares.tidy(now + spares.IDLE - 1)
+    assert spare(root) == free
+    door.spares.tidy(now + spares.IDLE + 1)
+    assert list((root / "spare").iterdir()) == []
+    assert (door.spares.count, open_files()) == (0, before - 2)
+    gone(root, bring(door))
+    door.spares.stock()
+    number = bring(door)
+    door.spares.tidy(clock.monotonic() + spares.IDLE + 1)
+    assert list((root / "spare").iterdir()) == []
+    assert (root / f"todo/{number}").read_bytes() == TEXT
+    assert mess(root, number).read_bytes() == b"Received: x\nx\n"
+
+
+@pytest.mark.parametrize("what", ["linked", "removed", "large", "many"])
+@pytest.mark.parametrize("which", [0, 1])
+def test_files_that_may_be_somebodys_are_not_used_again(
+    root: Path, door: Door, what: str, which: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spares, "PATIENCE", 0.0)
+    files = spare(root)
+    text, envelope = b"x\n", TEXT
+    if what in ("large", "many"):
+        monkeypatch.setattr(spares, "LARGEST", 1000)
+        text, envelope = (b"x\n" * 501, TEXT) if what == "large" else (text, TEXT + b"Tx\0" * 330)
+    first = bring(door, envelope, text)
     if what == "linked":
-        (root.parent / "copy").hardlink_to(root / f"todo/{first}")
+        (root.parent / "copy").hardlink_to(files[which])
+        content = files[which].read_bytes()
     elif what == "removed":
-        file.unlink()
+        files[which].unlink()
     gone(root, first)
     second = bring(door)
     assert (root / f"intd/{second}").samefile(root / f"todo/{second}")
-    assert not file.exists()
+    door.spares.tidy(clock.monotonic() + (spares.IDLE + 1 if what == "linked" else 0))
+    assert not any(file.exists() for file in files)
+    assert door.spares.count == 0
     if what == "linked":
-        assert (root.parent / "copy").read_bytes() == text
+        assert (root.parent / "copy").read_bytes() == content
 
 
 def test_what_a_crash_left_is_never_used(root: Path, door: Door) -> None:
@@ -128,14 +217,23 @@ def test_a_program_of_one_message_gets_the_files_of_qmail_queue(root: Path, door
     assert (root / f"intd/{number}").samefile(root / f"todo/{number}")
 
 
-def test_a_number_with_an_old_envelope_is_not_taken(root: Path, door: Door) -> None:
-    probe = door.begin(alone=False)
-    taken = probe.number
-    probe.drop()
-    (root / f"intd/{taken}").write_bytes(b"of an earlier message")
-    number = bring(door)
-    assert (root / f"intd/{taken}").read_bytes() == b"of an earlier message"
-    assert number != taken
+@pytest.mark.parametrize("kind", ["intd", "todo", "mess"])
+def test_a_number_that_an_old_file_has_is_not_taken(root: Path, door: Door, kind: str) -> None:
+    files = spare(root)
+    taken = files[0].stat().st_ino
+    old = mess(root, taken) if kind == "mess" else root / f"{kind}/{taken}"
+    old.write_bytes(b"of an earlier message")
+    assert bring(door) != taken
+    assert old.read_bytes() == b"of an earlier message"
+    assert not any(file.exists() for file in files)
+
+
+@pytest.mark.parametrize(("kind", "code"), [("pid", 63), ("intd", 65), ("mess", 64)])
+def test_what_would_stop_qmail_queue_stops_everybody(root: Path, door: Door, kind: str, code: int) -> None:
+    (root / kind).rename(root / "away")
+    with pytest.raises(Refused) as refused:
+        door.begin(alone=False)
+    assert refused.value.code == code
 
 
 def test_a_message_that_is_refused_takes_its_spare_file_along(root: Path, door: Door) -> None:
@@ -144,7 +242,8 @@ def test_a_message_that_is_refused_takes_its_spare_file_along(root: Path, door: 
     arrival.envelope(TEXT)
     arrival.drop()
     assert list((root / "spare").iterdir()) == []
-    assert open_files() == before - 1
+    assert open_files() == before - 2
+    assert not mess(root, arrival.number).exists()
 
 
 def test_a_bad_envelope_is_left_where_qmail_queue_leaves_it(root: Path, door: Door) -> None:
@@ -177,7 +276,7 @@ def test_there_are_no_more_than_there_may_be(root: Path, door: Door) -> None:
     for _ in range(10):
         bring(door)
         door.spares.stock()
-    assert len(list((root / "spare").iterdir())) == 3
+    assert len(list((root / "spare").iterdir())) == 6
 
 
 def test_without_a_place_for_them_everything_works(root: Path) -> None:
@@ -206,20 +305,21 @@ def test_who_begins_before_a_message_was_told_of_does_not_get_its_envelope(root:
 
 
 def test_a_message_nobody_can_look_for_is_not_gone(root: Path, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = spare(root)
+    files = spare(root)
     first = bring(door)
-    gone(root, first, message=False)
+    gone(root, first)
     real = os.lstat
 
     def fails(path: bytes) -> os.stat_result:
-        if path.endswith(b"/%d" % first) and b"/mess/" in path:
+        if b"/spare/" in path:
             raise OSError(5, "no")
         return real(path)
 
-    monkeypatch.setattr(os, "lstat", fails)
-    second = bring(door)
-    assert not (root / f"todo/{second}").samefile(file)
-    assert file.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", fails)
+        assert bring(door) != first
+    assert all(file.exists() for file in files)
+    assert serves(root, files, bring(door))
 
 
 def test_on_another_disk_than_todo_there_are_none(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,34 +338,43 @@ def test_on_another_disk_than_todo_there_are_none(root: Path, tmp_path: Path, mo
     assert list((root / "spare").iterdir()) == []
 
 
+def test_where_nobody_can_tell_who_has_a_file_open_there_are_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "opened_by_nobody_else", lambda _descriptor: False)
+    door = Door(Queue(os.fsencode(root)))
+    for _ in range(4):
+        gone(root, bring(door))
+        door.spares.stock()
+    assert list((root / "spare").iterdir()) == []
+
+
 def test_those_in_use_are_counted_too(root: Path, door: Door) -> None:
     door.spares.most = 3
     slow = []
     for _ in range(10):
         slow.append(door.begin(alone=False))
         door.spares.stock()
-    assert door.spares.count == len(list((root / "spare").iterdir())) == 3
+    assert door.spares.count * 2 == len(list((root / "spare").iterdir())) == 6
     for arrival in slow:
         arrival.drop()
     assert door.spares.count == len(list((root / "spare").iterdir())) == 0
 
 
-def test_after_a_failed_sync_others_are_made(root: Path, door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone(root, bring(door))
-    file = spare(root)
-    assert door.begin(alone=False).file.path == os.fsencode(file)
+def test_after_a_failed_sync_others_are_made(root: Path, door: Door) -> None:
+    files = spare(root)
+    slow = door.begin(alone=False)
     for _ in range(2):
         door.begin(alone=False).drop()
     door.spares.stock()
-    assert len(list((root / "spare").iterdir())) == 3
+    assert len(list((root / "spare").iterdir())) == 6
     door.spares.clear_out()
-    assert list((root / "spare").iterdir()) == [file]
+    assert spare(root) == files
+    slow.drop()
 
 
 def test_of_an_earlier_envelope_nothing_is_left_with_a_bad_one(root: Path, door: Door) -> None:
     gone(root, bring(door, b"u0\0p1\0Fsecret\0Tsecret\0"))
     arrival = door.begin(alone=False)
-    assert arrival.file.old
+    assert arrival.records.old
     arrival.envelope(b"Fa\0")
     arrival.leave()
     assert (root / f"intd/{arrival.number}").read_bytes() == b"Fa\0"

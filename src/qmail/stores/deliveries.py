@@ -54,6 +54,7 @@ class Deliveries:
         self._wide = environ.get(spawn.WIDE_VARIABLE) == spawn.WIDE_VALUE
         self.limit = WIDE if self._wide else NARROW
         self._owner = home.account(b"qmailq")[0]
+        self._sender = os.getppid()
         self._orders = spawn.Orders(self._wide)
         self._reports: list[bytes] = []
         self.running: set[int] = set()
@@ -91,6 +92,10 @@ class Deliveries:
 
     def open(self, delivery: Delivery) -> bool:
         """Open the delivery's message; False where that cannot be done, which is then its report."""
+        if os.getppid() != self._sender:
+            # The next qmail-send may have finished this message, and its number be another one's by now.
+            self.report(delivery.number, b"Zqmail-send is gone. (#4.3.0)\n")
+            return False
         try:
             # A fifo in the message's place must not hold us up.
             message = os.open(delivery.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)

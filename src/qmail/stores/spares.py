@@ -42,6 +42,7 @@ class Spare:
         # Not for everybody: who has had it open cannot open it once more by its name in /proc.
         self.message = File(path + b".mess", 0o640)
         try:
+            os.fchown(self.message.descriptor, -1, shelf.group)
             self.envelope = File(path + b".todo")
         except OSError:
             self.message.remove()
@@ -84,7 +85,7 @@ class Spare:
 
 
 class Spares:
-    """The spares of a queue. `count`: how many there are."""
+    """The spares of a queue. `count`: how many there are; `group`: whose processes read messages."""
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
@@ -94,6 +95,7 @@ class Spares:
         self.lent: deque[Spare] = deque()  # those that do, or did when they were looked at
         self._wanted = 0  # those there were too few of
         self.count = 0
+        self.group = -1
         self._clear()
         self.most = min(MOST, fds.most() // SHARE) if self._fits() else 0
 
@@ -115,21 +117,21 @@ class Spares:
 
     def _fits(self) -> bool:
         """Can a file have names here and where messages come in, and is it told who has it open?"""
-        here = self._directory + b"/try"
         try:
-            descriptor = durable.create(here)
-            try:
-                there = [self._queue.root + b"/intd/spare.try", self._queue.directory(b"mess", 0) + b"/spare.try"]
-                for name in there:
-                    durable.remove(name)
-                    durable.link(here, name)
-                    durable.remove(name)
-                return locks.opened_by_nobody_else(descriptor)
-            finally:
-                fds.let_go(descriptor)
-                durable.remove(here)
+            file = File(self._directory + b"/try", 0o640)
         except OSError:
             return False
+        try:
+            self.group = os.stat(self._queue.root + b"/mess").st_gid
+            os.fchown(file.descriptor, -1, self.group)
+            for name in self._queue.arriving(file.inode)[:2]:
+                durable.link(file.path, name)
+                durable.remove(name)
+            return locks.opened_by_nobody_else(file.descriptor)
+        except OSError:
+            return False
+        finally:
+            file.remove()
 
     def take(self) -> Spare | None:
         """One that is free, or None."""
