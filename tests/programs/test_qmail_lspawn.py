@@ -470,7 +470,8 @@ def test_a_program_gets_a_copy_of_a_file_that_serves_others_later(
     file = home / "queue/mess" / name
     file.chmod(0o640)
     (home / "queue/mess/spare").hardlink_to(file)
-    users.says(place, line + "\n|ls -iL /dev/stdin > inode; ls -l /proc/$$/fd /proc/$PPID/fd > opened 2> /dev/null; true\n")
+    look = "|ls -iL /dev/stdin > inode; ls -l /proc/$$/fd > opened\n"
+    users.says(place, f"{line}\n{look}")
     sender.order((0, name.encode(), b"s@a", b"joe@h"))
     assert sender.reports(1)[0].startswith(b"Kdid 0+0+")
     assert (place / "seen").read_bytes() == b"Subject: t\n\nhello\n" * 9000

@@ -23,6 +23,7 @@ Exit codes: 0 after TERM; 100 usage; 111 another one is running, or it cannot st
 
 from __future__ import annotations
 
+import math
 import os
 
 from qmail.formats.verdict import Temporary, Usage
@@ -119,6 +120,7 @@ class Server:
                 sweep = now + SWEEP
                 self.sweep(now)
         submitters.hang_up_all()
+        self.door.spares.tidy(math.inf)
         return self.again
 
     def patience(self) -> float:
