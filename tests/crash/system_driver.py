@@ -141,7 +141,10 @@ if __name__ == "__main__":
     from crash.workloads import WORKLOADS
 
     if sys.argv[2] == "prepare":
-        prepare(Path(sys.argv[1]))
+        spare = prepare(Path(sys.argv[1])).home / "queue/spare"
+        if sys.argv[3:] == ["plain"]:  # every message has files of its own
+            spare.rmdir()
+            spare.touch()
         sys.exit()
     system = found(Path(sys.argv[1]))
     try:
