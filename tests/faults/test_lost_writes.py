@@ -66,7 +66,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
 
 
 def arriving(door: Door, size: int) -> Arrival:
-    arrival = door.begin(alone=False)
+    arrival = door.begin(100, alone=False)
     arrival.write([b"x" * size])
     return arrival
 

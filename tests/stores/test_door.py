@@ -29,7 +29,7 @@ def door(home: Path) -> Door:
 
 
 def arrived(door: Door, text: bytes = b"text\n") -> Arrival:
-    arrival = door.begin(alone=False)
+    arrival = door.begin(100, alone=False)
     arrival.write([b"Received: x\n", text])
     arrival.envelope(b"u0\0p1\0Fa\0Tb\0")
     return arrival
@@ -42,7 +42,7 @@ def accept(door: Door, count: int = 1) -> list[int | None]:
     for _message in range(count):
         arrival = None
         try:
-            arrival = door.begin(alone=False)
+            arrival = door.begin(100, alone=False)
             arrival.write([b"Received: x\n", b"text\n"])
             arrival.envelope(b"u0\0p1\0Fa\0Tb\0")
             whole.append(arrival)
@@ -86,13 +86,13 @@ def test_the_note_tells_what_the_file_is(door: Door, home: Path) -> None:
 @pytest.mark.parametrize("kind", [b"todo", b"intd", b"mess"])
 def test_a_number_whose_name_is_taken_is_stepped_over(door: Door, home: Path, kind: bytes) -> None:
     """An inode is free while an old name of its number still stands: it must not be used."""
-    probe = door.begin(alone=False)
+    probe = door.begin(100, alone=False)
     number = probe.number
     probe.drop()
     taken = home / "queue" / os.fsdecode(queuefile.path(kind, number))
     taken.write_bytes(b"old")
     for _attempt in range(3):
-        arrival = door.begin(alone=False)
+        arrival = door.begin(100, alone=False)
         assert arrival.number != number
         arrival.drop()
     assert list(files(home).values()) == [b"old"]
@@ -102,7 +102,7 @@ def test_after_ten_taken_numbers_it_gives_up(door: Door, home: Path, monkeypatch
     monkeypatch.setattr(doors, "_is_there", lambda path: True)
     before = open_files()
     with pytest.raises(Refused) as refused:
-        door.begin(alone=False)
+        door.begin(100, alone=False)
     assert refused.value.code == 65
     assert files(home) == {}
     assert open_files() == before

@@ -56,13 +56,12 @@ class File:
         self.inode, self.device = status.st_ino, status.st_dev
 
     def names(self) -> int:
-        """How many it has; 0 where `path` is none of them. Raises OSError where that cannot be told."""
-        try:
-            status = os.lstat(self.path)
-        except FileNotFoundError:
-            return 0
+        """How many it has. Raises OSError where that cannot be told, FileNotFoundError where `path` is none of them."""
+        status = os.lstat(self.path)
+        if status.st_ino != self.inode:
+            raise FileNotFoundError
         self.old = status.st_size
-        return status.st_nlink if status.st_ino == self.inode else 0
+        return status.st_nlink
 
     def begin_again(self) -> None:
         """What is written next comes in place of what is there. Raises OSError."""
@@ -183,7 +182,7 @@ class Arrival:
     def end(self) -> None:
         """Let go of a message that is in todo/, and of its lock."""
         if self._spare is not None:
-            self._spare.lend(max(self.size, self.written))
+            self._spare.lend(self.size, self.written)
         else:
             self._close()
 

@@ -40,13 +40,13 @@ class Door:
         self.spares = Spares(queue)
         self.held = 2 * self.spares.most  # descriptors of nobody's messages, at most
 
-    def begin(self, *, alone: bool) -> Arrival:
-        """A new message with a number of its own, in mess/ and locked. Raises Refused.
+    def begin(self, size: int, *, alone: bool) -> Arrival:
+        """A new message with a number of its own, in mess/ and locked. `size`: bytes it has by now. Raises Refused.
 
         `alone`: of a program that brings no other one; its files are made for it, as qmail-queue makes them.
         """
         self._turns += 1
-        while not alone and (spare := self.spares.take()) is not None:
+        while not alone and (spare := self.spares.take(size)) is not None:
             arrival = self._in_spare(spare)
             if arrival is not None:
                 return arrival

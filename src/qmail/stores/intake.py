@@ -67,8 +67,8 @@ class Intake:
         """Write more of the message, and after all of it of the envelope. Raises Refused."""
         arrival = self.arrival
         if arrival is None:
-            arrival = self.arrival = door.begin(alone=self._alone)
             message.insert(0, self._line)
+            arrival = self.arrival = door.begin(sum(map(len, message)), alone=self._alone)
         if message:
             arrival.write(message)
             if arrival.waiting > WRITE_OUT:

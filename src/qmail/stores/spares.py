@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 MOST = 256  # spares, each of them two open files
 SHARE = 16  # of so many descriptors one is for a spare
-LARGEST = 65536  # bytes of a message, and of an envelope
+LARGEST = 32768  # bytes of a message, and of an envelope: of what is larger the size is not known when it begins
+BLOCK = 4096  # bytes: a file that has as many blocks as the next message needs has none to give back or to find
 LOOKS = 3  # at messages that may be gone, for one that comes
 PATIENCE = 2.0  # seconds for a first attempt: a message that stays longer has files of other kinds
 IDLE = 60.0  # seconds that a spare is kept for messages that do not come
@@ -51,31 +52,32 @@ class Spare:
         shelf.count += 1
 
     def is_free(self) -> bool:
-        """Is it nobody's but ours? Raises OSError where that cannot be told."""
+        """Is it nobody's but ours? Raises OSError where that cannot be told, FileNotFoundError where it is lost."""
+        if os.fstat(self.message.descriptor).st_nlink > 1:
+            return False
         alone = self.message.names() == self.envelope.names() == 1
         return alone and locks.opened_by_nobody_else(self.message.descriptor)
 
-    def is_lost(self, now: float) -> bool:
-        """Is there nothing to wait for: its message has come to stay, or its files have gone? Raises OSError."""
-        names = self.envelope.names()
-        return not self.message.names() or not names or (names == 1 and now >= self.lent + PATIENCE)
+    def has_gone_on(self, now: float) -> bool:
+        """Has the message that has it other files by now, and come to stay? Raises OSError."""
+        return now >= self.lent + PATIENCE and os.fstat(self.envelope.descriptor).st_nlink < 2
 
     def begin_again(self) -> None:
         """What comes is for its next message. Raises OSError."""
         self.message.begin_again()
         self.envelope.begin_again()
 
-    def lend(self, largest: int) -> None:
-        """The message that came in has it, no file of which has more than `largest` bytes, until that is gone."""
+    def lend(self, size: int, envelope: int) -> None:
+        """The message that came in has it, of so many bytes and an envelope of so many, until that is gone."""
         try:
             queues.unlock(self.message.descriptor)
         except OSError:
-            largest = LARGEST + 1  # closed it is unlocked
-        if largest > LARGEST:
+            size = LARGEST + 1  # closed it is unlocked
+        if max(size, envelope) > LARGEST:
             self.give_up()
         else:
             self.lent = clock.monotonic()
-            self._shelf.lent.append(self)
+            self._shelf.lent[_blocks(size)].append(self)
 
     def give_up(self) -> None:
         """It is not to be used again; a message that has it keeps its own names for it."""
@@ -91,8 +93,9 @@ class Spares:
         self._queue = queue
         self._directory = queue.root + b"/spare"
         self._names = 0
-        self._free: list[Spare] = []  # those that serve none
-        self.lent: deque[Spare] = deque()  # those that do, or did when they were looked at
+        self._new: deque[Spare] = deque()  # those that have served none
+        # Those that serve one, or did when they were looked at, by its blocks.
+        self.lent: list[deque[Spare]] = [deque() for _ in range(_blocks(LARGEST) + 1)]
         self._wanted = 0  # those there were too few of
         self.count = 0
         self.group = -1
@@ -133,33 +136,36 @@ class Spares:
         finally:
             file.remove()
 
-    def take(self) -> Spare | None:
-        """One that is free, or None."""
-        while self._free:
-            found = self._free.pop()
-            if self._is_ours(found):
-                return found
-        for _look in range(min(LOOKS, len(self.lent))):
-            found = self.lent.popleft()
-            if self._is_ours(found):
-                return found
-        self._wanted += 1
-        return None
+    def take(self, size: int) -> Spare | None:
+        """One that is free for a message of `size` bytes, or None."""
+        if size > LARGEST:
+            return None
+        found = self._look(self.lent[_blocks(size)]) or self._look(self._new)
+        if found is None and self.count == self.most:
+            # One more cannot be made, and blocks cost less than files.
+            found = self._look(max(self.lent, key=len))
+        if found is None:
+            self._wanted += 1
+        return found
 
-    def _is_ours(self, found: Spare) -> bool:
-        """May it be used now? It is looked at again otherwise, or given up."""
-        try:
-            if found.is_free():
-                found.begin_again()
-                return True
-            lost = found.is_lost(clock.monotonic())
-        except OSError:
-            lost = False  # nobody knows
-        if lost:
-            found.give_up()
-        else:
-            self.lent.append(found)
-        return False
+    def _look(self, spares: deque[Spare]) -> Spare | None:
+        """The first that is free of those that were not looked at for longest; the others come later, or never."""
+        for _look in range(min(LOOKS, len(spares))):
+            found = spares.popleft()
+            try:
+                if found.is_free():
+                    found.begin_again()
+                    return found
+                lost = found.has_gone_on(clock.monotonic())
+            except FileNotFoundError:
+                lost = True
+            except OSError:
+                lost = False  # nobody knows
+            if lost:
+                found.give_up()
+            else:
+                spares.append(found)
+        return None
 
     def stock(self) -> None:
         """Make as many as there were too few of lately."""
@@ -167,18 +173,22 @@ class Spares:
         for _spare in range(wanted):
             self._names += 1
             try:
-                self._free.append(Spare(self, b"%b/%d" % (self._directory, self._names)))
+                self._new.append(Spare(self, b"%b/%d" % (self._directory, self._names)))
             except OSError:
                 return  # the next message does without
 
     def tidy(self, now: float) -> None:
         """Let go of those that have not been used for long."""
-        for spares in (self._free, self.lent):
+        for spares in (self._new, *self.lent):
             for spare in [spare for spare in spares if now >= spare.lent + IDLE]:
                 spares.remove(spare)
                 spare.give_up()
 
     def clear_out(self) -> None:
         """What was made may be lost, and nobody is told of it: make others."""
-        while self._free:
-            self._free.pop().give_up()
+        while self._new:
+            self._new.pop().give_up()
+
+
+def _blocks(size: int) -> int:
+    return -(-size // BLOCK)
