@@ -99,7 +99,7 @@ def test_a_number_whose_name_is_taken_is_stepped_over(door: Door, home: Path, ki
 
 
 def test_after_ten_taken_numbers_it_gives_up(door: Door, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doors, "_is_there", lambda path: True)
+    monkeypatch.setattr(doors, "is_there", lambda path: True)
     before = open_files()
     with pytest.raises(Refused) as refused:
         door.begin(100, alone=False)

@@ -14,7 +14,7 @@ import pytest
 from conftest import open_files
 from qmail.host import clock, durable, locks
 from qmail.stores import spares
-from qmail.stores.arrival import Refused
+from qmail.stores.arrival import File
 from qmail.stores.door import Door
 from qmail.stores.queue import Queue
 
@@ -244,22 +244,47 @@ def test_a_program_of_one_message_gets_the_files_of_qmail_queue(root: Path, door
 
 
 @pytest.mark.parametrize("kind", ["intd", "todo", "mess"])
-def test_a_number_that_an_old_file_has_is_not_taken(root: Path, door: Door, kind: str) -> None:
+def test_a_spare_whose_number_an_old_file_has_is_not_made(
+    root: Path, door: Door, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.lstat
+
+    def there(path: bytes) -> os.stat_result:
+        return real(root if f"/{kind}/" in os.fsdecode(path) else path)
+
+    bring(door)
+    before = spare(root)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "lstat", there)
+        door.spares.take(100)
+        door.spares.stock()
+    assert spare(root) == before
+    door.spares.take(100)
+    door.spares.stock()
+    assert len(list((root / "spare").iterdir())) == 4
+
+
+def test_what_stands_where_a_message_would_be_is_left_alone(root: Path, door: Door) -> None:
     files = spare(root)
     taken = files[0].stat().st_ino
-    old = mess(root, taken) if kind == "mess" else root / f"{kind}/{taken}"
-    old.write_bytes(b"of an earlier message")
+    mess(root, taken).write_bytes(b"of an earlier message")
     assert bring(door) != taken
-    assert old.read_bytes() == b"of an earlier message"
+    assert mess(root, taken).read_bytes() == b"of an earlier message"
     assert not any(file.exists() for file in files)
 
 
-@pytest.mark.parametrize(("kind", "code"), [("pid", 63), ("intd", 65), ("mess", 64)])
-def test_what_would_stop_qmail_queue_stops_everybody(root: Path, door: Door, kind: str, code: int) -> None:
-    (root / kind).rename(root / "away")
-    with pytest.raises(Refused) as refused:
-        door.begin(100, alone=False)
-    assert refused.value.code == code
+@pytest.mark.parametrize("whole", [True, False])
+def test_who_empties_the_place_of_spares_hurts_nobody(root: Path, door: Door, whole: bool) -> None:
+    files = spare(root)
+    first = bring(door, text=b"first\n")
+    for file in files if whole else files[:1]:
+        file.unlink()
+    assert bring(door) != first
+    assert mess(root, first).read_bytes() == b"Received: x\nfirst\n"
+    assert (root / f"todo/{first}").read_bytes() == TEXT
+    gone(root, first)
+    bring(door)
+    assert door.spares.count * 2 == len(list((root / "spare").iterdir()))
 
 
 def test_a_message_that_is_refused_takes_its_spare_file_along(root: Path, door: Door) -> None:
@@ -334,15 +359,12 @@ def test_a_message_nobody_can_look_for_is_not_gone(root: Path, door: Door, monke
     files = spare(root)
     first = bring(door)
     gone(root, first)
-    real = os.lstat
 
-    def fails(path: bytes) -> os.stat_result:
-        if b"/spare/" in path:
-            raise OSError(5, "no")
-        return real(path)
+    def fails(_file: File) -> int:
+        raise OSError(5, "no")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "lstat", fails)
+        patch.setattr(File, "names", fails)
         assert bring(door) != first
     assert all(file.exists() for file in files)
     assert serves(root, files, bring(door))

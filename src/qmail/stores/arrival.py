@@ -56,9 +56,9 @@ class File:
         self.inode, self.device = status.st_ino, status.st_dev
 
     def names(self) -> int:
-        """How many it has. Raises OSError where that cannot be told, FileNotFoundError where `path` is none of them."""
-        status = os.lstat(self.path)
-        if status.st_ino != self.inode:
+        """How many it has. Raises OSError where that cannot be told, FileNotFoundError where there is none."""
+        status = os.fstat(self.descriptor)
+        if not status.st_nlink:
             raise FileNotFoundError
         self.old = status.st_size
         return status.st_nlink
@@ -198,6 +198,15 @@ def take_back(names: list[bytes]) -> None:
             durable.remove(name)
         except OSError:
             pass
+
+
+def is_there(path: bytes) -> bool:
+    """Raises OSError where that cannot be told."""
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _write_all(descriptor: int, pieces: Sequence[bytes]) -> int:

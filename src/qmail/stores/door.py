@@ -10,7 +10,7 @@ import os
 from qmail.host import clock, durable
 from qmail.rules.barriers import Trials
 from qmail.stores import queue as queues
-from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, File, Refused, take_back
+from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, File, Refused, is_there, take_back
 from qmail.stores.spares import Spares
 from qmail.stores.whole import Whole
 
@@ -30,7 +30,6 @@ class Door:
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self._made_in = (queue.root + b"/pid", queue.root + b"/intd")
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
         self._whole = Whole(queue.root, (b"pid", b"mess", b"intd", b"todo"))
@@ -65,18 +64,13 @@ class Door:
     def _in_spare(self, spare: Spare) -> Arrival | None:
         """A new message; None where that cannot be, and making files for it will tell why."""
         paths = self.queue.arriving(spare.message.inode)
-        mess, intd, todo = paths
         try:
-            queues.lock(spare.message.descriptor)
-            # Where qmail-queue could not make its files, nothing is accepted, though they are not needed.
-            usable = all(os.access(directory, os.W_OK | os.X_OK) for directory in self._made_in)
-            if usable and not _is_there(todo) and not _is_there(intd):
-                durable.link(spare.message.path, mess)
-                return Arrival(paths, spare.message, spare.envelope, self._turns, spare)
+            # Nothing is written before this: it tells, too, whether the file is still the spare that it was.
+            durable.link(spare.message.path, paths[0])
         except OSError:
-            pass
-        spare.give_up()
-        return None
+            spare.give_up()
+            return None
+        return Arrival(paths, spare.message, spare.envelope, self._turns, spare)
 
     def _in_new_files(self, taken: list[File]) -> Arrival | None:
         """A new message, or None where its number is taken; what keeps the number from coming again is in `taken`."""
@@ -88,7 +82,7 @@ class Door:
             mess, intd, todo = paths
             queues.lock(message.descriptor)
             # A name of an earlier message with this number may still be there, or come back after a crash.
-            if not _is_there(todo):
+            if not is_there(todo):
                 code = INTD
                 records = File(intd)
                 made.append(intd)
@@ -215,15 +209,6 @@ def _undo(made: list[bytes], records: File | None) -> None:
     take_back(made)
     if records is not None:
         records.close()
-
-
-def _is_there(path: bytes) -> bool:
-    """Raises OSError where that cannot be told."""
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _where(root: bytes) -> int:

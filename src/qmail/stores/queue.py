@@ -15,7 +15,6 @@ from qmail.formats import queuefile
 OSSIFIED = 129_600  # seconds (36 hours): what no program has touched for so long, none is working on
 
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock: type, whence, start, length, pid
-_FREE = _FLOCK.pack(fcntl.F_UNLCK, os.SEEK_SET, 0, 0, 0)
 _EXCLUSIVE = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 _ASK = _FLOCK.pack(fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
 
@@ -62,13 +61,8 @@ def split(root: bytes) -> int:
 
 
 def lock(descriptor: int) -> None:
-    """Mark a file of the queue as being written by us, until `unlock`, or its descriptor is closed. Raises OSError."""
+    """Mark a file of the queue as being written by us, until its descriptor is closed. Raises OSError."""
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _EXCLUSIVE)
-
-
-def unlock(descriptor: int) -> None:
-    """It is not written any more. Raises OSError."""
-    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _FREE)
 
 
 def being_written(path: bytes) -> bool:

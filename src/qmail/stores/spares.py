@@ -17,7 +17,7 @@ from collections import deque
 
 from qmail.host import clock, durable, fds, locks
 from qmail.stores import queue as queues
-from qmail.stores.arrival import File
+from qmail.stores.arrival import File, is_there
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class Spare:
         self.message = File(path + b".mess", 0o640)
         try:
             os.fchown(self.message.descriptor, -1, shelf.group)
+            queues.lock(self.message.descriptor)  # for good: what somebody writes to is no leftover, nor is the rest
             self.envelope = File(path + b".todo")
         except OSError:
             self.message.remove()
@@ -53,9 +54,7 @@ class Spare:
 
     def is_free(self) -> bool:
         """Is it nobody's but ours? Raises OSError where that cannot be told, FileNotFoundError where it is lost."""
-        if os.fstat(self.message.descriptor).st_nlink > 1:
-            return False
-        alone = self.message.names() == self.envelope.names() == 1
+        alone = self.message.names() == 1 and self.envelope.names() == 1
         return alone and locks.opened_by_nobody_else(self.message.descriptor)
 
     def has_gone_on(self, now: float) -> bool:
@@ -69,10 +68,6 @@ class Spare:
 
     def lend(self, size: int, envelope: int) -> None:
         """The message that came in has it, of so many bytes and an envelope of so many, until that is gone."""
-        try:
-            queues.unlock(self.message.descriptor)
-        except OSError:
-            size = LARGEST + 1  # closed it is unlocked
         if max(size, envelope) > LARGEST:
             self.give_up()
         else:
@@ -173,9 +168,20 @@ class Spares:
         for _spare in range(wanted):
             self._names += 1
             try:
-                self._new.append(Spare(self, b"%b/%d" % (self._directory, self._names)))
+                made = Spare(self, b"%b/%d" % (self._directory, self._names))
             except OSError:
                 return  # the next message does without
+            if self._is_taken(made.message.inode):
+                made.give_up()
+            else:
+                self._new.append(made)
+
+    def _is_taken(self, number: int) -> bool:
+        """Is there something of an earlier message with this number? From now on nobody else is given it."""
+        try:
+            return any(map(is_there, self._queue.arriving(number)))
+        except OSError:
+            return True  # there may be
 
     def tidy(self, now: float) -> None:
         """Let go of those that have not been used for long."""
