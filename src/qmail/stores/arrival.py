@@ -64,7 +64,7 @@ class File:
         return status.st_nlink
 
     def begin_again(self) -> None:
-        """What is written next comes in place of what is there. Raises OSError."""
+        """What is written next comes in place of what is there."""
         os.lseek(self.descriptor, 0, os.SEEK_SET)
 
     def cut(self, size: int) -> None:

@@ -92,7 +92,8 @@ class Passes:
 
     def take_over(self, now: int) -> None:
         """A part of what was queued before, if all of it has not come yet."""
-        self.earlier.work(now, now + retry.longest_wait(self._lifetime))
+        if self.earlier.next_time() is not None:
+            self.earlier.work(now, now + retry.longest_wait(self._lifetime))
 
     def next(self, channel: int, now: int) -> tuple[Pass, int, bytes] | None:
         """The next delivery to start: pass, place in the file, recipient. None where nothing is due."""

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from heapq import heappop, heappush
 
 from qmail.host import clock, durable, fds, locks
 from qmail.stores import queue as queues
@@ -62,7 +63,7 @@ class Spare:
         return now >= self.lent + PATIENCE and os.fstat(self.envelope.descriptor).st_nlink < 2
 
     def begin_again(self) -> None:
-        """What comes is for its next message. Raises OSError."""
+        """What comes is for its next message."""
         self.message.begin_again()
         self.envelope.begin_again()
 
@@ -72,7 +73,7 @@ class Spare:
             self.give_up()
         else:
             self.lent = clock.monotonic()
-            self._shelf.lent[_blocks(size)].append(self)
+            self._shelf.lent.append(self)
 
     def give_up(self) -> None:
         """It is not to be used again; a message that has it keeps its own names for it."""
@@ -88,9 +89,10 @@ class Spares:
         self._queue = queue
         self._directory = queue.root + b"/spare"
         self._names = 0
-        self._new: deque[Spare] = deque()  # those that have served none
-        # Those that serve one, or did when they were looked at, by its blocks.
-        self.lent: list[deque[Spare]] = [deque() for _ in range(_blocks(LARGEST) + 1)]
+        # Those that serve no message, by the blocks that they have. The first of them is taken: so those that are used
+        # are few, and side by side on the disk.
+        self._free: list[list[tuple[int, Spare]]] = [[] for _ in range(_blocks(LARGEST) + 1)]
+        self.lent: deque[Spare] = deque()  # those that do, or did when they were looked at
         self._wanted = 0  # those there were too few of
         self.count = 0
         self.group = -1
@@ -135,32 +137,34 @@ class Spares:
         """One that is free for a message of `size` bytes, or None."""
         if size > LARGEST:
             return None
-        found = self._look(self.lent[_blocks(size)]) or self._look(self._new)
-        if found is None and self.count == self.most:
-            # One more cannot be made, and blocks cost less than files.
-            found = self._look(max(self.lent, key=len))
-        if found is None:
+        self._look()
+        fit = self._free[_blocks(size)] or self._free[0]
+        if not fit and self.count == self.most:
+            fit = max(self._free, key=len)  # one more cannot be made, and blocks cost less than files
+        if not fit:
             self._wanted += 1
+            return None
+        found = heappop(fit)[1]
+        found.begin_again()
         return found
 
-    def _look(self, spares: deque[Spare]) -> Spare | None:
-        """The first that is free of those that were not looked at for longest; the others come later, or never."""
-        for _look in range(min(LOOKS, len(spares))):
-            found = spares.popleft()
+    def _look(self) -> None:
+        """See whether those are free that were not looked at for longest."""
+        for _look in range(min(LOOKS, len(self.lent))):
+            spare = self.lent.popleft()
             try:
-                if found.is_free():
-                    found.begin_again()
-                    return found
-                lost = found.has_gone_on(clock.monotonic())
+                free = spare.is_free()
+                lost = not free and spare.has_gone_on(clock.monotonic())
             except FileNotFoundError:
-                lost = True
+                free, lost = False, True
             except OSError:
-                lost = False  # nobody knows
-            if lost:
-                found.give_up()
+                free = lost = False  # nobody knows
+            if free:
+                heappush(self._free[_blocks(spare.message.old)], (spare.message.inode, spare))
+            elif lost:
+                spare.give_up()
             else:
-                spares.append(found)
-        return None
+                self.lent.append(spare)
 
     def stock(self) -> None:
         """Make as many as there were too few of lately."""
@@ -174,7 +178,7 @@ class Spares:
             if self._is_taken(made.message.inode):
                 made.give_up()
             else:
-                self._new.append(made)
+                heappush(self._free[0], (made.message.inode, made))
 
     def _is_taken(self, number: int) -> bool:
         """Is there something of an earlier message with this number? From now on nobody else is given it."""
@@ -185,15 +189,23 @@ class Spares:
 
     def tidy(self, now: float) -> None:
         """Let go of those that have not been used for long."""
-        for spares in (self._new, *self.lent):
-            for spare in [spare for spare in spares if now >= spare.lent + IDLE]:
-                spares.remove(spare)
+        lent, self.lent = self.lent, deque()
+        for spare in [*lent, *self._clear_out()]:
+            if now >= spare.lent + IDLE:
                 spare.give_up()
+            else:
+                self.lent.append(spare)
 
     def clear_out(self) -> None:
         """What was made may be lost, and nobody is told of it: make others."""
-        while self._new:
-            self._new.pop().give_up()
+        for spare in self._clear_out():
+            spare.give_up()
+
+    def _clear_out(self) -> list[Spare]:
+        found = [spare for free in self._free for _, spare in free]
+        for free in self._free:
+            free.clear()
+        return found
 
 
 def _blocks(size: int) -> int:
