@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # qmail-queue's exit codes for what may go wrong here (qmail-queue(8)).
 ACCEPTED, WRITE, HOME, QUEUE, PID, MESS, INTD, TODO = 0, 53, 61, 62, 63, 64, 65, 66
 
+HELD = 65536  # bytes of an envelope that are kept in memory
 _MOST_PIECES = 256  # of one writev; the system allows 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -91,7 +92,7 @@ class Arrival:
     It ends with `drop` or `leave`, or with `Door.commit` and, where that has accepted it, `Door.release`.
     """
 
-    __slots__ = ("_paths", "_spare", "message", "number", "records", "size", "text", "turn", "waiting", "written")
+    __slots__ = ("_paths", "_spare", "_written", "message", "number", "records", "size", "text", "turn", "waiting")
 
     def __init__(
         self, paths: tuple[bytes, bytes, bytes], message: File, records: File, turn: int, spare: Spare | None = None
@@ -102,8 +103,8 @@ class Arrival:
         self._spare = spare  # whose files they are
         self.size = 0  # bytes of the message
         self.waiting = 0  # bytes of it that no one has asked the disk to keep yet
-        self.written = 0  # bytes of the envelope
-        self.text = b""  # the envelope, where it was written in one piece
+        self._written = 0  # bytes of the envelope
+        self.text = b""  # what was not written of it; when it is complete, all of it, or nothing where it is long
 
     def write(self, pieces: Sequence[bytes]) -> None:
         """Append to the message. Raises Refused; the message is to be dropped then."""
@@ -123,23 +124,33 @@ class Arrival:
         self.waiting = 0
 
     def envelope(self, text: bytes) -> None:
-        """Append records of todo/N to the envelope. Raises Refused; the message is to be dropped then."""
-        self.text = b"" if self.written else text
+        """Append records of todo/N. Raises Refused; the message is to be dropped then."""
+        self.text += text
+        if len(self.text) > HELD:
+            self._write_records()
+
+    def _write_records(self) -> None:
         try:
-            self.written += _write_all(self.records.descriptor, (text,))
+            self._written += _write_all(self.records.descriptor, (self.text,))
         except OSError as error:
             raise Refused(WRITE, error) from error
+        self.text = b""
 
-    def besides(self, text: bytes) -> None:
-        """Append to a whole envelope what was asked for besides. Raises Refused, as `envelope`."""
-        before = self.text
-        self.envelope(text)
-        self.text = before and before + text
+    @property
+    def enveloped(self) -> bool:
+        """Has anything of the envelope come?"""
+        return bool(self.text or self._written)
 
-    def trim(self) -> None:
-        """It is whole: nothing of an earlier one may stand behind it. Raises Refused."""
+    def complete(self) -> None:
+        """It is whole: nothing of an earlier one may stand behind it. Raises Refused.
+
+        Envelopes are written only now: those of a batch together, behind its messages, are fewer writes for the disk.
+        """
+        text = self.text if not self._written else b""
+        self._write_records()
+        self.text = text
         self.message.cut(self.size)
-        self.records.cut(self.written)
+        self.records.cut(self._written)
 
     def sync(self) -> None:
         """The message's part of barrier A: its two files. Raises OSError."""
@@ -169,12 +180,13 @@ class Arrival:
 
     def leave(self) -> None:
         """Let go of a message that is not whole, and is to be looked at: mess/N and intd/N."""
-        if self._spare is not None:
-            try:
-                self.trim()
+        try:
+            self.complete()
+            if self._spare is not None:
                 durable.link(self.records.path, self._paths[1])
-            except (Refused, OSError):
-                pass  # it will be missed by nobody
+        except (Refused, OSError):
+            pass  # it will be missed by nobody
+        if self._spare is not None:
             self._spare.give_up()
         else:
             self._close()
@@ -182,7 +194,7 @@ class Arrival:
     def end(self) -> None:
         """Let go of a message that is in todo/, and of its lock."""
         if self._spare is not None:
-            self._spare.lend(self.size, self.written)
+            self._spare.lend(self.size, self._written)
         else:
             self._close()
 

@@ -125,7 +125,7 @@ class Door:
             try:
                 if arrival.turn <= self._doubtful:
                     raise Refused(WRITE)
-                arrival.trim()
+                arrival.complete()
             except Refused as refused:
                 refusals[at] = refused
         self._barrier_a(arrivals, refusals)

@@ -78,7 +78,7 @@ class Intake:
             if self._check.code:
                 raise Refused(self._check.code)
             if checked:
-                arrival.envelope(checked if arrival.written else self._head + checked)
+                arrival.envelope(checked if arrival.enveloped else self._head + checked)
             if self._check.behind:
                 self._put_besides(arrival)
         return arrival
@@ -90,7 +90,7 @@ class Intake:
         except mailparameters.Malformed:
             raise Refused(envelope.MALFORMED) from None
         if records:
-            arrival.besides(queuefile.besides(self._uid, records))
+            arrival.envelope(queuefile.besides(self._uid, records))
 
     def complete(self) -> None:
         """Nothing more comes. Raises Refused where it ought to."""
