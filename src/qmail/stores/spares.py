@@ -149,22 +149,23 @@ class Spares:
         return found
 
     def _look(self) -> None:
-        """See whether those are free that were not looked at for longest."""
+        """See which are free of those that were not looked at for longest; behind one that is not, hardly any is."""
         for _look in range(min(LOOKS, len(self.lent))):
             spare = self.lent.popleft()
             try:
-                free = spare.is_free()
-                lost = not free and spare.has_gone_on(clock.monotonic())
+                if spare.is_free():
+                    heappush(self._free[_blocks(spare.message.old)], (spare.message.inode, spare))
+                    continue
+                lost = spare.has_gone_on(clock.monotonic())
             except FileNotFoundError:
-                free, lost = False, True
+                lost = True
             except OSError:
-                free = lost = False  # nobody knows
-            if free:
-                heappush(self._free[_blocks(spare.message.old)], (spare.message.inode, spare))
-            elif lost:
+                lost = False  # nobody knows
+            if lost:
                 spare.give_up()
             else:
                 self.lent.append(spare)
+            return
 
     def stock(self) -> None:
         """Make as many as there were too few of lately."""
