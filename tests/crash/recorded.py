@@ -14,7 +14,7 @@ from pathlib import Path
 from crash import recording, system_driver, work_mailbox
 from crash.disk import Disk, Tree, snapshot
 from crash.exploring import explore
-from crash.happenings import Event, Opened, Sent
+from crash.happenings import Event, Linked, Opened, Sent
 from crash.judge import Mail, Name, State
 from crash.models import MODELS, STRICT, Model
 from crash.workloads import WORKLOADS
@@ -110,6 +110,9 @@ class Record:
             assert found, said
             assert int(found[1]) < int(found[2]), f"nothing would be proved: {said!r}"
         self.events = recording.events(output, *places)
+        if how.again and not how.small:
+            uses = Counter(one.target for one in self.events if isinstance(one, Linked) and b"/spare/" in one.source)
+            assert max(uses.values()) > 2, f"no spare was used again: {uses}"
 
     @cached_property
     def mail(self) -> Mail:

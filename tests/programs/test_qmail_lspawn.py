@@ -458,25 +458,49 @@ def test_what_was_not_begun_when_qmail_send_died_is_left_to_the_next_one(home: P
         assert reports.read(100) == b"\0Zqmail-send is gone. (#4.3.0)\n\0"
 
 
+HIDDEN = b"Subject: t\n\nhello\n" * 9000
+
+
+def hidden(sender: Sender, *, named_twice: bool) -> tuple[bytes, Path]:
+    """A message in a file that serves others later, or did; its name."""
+    name = sender.message(1, HIDDEN)
+    file = sender.home / "queue/mess" / os.fsdecode(name)
+    file.chmod(0o640)
+    if named_twice:
+        (sender.home / "queue/mess/spare").hardlink_to(file)
+    return name, file
+
+
 @needs_root
+@pytest.mark.parametrize("named_twice", [True, False])
 @pytest.mark.parametrize("line", ["|cat /dev/stdin > seen", "|cat > seen", "|cat > /dev/null\n|cat /dev/stdin > seen"])
 def test_a_program_gets_a_copy_of_a_file_that_serves_others_later(
-    home: Path, users: Users, started: list[Sender], line: str
+    home: Path, users: Users, started: list[Sender], line: str, named_twice: bool
 ) -> None:
     """It may read its copy again by name, and keep it; of the file itself it may do neither (queue-files(5))."""
     place = users.add("joe", 4242)
     sender = spawner(started, home)
-    name = os.fsdecode(sender.message(1, b"Subject: t\n\nhello\n" * 9000))
-    file = home / "queue/mess" / name
-    file.chmod(0o640)
-    (home / "queue/mess/spare").hardlink_to(file)
+    name, file = hidden(sender, named_twice=named_twice)
     look = "|ls -iL /dev/stdin > inode; ls -l /proc/$$/fd > opened\n"
     users.says(place, f"{line}\n{look}")
-    sender.order((0, name.encode(), b"s@a", b"joe@h"))
+    sender.order((0, name, b"s@a", b"joe@h"))
     assert sender.reports(1)[0].startswith(b"Kdid 0+0+")
-    assert (place / "seen").read_bytes() == b"Subject: t\n\nhello\n" * 9000
+    assert (place / "seen").read_bytes() == HIDDEN
     assert int((place / "inode").read_text().split()[0]) != file.stat().st_ino
     assert str(file) not in (place / "opened").read_text()
+
+
+@needs_root
+def test_so_does_a_replaced_qmail_local(home: Path, users: Users, started: list[Sender]) -> None:
+    """Its user can have what it has open (ptrace(2)), and what is spliced from a file is not seen by a lease."""
+    place = users.add("joe", 4242)
+    put(replaced(home) / "qmail-local", '#!/bin/sh\ncd "$3" && ls -iL /dev/stdin > inode && cat /dev/stdin > seen\n')
+    sender = spawner(started, home)
+    name, file = hidden(sender, named_twice=True)
+    sender.order((0, name, b"s@a", b"joe@h"))
+    assert sender.reports(1)[0] == b"K"
+    assert (place / "seen").read_bytes() == HIDDEN
+    assert int((place / "inode").read_text().split()[0]) != file.stat().st_ino
 
 
 def test_no_process_outlives_its_spawner(home: Path, users: Users, started: list[Sender]) -> None:

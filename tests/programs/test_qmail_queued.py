@@ -344,6 +344,17 @@ def test_it_runs_as_qmailq_with_its_name_shown(home: Path, queued: Queued) -> No
     assert Path(f"/proc/{queued.pid}/cmdline").read_bytes().startswith(b"qmail-queued\0")
 
 
+def test_who_opens_a_file_while_it_is_asked_who_has_it_open_ends_nothing(
+    home: Path, queued: subprocess.Popen[bytes]
+) -> None:
+    """The kernel says so by SIGIO (fcntl(2), F_SETLEASE)."""
+    queued.send_signal(signal.SIGIO)
+    talk = Talk(home)
+    talk.say(message(b"x\n"))
+    assert talk.answer()[0] == b"0"
+    assert queued.poll() is None
+
+
 def test_a_log_that_nobody_reads_holds_nothing_up(home: Path) -> None:
     reader, writer = os.pipe()
     environment = {"QMAIL_HOME": str(home), "PATH": f"{BIN}:/usr/bin:/bin"}
@@ -352,11 +363,11 @@ def test_a_log_that_nobody_reads_holds_nothing_up(home: Path) -> None:
     talk = Talk(home)
     talk.say(message(b"x\n"))
     assert talk.answer()[0] == b"0", "it runs"
-    (home / "queue/pid").rename(home / "queue/away")
+    (home / "queue/mess").rename(home / "queue/away")
     for _number in range(2000):
         talk.say(message(b"x\n"))
-        assert talk.answer()[0] == b"63"
-    (home / "queue/away").rename(home / "queue/pid")
+        assert talk.answer()[0] == b"64"
+    (home / "queue/away").rename(home / "queue/mess")
     talk.say(message(b"x\n"))
     assert talk.answer()[0] == b"0"
     process.terminate()

@@ -395,6 +395,24 @@ def test_where_nobody_can_tell_who_has_a_file_open_there_are_none(root: Path, mo
     assert list((root / "spare").iterdir()) == []
 
 
+def test_where_programs_get_the_files_themselves_there_are_none(root: Path) -> None:
+    ours = True
+    door = Door(Queue(os.fsencode(root)), lambda: ours)
+    gone(root, bring(door))
+    door.spares.stock()
+    number = bring(door)
+    gone(root, bring(door))
+    door.spares.stock()
+    ours = False
+    door.spares.tidy(clock.monotonic())
+    assert list((root / "spare").iterdir()) == []
+    assert mess(root, number).read_bytes() == b"Received: x\nx\n"
+    for _ in range(3):
+        gone(root, bring(door))
+        door.spares.stock()
+    assert list((root / "spare").iterdir()) == []
+
+
 def test_those_in_use_are_counted_too(root: Path, door: Door) -> None:
     door.spares.most = 3
     slow = []

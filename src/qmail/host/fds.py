@@ -68,6 +68,26 @@ def copy(source: int, target: int) -> None:
         os.dup2(source, target, inheritable=True)
 
 
+def copy_of_hidden(descriptor: int) -> int | None:
+    """A nameless copy of an open file, its offset at the start; None where everybody may read the file itself.
+
+    For whoever may keep what he is given, and open it anew by its name in /proc. Raises OSError.
+    """
+    if os.fstat(descriptor).st_mode & 0o004:
+        return None
+    copy = os.memfd_create("message")
+    try:
+        at = 0
+        while piece := os.pread(descriptor, CHUNK, at):
+            write_all(copy, piece)
+            at += len(piece)
+        os.lseek(copy, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(copy)
+        raise
+    return copy
+
+
 def standard_open() -> None:
     """Make sure 0, 1 and 2 are open, so that no file we open is taken for one of them."""
     while (descriptor := os.open("/dev/null", os.O_RDWR)) <= 2:

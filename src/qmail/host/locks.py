@@ -55,7 +55,8 @@ def exclusive(descriptor: int, seconds: int) -> bool:
 def opened_by_nobody_else(descriptor: int) -> bool:
     """Is this, one of a file of our own, the only open description of it? False where the system cannot tell.
 
-    A lease (fcntl(2), F_SETLEASE) is given for writing only then; who opens the file later is not noticed.
+    A lease (fcntl(2), F_SETLEASE) is given for writing only then; who opens the file later is not noticed, and SIGIO
+    may come of it, which is to be ignored.
     """
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)

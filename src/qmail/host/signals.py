@@ -26,6 +26,7 @@ STOP: int = _signal.SIGSTOP
 KILL: int = _signal.SIGKILL
 USR1: int = _signal.SIGUSR1
 XFSZ: int = _signal.SIGXFSZ
+IO: int = _signal.SIGIO
 
 
 _ours: set[int] = set()  # the signals that this process ignores or catches by its own wish

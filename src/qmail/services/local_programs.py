@@ -80,6 +80,9 @@ def _become_local(spawner: Spawner, delivery: Delivery, message: int, output: in
             identity.become(who.uid, who.gid)
         if os.getuid() == 0:
             os._exit(report.EXIT_ROOT)
+        # Whatever program this is, its user can have what it has open, and with the file what comes into it later.
+        if (copy := fds.copy_of_hidden(0)) is not None:
+            fds.copy(copy, 0)
         environ = mailparameters.environment(spawner.environ, delivery.order.asked)
         words = (b"--", who.user, who.home, delivery.local, who.dash, who.ext, delivery.host, delivery.sender)
         execute.replace([spawner.home.program(b"qmail-local"), *words, spawner.default], environ)

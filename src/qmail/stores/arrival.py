@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 
-from qmail.formats.note import Note
+from qmail.formats.note import LARGEST_NOTE, Note
 from qmail.host import durable, fds
 
 TYPE_CHECKING = False
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # qmail-queue's exit codes for what may go wrong here (qmail-queue(8)).
 ACCEPTED, WRITE, HOME, QUEUE, PID, MESS, INTD, TODO = 0, 53, 61, 62, 63, 64, 65, 66
 
-HELD = 65536  # bytes of an envelope that are kept in memory
+HELD = LARGEST_NOTE  # bytes of an envelope that are kept in memory
 _MOST_PIECES = 256  # of one writev; the system allows 1024
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 

@@ -92,15 +92,16 @@ class Deliveries:
 
     def open(self, delivery: Delivery) -> bool:
         """Open the delivery's message; False where that cannot be done, which is then its report."""
-        if os.getppid() != self._sender:
-            # The next qmail-send may have finished this message, and its number be another one's by now.
-            self.report(delivery.number, b"Zqmail-send is gone. (#4.3.0)\n")
-            return False
         try:
             # A fifo in the message's place must not hold us up.
             message = os.open(delivery.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
             self.report(delivery.number, b"Zqmail-spawn unable to open message. (#4.3.0)\n")
+            return False
+        if os.getppid() != self._sender:
+            # The next qmail-send may have finished this message, and its number have been another one's just now.
+            os.close(message)
+            self.report(delivery.number, b"Zqmail-send is gone. (#4.3.0)\n")
             return False
         status = os.fstat(message)
         if stat.S_ISREG(status.st_mode) and status.st_uid == self._owner:

@@ -16,7 +16,7 @@ from qmail.stores.whole import Whole
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from qmail.stores.queue import Queue
     from qmail.stores.spares import Spare
@@ -26,9 +26,9 @@ _INODES = 10  # taken numbers to step over
 
 
 class Door:
-    """The way into one queue. `syncfs`, where the system has it, makes a whole file system durable."""
+    """The way into one queue. `are_ours`: as that of Spares."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, are_ours: Callable[[], bool] = lambda: True) -> None:
         self.queue = queue
         self._names = 0
         self._start = b"%d.%d." % (os.getpid(), int(clock.now()))
@@ -36,7 +36,7 @@ class Door:
         self._turns = 0  # messages that have begun
         self._doubtful = 0  # messages up to this turn had begun when a sync failed that may have been for them, too
         self._trials = {count: Trials() for count in range(1, BATCH_FOR_WHOLE)}
-        self.spares = Spares(queue)
+        self.spares = Spares(queue, are_ours)
         self.held = 2 * self.spares.most  # descriptors of nobody's messages, at most
 
     def begin(self, size: int, *, alone: bool) -> Arrival:

@@ -51,8 +51,11 @@ class Message:
 
     def for_program(self) -> int:
         """A descriptor for somebody's program, which may keep it, with its offset at the start. Raises Temporary."""
-        if self._copy is None:
-            self._copy = copied(self.descriptor)
+        try:
+            if self._copy is None and (copy := fds.copy_of_hidden(self.descriptor)) is not None:
+                self._copy = open(copy, "rb", buffering=0)
+        except OSError as error:
+            raise Temporary(b"Unable to copy message: " + reason(error) + b". (#4.3.0)", plain=True) from error
         descriptor = self.descriptor if self._copy is None else self._copy.fileno()
         try:
             os.lseek(descriptor, 0, os.SEEK_SET)
@@ -81,19 +84,3 @@ class Message:
             return b" " + os.readlink(b"/proc/self/fd/%d" % self.descriptor)
         except OSError:
             return b""
-
-
-def copied(descriptor: int) -> FileIO | None:
-    """A copy without a name, where the message's file will serve others later. Raises Temporary.
-
-    That is a file of the queue with a second name (queue-files(5)); None: it is not.
-    """
-    try:
-        if os.fstat(descriptor).st_nlink < 2:
-            return None
-        copy = open(os.memfd_create("message"), "r+b", buffering=0)
-        for piece in Message(descriptor).pieces():
-            fds.write_all(copy.fileno(), piece)
-    except OSError as error:
-        raise Temporary(b"Unable to copy message: " + reason(error) + b". (#4.3.0)", plain=True) from error
-    return copy

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # What is made later is looked at earlier: mail that comes in meanwhile is whole whenever it is seen.
 KINDS = (b"todo", b"info", b"local", b"remote", b"bounce", b"intd", b"mess")
-MODES = {kind: (b"qmailq", 0o644) if kind in (b"todo", b"intd") else (b"qmails", 0o600) for kind in KINDS}
-MODES[b"mess"] = b"qmailq", 0o640
+MODES = {kind: (b"qmailq", 0o644) if kind in (b"todo", b"intd", b"mess") else (b"qmails", 0o600) for kind in KINDS}
+LEAST = {b"mess": 0o640}  # of a mode, where that is enough (queue-files(5))
 LARGEST = 128 * 1024 * 1024  # bytes of a file of records
 
 
@@ -144,7 +144,7 @@ class Checked:
         account, mode = MODES[kind]
         uid = status.st_uid if self._accounts is None else self._accounts[account]
         have = stat.S_IMODE(status.st_mode)
-        if status.st_uid != uid or have & mode != mode or have & 0o7022:
+        if status.st_uid != uid or have & (least := LEAST.get(kind, mode)) != least or have & 0o7022:
             what = path + b" belongs to uid %d and has mode %o" % (status.st_uid, have)
             self.undressed.append(Undressed(path, what, uid, mode))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from qmail.stores.home import Home
 
 LARGEST = 128 * 1024 * 1024  # bytes of a file of records or of failures
+TRIES = 3  # to read a message while its number is given to others
 
 
 class Queued:
@@ -37,6 +38,33 @@ def numbers(home: Home) -> list[int]:
 def read(home: Home, number: int) -> Queued | None:
     """One message; None where there is none of this number. Raises OSError, and Corrupt where it makes no sense."""
     queue = Queue(home.queue)
+    for _ in range(TRIES):
+        before = _identities(queue, number)
+        try:
+            found = _read(queue, number)
+        except (FileNotFoundError, Corrupt):
+            if before == _identities(queue, number):
+                raise
+            continue  # it was over, and the next one may have its number
+        if found is None or before == _identities(queue, number):
+            return found
+        os.close(found.message)
+    return None
+
+
+def _identities(queue: Queue, number: int) -> list[tuple[int, int] | None]:
+    """Which files hold the envelope: the next message of this number has others, or these were changed for it."""
+    found: list[tuple[int, int] | None] = []
+    for kind in (b"todo", b"info"):
+        try:
+            status = os.lstat(queue.file(kind, number))
+            found.append((status.st_ino, status.st_ctime_ns))
+        except FileNotFoundError:
+            found.append(None)
+    return found
+
+
+def _read(queue: Queue, number: int) -> Queued | None:
     bounce = b""
     try:
         envelope = _fresh(queue, number)

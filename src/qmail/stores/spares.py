@@ -6,8 +6,10 @@ and the next message may have it. qmail-queued makes them, keeps them open, and 
 cannot be, where the queue's directories are on different disks, or the system cannot tell who has a file open (no
 leases, fcntl(2)), nothing is kept.
 
-The recipients' processes had the message's file open: it is used again only when nobody has. A file that another name
-leads to is nobody's to use again, whoever has made that name; nor is one of a large message.
+The recipients' processes had the message's file open: it is used again only when nobody has. That is not seen of the
+pages of a file that were spliced into a pipe (splice(2)): programs of users never get the file itself, and there are no
+spares where qmail-lspawn is not ours, which sees to that. A file that another name leads to is nobody's to use again,
+whoever has made that name; nor is one of a large message.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ from qmail.stores.arrival import File, is_there
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from qmail.stores.queue import Queue
 
 MOST = 256  # spares, each of them two open files
@@ -34,7 +38,7 @@ IDLE = 60.0  # seconds that a spare is kept for messages that do not come
 
 
 class Spare:
-    """The files of one message after another; `number` is that of each of them."""
+    """The files of one message after another, each with the number that `message` has as its inode."""
 
     __slots__ = ("_shelf", "envelope", "lent", "message")
 
@@ -53,19 +57,24 @@ class Spare:
         self.lent = clock.monotonic()  # when its message was accepted, or it was made
         shelf.count += 1
 
-    def is_free(self) -> bool:
-        """Is it nobody's but ours? Raises OSError where that cannot be told, FileNotFoundError where it is lost."""
-        alone = self.message.names() == 1 and self.envelope.names() == 1
-        return alone and locks.opened_by_nobody_else(self.message.descriptor)
+    def is_over(self) -> bool:
+        """Are its message's names gone? Raises OSError where that cannot be told, FileNotFoundError where ours are."""
+        return self.message.names() == 1 and self.envelope.names() == 1
+
+    def begin_again(self) -> bool:
+        """What is written next is for the next message. False: somebody else has a name of it, or has it open."""
+        try:
+            if not (self.is_over() and locks.opened_by_nobody_else(self.message.descriptor)):
+                return False
+            self.message.begin_again()
+            self.envelope.begin_again()
+        except OSError:
+            return False
+        return True
 
     def has_gone_on(self, now: float) -> bool:
         """Has the message that has it other files by now, and come to stay? Raises OSError."""
         return now >= self.lent + PATIENCE and os.fstat(self.envelope.descriptor).st_nlink < 2
-
-    def begin_again(self) -> None:
-        """What comes is for its next message."""
-        self.message.begin_again()
-        self.envelope.begin_again()
 
     def lend(self, size: int, envelope: int) -> None:
         """The message that came in has it, of so many bytes and an envelope of so many, until that is gone."""
@@ -83,10 +92,13 @@ class Spare:
 
 
 class Spares:
-    """The spares of a queue. `count`: how many there are; `group`: whose processes read messages."""
+    """The spares of a queue. `count`: how many there are; `group`: whose processes read messages.
 
-    def __init__(self, queue: Queue) -> None:
-        self._queue = queue
+    `are_ours`: do the programs of users get copies of messages?
+    """
+
+    def __init__(self, queue: Queue, are_ours: Callable[[], bool]) -> None:
+        self._queue, self._are_ours = queue, are_ours
         self._directory = queue.root + b"/spare"
         self._names = 0
         # Those that serve no message, by the blocks that they have. The first of them is taken: so those that are used
@@ -141,19 +153,20 @@ class Spares:
         fit = self._free[_blocks(size)] or self._free[0]
         if not fit and self.count == self.most:
             fit = max(self._free, key=len)  # one more cannot be made, and blocks cost less than files
-        if not fit:
-            self._wanted += 1
-            return None
-        found = heappop(fit)[1]
-        found.begin_again()
-        return found
+        for _look in range(min(LOOKS, len(fit))):
+            found = heappop(fit)[1]
+            if found.begin_again():
+                return found
+            self.lent.append(found)
+        self._wanted += 1
+        return None
 
     def _look(self) -> None:
         """See which are free of those that were not looked at for longest; behind one that is not, hardly any is."""
         for _look in range(min(LOOKS, len(self.lent))):
             spare = self.lent.popleft()
             try:
-                if spare.is_free():
+                if spare.is_over():
                     heappush(self._free[_blocks(spare.message.old)], (spare.message.inode, spare))
                     continue
                 lost = spare.has_gone_on(clock.monotonic())
@@ -170,6 +183,8 @@ class Spares:
     def stock(self) -> None:
         """Make as many as there were too few of lately."""
         wanted, self._wanted = min(self._wanted, self.most - self.count), 0
+        if wanted > 0 and not self._are_ours():
+            return
         for _spare in range(wanted):
             self._names += 1
             try:
@@ -189,10 +204,11 @@ class Spares:
             return True  # there may be
 
     def tidy(self, now: float) -> None:
-        """Let go of those that have not been used for long."""
+        """Let go of those that have not been used for long, and of all where programs get the files themselves."""
+        idle = IDLE if self._are_ours() else 0.0
         lent, self.lent = self.lent, deque()
         for spare in [*lent, *self._clear_out()]:
-            if now >= spare.lent + IDLE:
+            if now >= spare.lent + idle:
                 spare.give_up()
             else:
                 self.lent.append(spare)

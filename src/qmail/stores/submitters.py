@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from qmail.stores.intake import Desk, Intake
 
 READ = 32768  # bytes of one client a turn
-HELD = 32768  # bytes of a message in memory, from which on it goes to its file; with READ, 64 KiB
+HELD = 32768  # bytes of a message in memory, from which on it goes to its file; READ and an envelope: 80 KiB
 AT_ONCE = 128  # connections taken in a row
 SPARE = 32  # descriptors kept for ourselves
-MOST = 4096  # clients, however many descriptors there are: each may hold 64 KiB of our memory
+MOST = 4096  # clients, however many descriptors there are: each may hold 80 KiB of our memory
 EACH = 3  # descriptors of one client: its socket, the message, the envelope
 
 TIMEOUT, BUSY = 52, 71  # qmail-queue's exit codes

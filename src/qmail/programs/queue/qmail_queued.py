@@ -13,7 +13,7 @@ message. Nobody is told that a message was accepted before it is durable; messag
 together share the waits for the disk, and where several came a moment ago the first one waits for the
 others, for 20 milliseconds at most. qmail-send is told of each. A user who is not qmail's own has a
 share of the connections, and all those users together a quarter. A message may take 24 hours to
-arrive; at most 64 KiB of one are held in memory. Started by root it becomes qmailq.
+arrive; at most 80 KiB of one are held in memory. Started by root it becomes qmailq.
 Files: QMAIL_HOME/qq: socket, lock; queue/: pid, mess, intd, todo, spare.
 Signals: TERM: it ends what is under way within 10 seconds, and exits. HUP: then it starts itself anew.
 Runs as: qmailq.
@@ -59,6 +59,7 @@ def main(argv: list[bytes], environ: dict[bytes, bytes]) -> int:
     _become(home)
     os.umask(0o033)
     lock = _lock(home, argv[1:])
+    signals.ignore(signals.IO)  # somebody opens a file while we ask who has it open
     caught = signals.catch((signals.TERM, signals.INT, signals.HUP))
     server = Server(home, caught)
     sandbox.enter(confinement.acceptance(home))
@@ -95,7 +96,7 @@ class Server:
 
     def __init__(self, home: Home, caught: int) -> None:
         self.loop = loop.Loop()
-        self.door = Door(Queue(home.queue))
+        self.door = Door(Queue(home.queue), homes.Launcher(home, b"qmail-lspawn").is_own)
         self.notes = Notes(home.file(b"qs/notes"), home.queue)
         self.caught = caught
         self.loop.watch(caught, self.signalled)
