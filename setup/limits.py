@@ -86,9 +86,9 @@ TABLE = [
         Limit(
             "qmail.formats.mailparameters:LARGEST", 2 * MIB, "bytes of what the sender asks for besides", "exit 91",
         ),
-    ], see="qmail-queued, which judges them, needs 48 MiB at most for one client at a time, and holds at most 64 KiB "
-    "of a message in memory. How many unfinished messages a user may have is a share of its descriptors; more is "
-    "exit 71."),
+    ], see="qmail-queued, which judges them, needs 48 MiB at most for one client at a time, and holds at most 80 KiB "
+    "of a message and its envelope in memory. How many unfinished messages a user may have is a share of its "
+    "descriptors; more is exit 71."),
     Program("qmail-qmtpd", 64, [
         Limit(
             "qmail.protocols.qmtp:LONGEST_ADDRESS", 999, "bytes of an address",
