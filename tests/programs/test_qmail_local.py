@@ -221,7 +221,9 @@ def test_forwards_go_last_and_not_at_all_where_something_failed(
     assert not (kept / "envelope").exists()
 
 
-def test_a_message_that_is_no_file_cannot_be_delivered(joe: Person) -> None:
+@pytest.mark.parametrize("line", [b"", b"|cat\n"])
+def test_a_message_that_is_no_file_cannot_be_delivered(joe: Person, line: bytes) -> None:
+    joe.says(line)
     environment = {"PATH": "/usr/bin:/bin", "QMAIL_HOME": str(joe.system)}
     argv = [BIN / "qmail-local", "joe", joe.home, "joe", "", "", "h", "s@a", "./Mailbox"]
     done = subprocess.run(argv, input=b"x\n", capture_output=True, env=environment, timeout=60)

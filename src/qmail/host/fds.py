@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,11 +70,12 @@ def copy(source: int, target: int) -> None:
 
 
 def copy_of_hidden(descriptor: int) -> int | None:
-    """A nameless copy of an open file, its offset at the start; None where everybody may read the file itself.
+    """A nameless copy of an open file, its offset at the start; None where everybody may read it, or it is no file.
 
     For whoever may keep what he is given, and open it anew by its name in /proc. Raises OSError.
     """
-    if os.fstat(descriptor).st_mode & 0o004:
+    mode = os.fstat(descriptor).st_mode
+    if mode & 0o004 or not stat.S_ISREG(mode):
         return None
     copy = os.memfd_create("message")
     try:
