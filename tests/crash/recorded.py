@@ -112,7 +112,7 @@ class Record:
         self.events = recording.events(output, *places)
         if how.again and not how.small:
             uses = Counter(one.target for one in self.events if isinstance(one, Linked) and b"/spare/" in one.source)
-            assert max(uses.values()) > 2, f"no spare was used again: {uses}"
+            assert max(uses.values(), default=0) > 1, f"no spare was used again: {uses}"
 
     @cached_property
     def mail(self) -> Mail:
