@@ -15,7 +15,6 @@ from crash.models import Name, Size
 
 # The calls in src/qmail: (module, function) to the purposes of what is synced there.
 SITES = {
-    ("stores/arrival.py", "Arrival.write_out"): {"accept: part of a large message"},
     ("stores/arrival.py", "Arrival.sync"): {"accept: message", "accept: envelope"},
     ("stores/door.py", "Door._barrier_a"): {"accept: everything"},
     ("stores/door.py", "Door._one_by_one"): {"accept: name in mess"},
@@ -79,7 +78,7 @@ MISSED_IN = {
     "mbox: name": "new_box",
 }
 NOT_MISSED = {
-    "accept: part of a large message", "marks", "start: name in info", "leftovers: name in info",
+    "marks", "start: name in info", "leftovers: name in info",
     "leftovers: name in todo", "mbox: cut back",
 }  # fmt: skip
 
@@ -137,7 +136,7 @@ class Purposes:
                 kind = _kind(disk, path)
                 if by == b"qmail-queued":
                     envelope = kind in ("intd", "spare")
-                    return f"accept: {'part of a large message' if data else 'envelope' if envelope else 'message'}"
+                    return f"accept: {'envelope' if envelope else 'message'}"
                 if kind:
                     return "marks" if data else f"{_stage(disk, path)}: {kind}"
                 cut = any(isinstance(one, Size) and one.inode == disk.inode(path) for one in disk.pending)

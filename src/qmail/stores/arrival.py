@@ -116,11 +116,8 @@ class Arrival:
         self.waiting += size
 
     def write_out(self) -> None:
-        """Have what was written so far on the disk, so that the commit of a large message is short. Raises Refused."""
-        try:
-            durable.sync_data(self.message.descriptor)
-        except OSError as error:
-            raise Refused(WRITE, error) from error
+        """Have the disk begin with what was written so far, so that the commit of a large message is short."""
+        durable.begin_writing(self.message.descriptor)
         self.waiting = 0
 
     def envelope(self, text: bytes) -> None:
