@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qmail.formats import besides, envelope, mailparameters, queuefile, received
-from qmail.host import clock
+from qmail.host import clock, durable
 from qmail.stores.arrival import Refused
 
 TYPE_CHECKING = False
@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from qmail.stores.door import Door
     from qmail.stores.home import Home
 
-WRITE_OUT = 4 * 1024 * 1024  # bytes of a large message that may wait for the disk
 LONGEST = 86_400.0  # seconds for a message to arrive
 LEFT = (envelope.TOO_LONG, envelope.MALFORMED)
 
@@ -71,7 +70,7 @@ class Intake:
             arrival = self.arrival = door.begin(sum(map(len, message)), alone=self._alone)
         if message:
             arrival.write(message)
-            if arrival.waiting > WRITE_OUT:
+            if arrival.waiting > durable.EARLY:
                 arrival.write_out()
         if records:
             checked = self._check.feed(b"".join(records))

@@ -80,9 +80,14 @@ def _write_file(directory: bytes, lines: bytes, message: Message) -> tuple[int, 
     # An open, whole file under tmp/, not durable yet.
     descriptor, name = _create(directory + b"tmp/")
     try:
+        waiting = 0
         for piece in message.pieces():
             _write(descriptor, lines, piece)
             lines = b""
+            waiting += len(piece)
+            if waiting > durable.EARLY:
+                durable.begin_writing(descriptor)
+                waiting = 0
     except BaseException:
         os.close(descriptor)
         _forget(directory + b"tmp/" + name)
