@@ -19,6 +19,7 @@ from qmail.stores import queue as queues
 from qmail.stores import whole as wholes
 from qmail.stores.arrival import Arrival, Refused
 from qmail.stores.door import Door
+from qmail.stores.intake import Intake
 from qmail.stores.queue import Queue
 from submitting import files, kinds
 
@@ -268,3 +269,33 @@ def test_who_had_begun_when_a_sync_of_a_directory_failed_is_refused_too(
     assert [refused and refused.code for refused in refusals] == [53, None]
     door.release([fresh])
     assert kinds(home) == ["intd", "mess", "todo"]
+
+
+def test_of_a_large_message_the_disk_is_asked_to_begin_early(
+    door: Door, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    real = durable.begin_writing
+
+    def begins(descriptor: int) -> None:
+        asked.append(os.fstat(descriptor).st_size)
+        real(descriptor)
+
+    monkeypatch.setattr(durable, "begin_writing", begins)
+    piece = b"x" * 2**20
+    intake = Intake(b"Received: x\n", 0, 1, 0.0, alone=False)
+    for _ in range(10):
+        arrival = intake.put(door, [piece], [])
+    intake.put(door, [], [b"Fa\0Tb\0\0"])
+    assert door.commit([arrival]) == [None]
+    assert [size >> 20 for size in asked] == [4, 9]
+    (text,) = [text for name, text in files(home).items() if name.startswith("mess/")]
+    assert text == b"Received: x\n" + piece * 10
+
+
+def test_to_ask_the_disk_to_begin_never_fails(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    durable.begin_writing(writer)
+    os.close(reader)
+    os.close(writer)
+    durable.begin_writing(writer)
