@@ -77,10 +77,7 @@ MISSED_IN = {
     "mbox: message": "new_box",
     "mbox: name": "new_box",
 }
-NOT_MISSED = {
-    "marks", "start: name in info", "leftovers: name in info",
-    "leftovers: name in todo", "mbox: cut back",
-}  # fmt: skip
+NOT_MISSED = {"marks", "start: name in info", "leftovers: name in info", "leftovers: name in todo", "mbox: cut back"}
 
 
 def sites(source: Path) -> set[tuple[str, str]]:

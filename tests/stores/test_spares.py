@@ -14,7 +14,7 @@ import pytest
 from conftest import open_files
 from qmail.host import clock, durable, locks
 from qmail.stores import spares
-from qmail.stores.arrival import File
+from qmail.stores.arrivingfile import File
 from qmail.stores.door import Door
 from qmail.stores.queue import Queue
 

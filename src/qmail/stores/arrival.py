@@ -14,12 +14,14 @@ import errno
 import os
 
 from qmail.formats.note import LARGEST_NOTE, Note
-from qmail.host import durable, fds
+from qmail.host import durable
+from qmail.stores.arrivingfile import take_back
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qmail.stores.arrivingfile import File
     from qmail.stores.spares import Spare
 
 # qmail-queue's exit codes for what may go wrong here (qmail-queue(8)).
@@ -38,52 +40,6 @@ class Refused(Exception):
         self.full = error is not None and error.errno in _FULL
         self.code = WRITE if self.full else code
         self.error = error
-
-
-class File:
-    """One that a message comes into: open for writing, with `old` bytes of an earlier one in it."""
-
-    __slots__ = ("descriptor", "device", "inode", "old", "path")
-
-    def __init__(self, path: bytes, mode: int = 0o644) -> None:
-        """Make it. Raises OSError, FileExistsError where the name is taken."""
-        self.path, self.old = path, 0
-        self.descriptor = durable.create(path, mode)
-        try:
-            status = os.fstat(self.descriptor)
-        except OSError:
-            self.remove()
-            raise
-        self.inode, self.device = status.st_ino, status.st_dev
-
-    def names(self) -> int:
-        """How many it has. Raises OSError where that cannot be told, FileNotFoundError where there is none."""
-        status = os.fstat(self.descriptor)
-        if not status.st_nlink:
-            raise FileNotFoundError
-        self.old = status.st_size
-        return status.st_nlink
-
-    def begin_again(self) -> None:
-        """What is written next comes in place of what is there."""
-        os.lseek(self.descriptor, 0, os.SEEK_SET)
-
-    def cut(self, size: int) -> None:
-        """So many bytes were written: nothing old may stand behind them. Raises Refused."""
-        if size < self.old:
-            try:
-                durable.cut(self.descriptor, size)
-            except OSError as error:
-                raise Refused(WRITE, error) from error
-
-    def remove(self) -> None:
-        """Take its name away, where that can be, and let go of it."""
-        take_back([self.path])
-        self.close()
-
-    def close(self) -> None:
-        """Let go of it."""
-        fds.let_go(self.descriptor)
 
 
 class Arrival:
@@ -146,8 +102,11 @@ class Arrival:
         text = self.text if not self._written else b""
         self._write_records()
         self.text = text
-        self.message.cut(self.size)
-        self.records.cut(self._written)
+        try:
+            self.message.cut(self.size)
+            self.records.cut(self._written)
+        except OSError as error:
+            raise Refused(WRITE, error) from error
 
     def sync(self) -> None:
         """The message's part of barrier A: its two files. Raises OSError."""
@@ -198,24 +157,6 @@ class Arrival:
     def _close(self) -> None:
         self.message.close()
         self.records.close()
-
-
-def take_back(names: list[bytes]) -> None:
-    """Remove these, the last one first."""
-    for name in reversed(names):
-        try:
-            durable.remove(name)
-        except OSError:
-            pass
-
-
-def is_there(path: bytes) -> bool:
-    """Raises OSError where that cannot be told."""
-    try:
-        os.lstat(path)
-    except FileNotFoundError:
-        return False
-    return True
 
 
 def _write_all(descriptor: int, pieces: Sequence[bytes]) -> int:

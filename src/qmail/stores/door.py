@@ -10,7 +10,8 @@ import os
 from qmail.host import clock, durable
 from qmail.rules.barriers import Trials
 from qmail.stores import queue as queues
-from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, File, Refused, is_there, take_back
+from qmail.stores.arrival import HOME, INTD, MESS, PID, QUEUE, WRITE, Arrival, Refused
+from qmail.stores.arrivingfile import File, is_there, take_back
 from qmail.stores.spares import Spares
 from qmail.stores.whole import Whole
 

@@ -20,7 +20,7 @@ from heapq import heappop, heappush
 
 from qmail.host import clock, durable, fds, locks
 from qmail.stores import queue as queues
-from qmail.stores.arrival import File, is_there
+from qmail.stores.arrivingfile import File, is_there
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
