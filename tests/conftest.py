@@ -153,6 +153,14 @@ def open_files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def alive(pid: int) -> bool:
+    """Does this process run (and is no zombie)?"""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def wait_until(true: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait for something that happens elsewhere, and fail where it does not in time."""
     end = time.monotonic() + seconds

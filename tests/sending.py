@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from conftest import BIN, TOP
+from conftest import BIN, TOP, alive
 
 QUEUED_BEGINS = 5.0  # seconds
 PATIENCE = 20.0
@@ -137,13 +137,7 @@ class Sending:
         except ProcessLookupError:
             return
 
-        def gone() -> bool:
-            try:
-                return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-            except FileNotFoundError:
-                return True
-
-        self.until("qmail-queued stays", gone)
+        self.until("qmail-queued stays", lambda: not alive(pid))
 
     def text(self) -> str:
         """The log so far."""

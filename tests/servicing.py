@@ -121,14 +121,6 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         pass
 
 
-def alive(pid: int) -> bool:
-    """Does this process run (and is no zombie)?"""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def text_of(path: Path) -> str:
     """A file's text, empty where it is missing."""
     return path.read_text() if path.exists() else ""

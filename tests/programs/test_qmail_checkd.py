@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, Run, wait_until
+from conftest import BIN, Run, alive, wait_until
 from qmail.protocols import recipients
 from qmail.protocols.recipients import TAKEN, TROUBLE, UNKNOWN
 
@@ -119,19 +119,11 @@ def test_it_runs_as_a_user_of_its_own(checker: Checker) -> None:
     assert f"Uid:\t{uids}\n" in status and "Groups:\t0" not in status
 
 
-def sleeps(pid: int) -> bool:
-    """Does it live? Whoever inherits it may leave its corpse for a while."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 def test_one_that_does_not_end_is_killed_with_its_children_and_holds_up_nobody(checker: Checker) -> None:
     assert checker.ask(b"a@slow", b"b@slow", b"100@x") == [TROUBLE, TROUBLE, UNKNOWN]
     sleepers = [int(line) for line in (checker.seen / "sleepers").read_text().split()]
     assert len(sleepers) == 2
-    wait_until(lambda: not any(sleeps(pid) for pid in sleepers))
+    wait_until(lambda: not any(alive(pid) for pid in sleepers))
 
 
 def test_the_file_counts_as_it_is_now(checker: Checker) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from accounts import PASSWORD, Accounts
-from conftest import BIN, TOP, Run, needs_root, wait_until
+from conftest import BIN, TOP, Run, alive, needs_root, wait_until
 from programs.test_qmail_authd import HERE, Talk, plain
 from qmail.protocols import login
 
@@ -172,19 +172,12 @@ def test_one_that_hangs_is_killed_with_its_children(home: Path, place: Path) -> 
         )
         assert done.stdout == b"b'Z'\n", done.stderr
         child = int((place / "child").read_text())
-        wait_until(lambda: not is_running(child))
+        wait_until(lambda: not alive(child))
     finally:
         process.terminate()
         process.wait(30)
     assert process.stderr is not None
     assert b"alert: the checker was killed by signal 9" in process.stderr.read()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @needs_root

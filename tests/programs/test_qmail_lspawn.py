@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, TOP, needs_root, wait_until
+from conftest import BIN, TOP, alive, needs_root, wait_until
 from qmail.protocols import spawn
 from sender import Sender
 
@@ -511,14 +511,7 @@ def test_no_process_outlives_its_spawner(home: Path, users: Users, started: list
     assert len(family) == 3
     sender.process.kill()
     sender.process.wait(20)
-    wait_until(lambda: not any(_runs(pid) for pid in family))
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    wait_until(lambda: not any(alive(pid) for pid in family))
 
 
 @needs_root

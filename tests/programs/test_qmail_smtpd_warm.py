@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, TOP, start_queued, wait_until
+from conftest import BIN, TOP, alive, start_queued, wait_until
 from qmail.protocols import submit
 from serving import Server, Start
 from stand_ins.queued import Queued
@@ -328,13 +328,6 @@ def test_a_killed_worker_ends_its_sessions_and_is_followed(place: Path, queued: 
     for _ in range(3):
         whole(server)
     wait_until(lambda: len(workers(server)) == len(os.sched_getaffinity(0)) or whole(server) is not None)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
 
 
 # ---- what they take

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, Run, wait_until
-from servicing import ORIGINALS, Place, alive, has, text_of
+from conftest import BIN, Run, alive, wait_until
+from servicing import ORIGINALS, Place, has, text_of
 
 TRAPS = """#!/bin/sh
 for signal in HUP ALRM INT TERM; do trap "echo $signal >> signals" $signal; done

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import BIN, Run, wait_until
-from servicing import ORIGINALS, Place, alive, descendants, has, text_of
+from conftest import BIN, Run, alive, wait_until
+from servicing import ORIGINALS, Place, descendants, has, text_of
 
 TALKER = "#!/bin/sh\necho up\ntrap 'echo down; exit 0' TERM\nwhile :; do sleep 0.05; done\n"
 

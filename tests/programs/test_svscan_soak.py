@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import wait_until
-from servicing import Place, alive, descendants, kill, text_of
+from conftest import alive, wait_until
+from servicing import Place, descendants, kill, text_of
 
 pytestmark = pytest.mark.prove
 

@@ -9,7 +9,8 @@ A talk is a text file:
     env NAME=VALUE                     eof        the client sends no more
                                        end N      the server hangs up with this exit code
 
-Then what is in the queue: `>` lines of a message, `F` sender, `T` recipients. `\\r`, `\\n`, `\\xHH` are bytes.
+Then what is in the queue, in any order: `>` lines of a message, `F` sender, `T` recipients. `\\r`, `\\n`, `\\xHH` are
+bytes.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,7 +50,7 @@ class Talk:
         self.control: dict[str, str] = dict(CONTROL)
         self.env: dict[str, str] = {}
         self.steps: list[tuple[str, bytes]] = []
-        self.queue: list[bytes] = []
+        queue: list[bytes] = []
         for line in path.read_text().splitlines():
             word, _, rest = line.partition(" ")
             if word == "control":
@@ -66,9 +68,20 @@ class Talk:
             elif word in ("pause", "trickle", "eof", "end"):
                 self.steps.append((word, rest.encode()))
             elif word in (">", "F", "T"):
-                self.queue.append(word.encode() + b" " + unescape(rest))
+                queue.append(word.encode() + b" " + unescape(rest))
             else:
                 assert word == "#", line
+        self.queue = messages(queue)
+
+
+def messages(lines: list[bytes]) -> list[list[bytes]]:
+    """The messages that these lines are, in an order that does not depend on which one came first."""
+    found: list[list[bytes]] = []
+    for before, line in pairwise([b"T", *lines]):
+        if line.startswith(b">") and not before.startswith(b">"):
+            found.append([])
+        found[-1].append(line)
+    return sorted(found)
 
 
 class Wire:
@@ -164,12 +177,11 @@ class Place:
             elif text != "-":
                 (place / name).write_bytes(text.encode("latin-1"))
 
-    def take(self) -> list[bytes]:
+    def take(self) -> list[list[bytes]]:
         """The messages in the queue, which is empty after it."""
         seen = []
         found = files(self.home)
-        todos = [name for name in found if name.startswith("todo/")]
-        for todo in sorted(todos, key=lambda name: (self.home / "queue" / name).stat().st_ctime_ns):
+        for todo in [name for name in found if name.startswith("todo/")]:
             number = todo.partition("/")[2]
             text = next(
                 text for name, text in found.items() if name.startswith("mess/") and name.endswith("/" + number)
@@ -180,7 +192,7 @@ class Place:
             seen += [record[:1] + b" " + record[1:] for record in records]
         for name in found:
             (self.home / "queue" / name).unlink()
-        return seen
+        return messages(seen)
 
     def warm(self, talk: Talk) -> None:
         """Play the talk over a socket."""
