@@ -184,7 +184,10 @@ class FirstAttempts:
         return fresh.place.moved
 
     def next_deadline(self) -> float | None:
-        """When `overdue` has something to do."""
+        """When `overdue` has something to do: not for what is over by now, which is most of it."""
+        for deadlines in (self._deadlines, self._looks):
+            while deadlines and deadlines[0][1].stage != TRYING:
+                deadlines.popleft()
         return min([deadlines[0][0] for deadlines in (self._deadlines, self._looks) if deadlines], default=None)
 
     def hurry(self) -> None:
