@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -104,7 +105,14 @@ class Ident:
     """An ident server on every loopback address, which says `reply` (None: nothing)."""
 
     def __init__(self, reply: bytes | None) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 113))
+        end = time.monotonic() + PATIENCE
+        while True:  # another test may have the port
+            try:
+                self.listener = socket.create_server(("127.0.0.1", 113))
+                break
+            except OSError:
+                assert time.monotonic() < end
+                time.sleep(0.05)
         self.asked = b""
         self.reply = reply
         self.thread = threading.Thread(target=self._answer, daemon=True)

@@ -222,12 +222,12 @@ def test_few_local_deliveries_wait_for_more_where_others_have_just_started() -> 
     start(first, LOCAL, 100.0)
     fresh(first, A, number=2, now=100.0)
     assert not first.gathers(9, 100.0), "those of one round start together"
-    assert first.gathers(9, 100.001) == pytest.approx(0.009)
-    assert not first.gathers(9, 100.01), "not for longer"
+    assert first.gathers(9, 100.001) == pytest.approx(0.039)
+    assert not first.gathers(9, 100.04), "not for longer"
     assert not first.gathers(1, 100.001), "nor where no more could start"
-    for number in range(3, 10):
+    for number in range(3, 22):
         fresh(first, A, number=number, now=100.001)
-    assert not first.gathers(20, 100.001), "nor where there are enough"
+    assert not first.gathers(30, 100.001), "nor where there are enough"
 
 
 def test_remote_deliveries_wait_for_nobody() -> None:

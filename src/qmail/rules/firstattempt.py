@@ -9,7 +9,7 @@ recipients get files of their own. It is incomplete
     about 1 second after its first delivery started, if it is not complete by then;
     about 1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
 
-Few local deliveries wait 10 ms for more where others have started a moment ago: those that start together share the
+Few local deliveries wait 40 ms for more where others have started a moment ago: those that start together share the
 waits for the disk. On a channel that moves, a message keeps its turn and its place in todo/; at a destination that it
 must wait for (`rules.destinations`), as long as that moves, and for 5 seconds.
 """
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from qmail.rules.freshmessage import Fresh
 
 MOST_RECIPIENTS = 16
-GATHER, ENOUGH = 0.01, 8  # seconds that local deliveries wait for so many
+GATHER, ENOUGH = 0.04, 20  # seconds that local deliveries wait for so many
 PATIENCE = 1.0  # seconds
 LONGEST_WAIT = 5.0  # seconds at a destination
 AGAIN = 0.25  # seconds until a message that may still be in time is looked at again
