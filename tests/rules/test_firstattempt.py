@@ -222,10 +222,15 @@ def test_few_local_deliveries_wait_for_more_where_others_have_just_started() -> 
     start(first, LOCAL, 100.0)
     fresh(first, A, number=2, now=100.0)
     assert not first.gathers(9, 100.0), "those of one round start together"
-    assert first.gathers(9, 100.001) == pytest.approx(0.039)
+    assert first.gathers(9, 100.001) == pytest.approx(0.009)
+    assert not first.gathers(9, 100.01), "not where no more come"
+    fresh(first, A, number=3, now=100.009)
+    assert first.gathers(9, 100.01) == pytest.approx(0.009)
+    fresh(first, A, number=4, now=100.035)
+    assert first.gathers(9, 100.035) == pytest.approx(0.005)
     assert not first.gathers(9, 100.04), "not for longer"
     assert not first.gathers(1, 100.001), "nor where no more could start"
-    for number in range(3, 22):
+    for number in range(5, 22):
         fresh(first, A, number=number, now=100.001)
     assert not first.gathers(30, 100.001), "nor where there are enough"
 

@@ -9,9 +9,10 @@ recipients get files of their own. It is incomplete
     about 1 second after its first delivery started, if it is not complete by then;
     about 1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
 
-Few local deliveries wait 40 ms for more where others have started a moment ago: those that start together share the
-waits for the disk. On a channel that moves, a message keeps its turn and its place in todo/; at a destination that it
-must wait for (`rules.destinations`), as long as that moves, and for 5 seconds.
+Few local deliveries wait for more where others have started a moment ago, for 40 ms at most, and only as long as more
+come, 10 ms or less apart: those that start together share the waits for the disk. On a channel that moves, a message
+keeps its turn and its place in todo/; at a destination that it must wait for (`rules.destinations`), as long as that
+moves, and for 5 seconds.
 """
 
 from __future__ import annotations
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 MOST_RECIPIENTS = 16
 GATHER, ENOUGH = 0.04, 20  # seconds that local deliveries wait for so many
+APART = 0.01  # seconds: if no more have come for so long, they are not waited for
 PATIENCE = 1.0  # seconds
 LONGEST_WAIT = 5.0  # seconds at a destination
 AGAIN = 0.25  # seconds until a message that may still be in time is looked at again
@@ -51,6 +53,7 @@ class FirstAttempts:
         self._waiting: tuple[deque[tuple[Fresh, int]], ...] = (deque(), deque())
         self._deadlines: deque[tuple[float, Fresh]] = deque()
         self._looks: deque[tuple[float, Fresh]] = deque()
+        self._came = [0.0, 0.0]  # when a message for the channel last came
         self._moved = [0.0, 0.0]  # when a delivery of the channel last started
         self._stopped = False
         self.held: dict[int, Fresh] = {}
@@ -72,6 +75,7 @@ class FirstAttempts:
         fresh.came = now
         for key, (channel, _) in enumerate(fresh.recipients):
             self._waiting[channel].append((fresh, key))
+            self._came[channel] = now
         self._deadlines.append((now + PATIENCE, fresh))
 
     def add_without(self, fresh: Fresh) -> None:
@@ -93,7 +97,7 @@ class FirstAttempts:
     def gathers(self, room: int, now: float) -> float:
         """How long local deliveries wait for more still, where `room` of them may start; 0: they do not."""
         few = 0 < len(self._waiting[LOCAL]) < min(room, ENOUGH) and self._moved[LOCAL] < now
-        return max(self._moved[LOCAL] + GATHER - now, 0.0) if few else 0.0
+        return max(min(self._moved[LOCAL] + GATHER, self._came[LOCAL] + APART) - now, 0.0) if few else 0.0
 
     def next(self, channel: int, now: float) -> tuple[Fresh, int, bytes] | None:
         """The next delivery to start: message, key, recipient."""
