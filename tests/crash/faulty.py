@@ -16,6 +16,7 @@ from crash.system_driver import BOX, FAR, HERE, JOE, LATER, NOBODY, TAG, frames
 from journeys.conftest import eventually
 from qmail.host.processes import children
 
+CLEANED = 0.2  # seconds; what is there for longer is a leftover
 SENDER = b"joe-message-0" + HERE
 TEXT = re.compile(rb"(?m)^Subject: message-0 %b\n\n(?:message-0 %b\n){4}" % (TAG, TAG))
 
@@ -42,7 +43,11 @@ class System:
             system_driver.begin_sending(self.host)
 
     def wipe(self) -> None:
-        """No mail, and nobody ready."""
+        """No mail, and nobody ready.
+
+        An order to remove mess/N may still be under way: where N had gone before, the next message could have it.
+        """
+        self.soon(lambda: not self.host.queued(), CLEANED)
         for path in snapshot(self.top, *self.places)[0].keys() - self.empty.keys():
             (self.top / path.decode()).unlink(missing_ok=True)
         self.sink.taken.clear()
