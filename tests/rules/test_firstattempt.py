@@ -224,15 +224,30 @@ def test_few_local_deliveries_wait_for_more_where_others_have_just_started() -> 
     assert not first.gathers(9, 100.0), "those of one round start together"
     assert first.gathers(9, 100.001) == pytest.approx(0.009)
     assert not first.gathers(9, 100.01), "not where no more come"
-    fresh(first, A, number=3, now=100.009)
-    assert first.gathers(9, 100.01) == pytest.approx(0.009)
-    fresh(first, A, number=4, now=100.035)
+    assert not first.gathers(1, 100.001), "nor where no more could start"
+
+
+def test_in_a_rush_they_wait_as_long_as_more_come_but_not_for_ever() -> None:
+    first = attempts()
+    fresh(first, A)
+    start(first, LOCAL, 100.0)
+    for number, now in enumerate((100.001, 100.009, 100.018, 100.027), 2):
+        fresh(first, A, number=number, now=now)
+    assert first.gathers(9, 100.03) == pytest.approx(0.007)
+    fresh(first, A, number=6, now=100.035)
     assert first.gathers(9, 100.035) == pytest.approx(0.005)
     assert not first.gathers(9, 100.04), "not for longer"
-    assert not first.gathers(1, 100.001), "nor where no more could start"
-    for number in range(5, 22):
-        fresh(first, A, number=number, now=100.001)
-    assert not first.gathers(30, 100.001), "nor where there are enough"
+    for number in range(7, 22):
+        fresh(first, A, number=number, now=100.035)
+    assert not first.gathers(30, 100.036), "nor where there are enough"
+
+
+def test_who_sends_one_after_the_other_does_not_wait_for_a_rush() -> None:
+    first = attempts()
+    for number, now in enumerate((100.0, 100.02, 100.04), 1):
+        fresh(first, A, number=number, now=now)
+        assert not first.gathers(9, now + 0.001)
+        start(first, LOCAL, now + 0.001)
 
 
 def test_remote_deliveries_wait_for_nobody() -> None:

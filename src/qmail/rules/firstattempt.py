@@ -9,10 +9,10 @@ recipients get files of their own. It is incomplete
     about 1 second after its first delivery started, if it is not complete by then;
     about 1 second after it came, if no delivery of its channel started meanwhile: the channel stands still.
 
-Few local deliveries wait for more where others have started a moment ago, for 40 ms at most, and only as long as more
-come, 10 ms or less apart: those that start together share the waits for the disk. On a channel that moves, a message
-keeps its turn and its place in todo/; at a destination that it must wait for (`rules.destinations`), as long as that
-moves, and for 5 seconds.
+Few local deliveries wait for more where others have started a moment ago: until 10 ms after those, and where they come
+10 ms or less apart, until they do not any more, 40 ms at most. Those that start together share the waits for the disk.
+On a channel that moves, a message keeps its turn and its place in todo/; at a destination that it must wait for
+(`rules.destinations`), as long as that moves, and for 5 seconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 MOST_RECIPIENTS = 16
 GATHER, ENOUGH = 0.04, 20  # seconds that local deliveries wait for so many
-APART = 0.01  # seconds: if no more have come for so long, they are not waited for
+APART = 0.01  # seconds: those that come within so many of one another are a rush
 PATIENCE = 1.0  # seconds
 LONGEST_WAIT = 5.0  # seconds at a destination
 AGAIN = 0.25  # seconds until a message that may still be in time is looked at again
@@ -53,7 +53,7 @@ class FirstAttempts:
         self._waiting: tuple[deque[tuple[Fresh, int]], ...] = (deque(), deque())
         self._deadlines: deque[tuple[float, Fresh]] = deque()
         self._looks: deque[tuple[float, Fresh]] = deque()
-        self._came = [0.0, 0.0]  # when a message for the channel last came
+        self._came, self._apart = 0.0, 0.0  # when a message with local recipients last came, how long after the other
         self._moved = [0.0, 0.0]  # when a delivery of the channel last started
         self._stopped = False
         self.held: dict[int, Fresh] = {}
@@ -72,10 +72,13 @@ class FirstAttempts:
         """A message came."""
         self.held[fresh.number] = fresh
         fresh.attempts = self
-        fresh.came = now
+        fresh.came, local = now, False
         for key, (channel, _) in enumerate(fresh.recipients):
             self._waiting[channel].append((fresh, key))
-            self._came[channel] = now
+            if channel == LOCAL:
+                local = True
+        if local:
+            self._apart, self._came = now - self._came, now
         self._deadlines.append((now + PATIENCE, fresh))
 
     def add_without(self, fresh: Fresh) -> None:
@@ -97,7 +100,8 @@ class FirstAttempts:
     def gathers(self, room: int, now: float) -> float:
         """How long local deliveries wait for more still, where `room` of them may start; 0: they do not."""
         few = 0 < len(self._waiting[LOCAL]) < min(room, ENOUGH) and self._moved[LOCAL] < now
-        return max(min(self._moved[LOCAL] + GATHER, self._came[LOCAL] + APART) - now, 0.0) if few else 0.0
+        most = GATHER if self._apart <= APART else APART
+        return max(min(self._moved[LOCAL] + most, self._came + APART) - now, 0.0) if few else 0.0
 
     def next(self, channel: int, now: float) -> tuple[Fresh, int, bytes] | None:
         """The next delivery to start: message, key, recipient."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from qmail.stores.sendcontrols import SendControls
     from qmail.stores.spawner import Spawner
 
-GATHER = 0.02  # seconds in which log lines and cleaning orders gather, where there are few
+GATHER = 0.04  # seconds in which log lines and cleaning orders gather, where there are few
 MANY = 64  # orders that wait no longer
 CLOCK_STEP = 10.0  # seconds by which the clock may go back unnoticed
 LONGEST_WAIT = 3600.0  # seconds

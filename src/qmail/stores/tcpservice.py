@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 DROPPING = b"tcpserver: warning: dropping connection, "
 FIRST_NUMBER = 1 << 22 | 1  # above every pid of Linux
 BLOCKED = 0.5  # seconds until a log that takes nothing is tried again
-GATHER = 0.02  # seconds that log lines of warm sessions gather in: each write wakes the logger
+GATHER = 0.04  # seconds that log lines of warm sessions gather in: each write wakes the logger
 DENIED, FAILED = 100 << 8, 111 << 8  # raw wait statuses
 
 
