@@ -290,6 +290,24 @@ def test_what_waits_behind_a_delivery_that_stalls_is_given_to_others(sender: Sen
         assert sender.end() == 0
 
 
+def test_workers_that_were_given_too_much_and_had_begun_nothing_are_let_go_like_others(sender: Sender) -> None:
+    with Peer(*[[*START, *(ENVELOPE * 1000)]] * 40) as peer:
+        route(sender, peer.port)
+        name = sender.message(1)
+        for _burst in range(5):
+            sender.order(*((i, name, b"s@a", b"r@h") for i in range(20)))
+            assert set(dict(sender.reports(20)).values()) == {K}
+        workers = children(sender.process.pid)
+        for pid in workers:
+            os.kill(pid, signal.SIGSTOP)
+        sender.order(*((i, name, b"s@a", b"r@h") for i in range(12)))
+        time.sleep(0.1)
+        for pid in workers:
+            os.kill(pid, signal.SIGCONT)
+        assert set(dict(sender.reports(12)).values()) == {K}
+        eventually(lambda: not children(sender.process.pid))
+
+
 def test_a_worker_that_dies_takes_only_its_own_delivery_with_it(sender: Sender) -> None:
     with Peer([*START, *ENVELOPE, *ENVELOPE, "line", "line", "line", "line"], [*START, *(ENVELOPE * 1000)]) as peer:
         route(sender, peer.port)

@@ -100,8 +100,7 @@ class Workers:
                 times.append(worker.since + IDLE - now)
                 break
             del self._idle[worker]
-            self._loop.forget(worker.ours.fileno())
-            worker.close()
+            self._let_go(worker)
         return min(times, default=None)
 
     def end(self) -> None:
@@ -134,6 +133,8 @@ class Workers:
         elif worker.since + STALL <= now:
             del self._laden[worker]
             self._distribute(worker)
+            if not worker.jobs:  # it had begun nothing yet
+                self._idle[worker] = None
         else:
             return worker.since + STALL - now
         return STALL
@@ -151,6 +152,9 @@ class Workers:
         while (worker := self._pick(place)) is not None:
             if worker.give(place, delivery):
                 return True
+            self._let_go(worker)
+            if worker.place is None:  # one more would not take it either
+                break
         return False
 
     def _pick(self, place: Place) -> Worker | None:
@@ -177,6 +181,10 @@ class Workers:
         self._loop.watch(worker.ours.fileno(), lambda _events: self._heard(worker), READ)
         self._loop.watch(worker.ending, lambda _events: self._ended(worker), READ)
         return worker
+
+    def _let_go(self, worker: Worker) -> None:
+        self._loop.forget(worker.ours.fileno())
+        worker.close()
 
     def _heard(self, worker: Worker) -> None:
         answer = worker.answer()
