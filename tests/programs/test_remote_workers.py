@@ -6,13 +6,14 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from conftest import BIN
+from conftest import BIN, TOP
 from nameserver import NameServer
 from scripted import Peer, Step, taking
 from sender import Sender
@@ -306,6 +307,32 @@ def test_workers_that_were_given_too_much_and_had_begun_nothing_are_let_go_like_
             os.kill(pid, signal.SIGCONT)
         assert set(dict(sender.reports(12)).values()) == {K}
         eventually(lambda: not children(sender.process.pid))
+
+
+NOBODY_TAKES_IT = """
+import os, resource, sys
+from qmail.host.loop import Loop
+from qmail.services.remote_delivery import Workers
+from qmail.stores.deliveries import Delivery
+from qmail.stores.home import Home
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))  # so that a test that fails has an end
+workers = Workers(Home(os.fsencode(sys.argv[1])), {}, Loop(), print)
+print(workers.start(Delivery(1, b"1/1", b"s@a", b"r@h")))  # its message was never opened: it cannot be passed
+begun = 0
+try:
+    while os.wait():
+        begun += 1
+except ChildProcessError:
+    print(begun)
+"""
+
+
+def test_what_no_worker_can_take_is_left_to_a_program_and_starts_no_more_than_one(home: Path) -> None:
+    (home / "control/me").write_text("client.example\n")
+    environ = {"PYTHONPATH": str(TOP / "src"), "PATH": "/usr/bin:/bin"}
+    argv = [sys.executable, "-c", NOBODY_TAKES_IT, str(home)]
+    process = subprocess.run(argv, env=environ, capture_output=True, timeout=20, check=True)
+    assert process.stdout.split() == [b"False", b"1"]
 
 
 def test_a_worker_that_dies_takes_only_its_own_delivery_with_it(sender: Sender) -> None:

@@ -53,7 +53,7 @@ class FirstAttempts:
         self._waiting: tuple[deque[tuple[Fresh, int]], ...] = (deque(), deque())
         self._deadlines: deque[tuple[float, Fresh]] = deque()
         self._looks: deque[tuple[float, Fresh]] = deque()
-        self._came, self._apart = 0.0, 0.0  # when a message with local recipients last came, how long after the other
+        self._came, self._apart = 0.0, 0.0  # when one for local recipients last came, how long after another
         self._moved = [0.0, 0.0]  # when a delivery of the channel last started
         self._stopped = False
         self.held: dict[int, Fresh] = {}
@@ -72,12 +72,10 @@ class FirstAttempts:
         """A message came."""
         self.held[fresh.number] = fresh
         fresh.attempts = self
-        fresh.came, local = now, False
+        fresh.came = now
         for key, (channel, _) in enumerate(fresh.recipients):
             self._waiting[channel].append((fresh, key))
-            if channel == LOCAL:
-                local = True
-        if local:
+        if any(channel == LOCAL for channel, _ in fresh.recipients):
             self._apart, self._came = now - self._came, now
         self._deadlines.append((now + PATIENCE, fresh))
 
